@@ -1,5 +1,5 @@
 /*
- * lossd: reads the options, and starts the server or runs another action.
+ * lossd: reads the options, then starts the server or performs another action.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -20,7 +20,7 @@ enum { EXIT_USAGE = 2 };
 
 _Static_assert((int)OPTION_MESSAGE <= (int)SERVER_MESSAGE, "print_error has room for both");
 
-/* Prints to stderr. Gives up if its reader does not accept the line in time. */
+/* Prints a line to stderr. Drops it if the reader of stderr does not accept it in time. */
 static void print_error(const char *message)
 {
     char line[SERVER_MESSAGE + 16];
@@ -28,7 +28,7 @@ static void print_error(const char *message)
     log_writer_write_now(line, (size_t)len);
 }
 
-/* Opens /dev/null for closed standard streams. Otherwise the next socket would get the number of
+/* Opens /dev/null for closed standard streams. Otherwise a socket could get the descriptor of
    stderr, and the log would be written to it. */
 static void fill_standard_streams(void)
 {
@@ -42,7 +42,8 @@ static void fill_standard_streams(void)
 
 /* Makes idle OpenMP threads sleep. By default libgomp's threads spin for milliseconds after each
    parallel region, which takes CPU time from the I/O threads. libgomp reads OMP_WAIT_POLICY before
-   main, so the program executes itself again. On failure they spin, which is only slower. */
+   main, so the program sets the variable and executes itself again. On failure the threads spin,
+   which is only slower. */
 static void make_idle_threads_sleep(char *argv[])
 {
     char program[PATH_MAX];
@@ -58,8 +59,8 @@ static void make_idle_threads_sleep(char *argv[])
         execv(program, argv);
 }
 
-/* Fixes the thresholds of malloc. By default the first large response raises them, and then each
-   arena keeps that much memory for good. */
+/* Sets fixed malloc thresholds. By default the first large response raises them, and each arena
+   then keeps that much memory permanently. */
 static void fix_malloc_thresholds(void)
 {
     mallopt(M_MMAP_THRESHOLD, 1 << 20);

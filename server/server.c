@@ -31,13 +31,13 @@
 #include "json/scanner.h"
 
 enum {
-    /* How long the shutdown waits for connections that clients have begun to open: local ones, or
-       remote ones if --drain-delay is set. */
+    /* How long the shutdown waits for connections that are being established: local ones, or remote
+       ones if --drain-delay is set. */
     ACCEPT_GRACE_MS = 5,
     ACCEPT_GRACE_REMOTE_MS = 250,
-    STDOUT_TIMEOUT_MS = 1000,         /* for the reader of stdout */
-    ADDRESS_ITEM = ADDRESS_TEXT + 16, /* bytes of an address with its scheme and a comma */
-    ANNOUNCEMENT_REST = 192,          /* bytes of the announcement without addresses */
+    STDOUT_TIMEOUT_MS = 1000,         /* how long to wait for the reader of stdout */
+    ADDRESS_ITEM = ADDRESS_TEXT + 16, /* size of an address with its scheme and a comma */
+    ANNOUNCEMENT_REST = 192,          /* size of the announcement without addresses */
 };
 
 /* Parts that are not running are NULL. */
@@ -49,7 +49,7 @@ struct server {
     struct lingerer *linger;
     struct metrics *metrics;
     struct http *http;
-    char address[ADDRESS_TEXT]; /* the host of requests without a Host header */
+    char address[ADDRESS_TEXT]; /* host of requests without a Host header */
     bool has_admin;             /* there is an admin address */
 };
 
@@ -79,7 +79,8 @@ static bool has_addresses(const struct listener *listener, bool admin)
     return count_addresses(listener, admin, false) + count_addresses(listener, admin, true) > 0;
 }
 
-/* Binds the addresses of the options. Sockets passed by systemd replace those of their kind. */
+/* Binds the addresses in the options. Admin and other sockets passed by systemd replace the
+   respective addresses. */
 static bool open_addresses(struct server *server, const struct options *options, char *message)
 {
     server->listener = listener_new(server->tls != NULL, message, SERVER_MESSAGE);
@@ -96,7 +97,7 @@ static bool open_addresses(struct server *server, const struct options *options,
     return true;
 }
 
-/* Sets server->address to the first address that is not for administration. */
+/* Sets server->address to the first non-admin address. */
 static void name_address(struct server *server)
 {
     const struct listen_address *listen_address = NULL;
@@ -111,7 +112,7 @@ static void name_address(struct server *server)
 
 /* ---- Announcement ---- */
 
-/* The line on stdout. It has room for all addresses, so printing it cannot run out of memory. */
+/* The line for stdout. The buffer has room for all addresses, so printing needs no allocation. */
 struct announcement {
     size_t len;
     char text[ANNOUNCEMENT_REST + LISTEN_MAX * ADDRESS_ITEM];
@@ -151,7 +152,7 @@ static void append_addresses(const struct listener *listener, bool admin, struct
     }
 }
 
-/* Returns false if the line cannot be written, or the reader does not accept it in time. */
+/* Returns false if the line cannot be written or the reader does not accept it in time. */
 static bool write_stdout(const struct announcement *line)
 {
     struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
@@ -177,7 +178,7 @@ static void announce(const struct server *server, const struct options *options)
 
 /* ---- Startup ---- */
 
-/* Starts the log and the signal threads, which all other parts may need. */
+/* Starts the log and the signal threads. All other parts may need them. */
 static bool start_log(const struct options *options, char *message)
 {
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
@@ -186,7 +187,7 @@ static bool start_log(const struct options *options, char *message)
     return signals_start(message, SERVER_MESSAGE) && log_writer_start(message, SERVER_MESSAGE);
 }
 
-/* Sets up the libraries. Must be called before a loss is looked up. */
+/* Configures libloss and the JSON parser. Must be called before any loss is looked up. */
 static bool configure_libraries(const struct options *options, char *message)
 {
     json_limit_depth(options->limits.max_json_depth);
@@ -196,7 +197,7 @@ static bool configure_libraries(const struct options *options, char *message)
                 isa_names[options->isa], loss_isa());
 }
 
-/* Reads the certificates, if the options name any. */
+/* Reads the certificates if any are configured. */
 static bool start_tls(struct server *server, const struct options *options, char *message)
 {
     const struct tls_settings settings = {.certificate = options->tls_cert,
@@ -212,8 +213,8 @@ static bool start_tls(struct server *server, const struct options *options, char
     return server->tls != NULL;
 }
 
-/* Reads the token file, and checks that each address is protected or not reachable from other
-   machines. */
+/* Reads the token file. Checks that each address requires authentication or is unreachable from
+   other machines. */
 static bool start_auth(struct server *server, const struct options *options, char *message)
 {
     const struct auth_settings settings = {.tls = server->tls,
@@ -295,8 +296,8 @@ static void reload(void *auth)
 
 /* ---- Shutdown ---- */
 
-/* Stops all parts that run and frees them. The order matters: the executor first finishes its jobs,
-   since the I/O threads send their responses; later jobs are rejected. */
+/* Stops and frees all parts that are running. The order matters: the executor first finishes its
+   jobs, because the I/O threads must still send their responses. Later jobs are rejected. */
 static void stop(struct server *server)
 {
     executor_stop(server->executor);
@@ -306,21 +307,21 @@ static void stop(struct server *server)
     watchdog_stop();
     metrics_free(server->metrics);
     listener_close(server->listener);
-    if (signals_stop()) { /* else a reload still uses them */
+    if (signals_stop()) { /* otherwise a reload is still using them */
         auth_free(server->auth);
         tls_free(server->tls);
     }
     log_writer_stop(LOG_WRITER_FLUSH_MS);
 }
 
-/* What happens on SIGTERM and SIGINT. A second one exits immediately (signals.c). */
+/* Shuts down after SIGTERM or SIGINT. On a second signal, signals.c exits immediately. */
 static void shut_down(struct server *server, int signal_number, int64_t drain_delay)
 {
     systemd_notify_stopping();
     log_message(LOG_LEVEL_INFO, "%s: shutting down",
                 signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
     if (drain_delay > 0) {
-        /* Load balancers see /readyz at 503, and send no more requests. */
+        /* Load balancers see that /readyz returns 503, and stop sending requests. */
         log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503",
                     (double)drain_delay / 1000);
         http_announce_end(server->http);
@@ -328,7 +329,7 @@ static void shut_down(struct server *server, int signal_number, int64_t drain_de
     }
     log_message(LOG_LEVEL_INFO, "finishing running requests");
     listener_stop(server->listener, drain_delay > 0 ? ACCEPT_GRACE_REMOTE_MS : ACCEPT_GRACE_MS);
-    http_drain(server->http); /* waits for running requests, for --drain-timeout at most */
+    http_drain(server->http); /* waits for running requests, at most --drain-timeout */
     stop(server);
 }
 

@@ -1,5 +1,5 @@
 /*
- * The server: all that runs between reading the options and exiting.
+ * The server: everything between reading the options and exiting.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -9,7 +9,7 @@
 
 #include "config/options.h"
 
-enum { SERVER_MESSAGE = 640 }; /* bytes of an error message, with its NUL */
+enum { SERVER_MESSAGE = 640 }; /* size of an error message, including the NUL */
 
 /* Serves until SIGTERM or SIGINT, then shuts down gracefully and returns true. If the server cannot
    start, returns false and writes a one-line reason to `message`. */

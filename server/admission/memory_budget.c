@@ -1,6 +1,6 @@
 /*
- * The memory budget: sums, lists of admitted requests, and a queue of waiting ones, under one
- * mutex.
+ * Implements the memory budget: totals, lists of admitted requests and a queue of waiting requests,
+ * all protected by one mutex.
  */
 #include "admission/memory_budget.h"
 
@@ -12,42 +12,42 @@
 #include "util/clock.h"
 
 enum {
-    SMALL_SHARE = 8,       /* one part in this many is for small requests ... */
-    SMALL_MOST = 64 << 20, /* ... up to this many bytes */
-    START_SHARE = 2,       /* one part of that in this many is for started requests */
-    ROUNDING = 32,         /* block_cache.h rounds sizes up by at most one part in this many */
-    LARGE = 1,             /* index of large requests; 0: of small ones */
+    SMALL_SHARE = 8,       /* 1/8 of the budget is for small requests, ... */
+    SMALL_MOST = 64 << 20, /* ... but at most this many bytes */
+    START_SHARE = 2,       /* started requests may use 1/2 of that share */
+    ROUNDING = 32,         /* block_cache.h rounds sizes up by at most 1/32 */
+    LARGE = 1,             /* index for large requests; small requests use 0 */
 };
 
 struct memory_budget {
     pthread_mutex_t mutex;
-    size_t bytes, small;        /* `small` of them are for small requests only */
-    size_t reserved;            /* by all */
-    size_t started;             /* by requests of RESERVATION_STARTED */
-    size_t admitted[LARGE + 1]; /* by requests of RESERVATION_ADMITTED */
+    size_t bytes, small;        /* total, and the part for small requests only */
+    size_t reserved;            /* by all requests */
+    size_t started;             /* by requests in RESERVATION_STARTED */
+    size_t admitted[LARGE + 1]; /* by requests in RESERVATION_ADMITTED */
     struct {
         struct reservation *first, *last;
-    } list[LARGE + 1];  /* these requests, by remaining claim, ascending */
+    } list[LARGE + 1];  /* admitted requests, in ascending order of remaining claim */
     atomic_size_t used; /* reserved bytes that are allocated */
     size_t waiting;     /* requests in the queue */
-    size_t refusable;   /* of these, not admitted yet */
+    size_t refusable;   /* of these, not yet admitted */
     size_t small_waits; /* of these, small */
     size_t most_waiting;
     int64_t wait_ms;
     struct reservation *first, **last;
-    bool serve, serving; /* of serve_queue: the queue must be checked; a thread does so */
+    bool serve, serving; /* for serve_queue: the queue must be checked; a thread is checking it */
     bool closed;
     bool missed; /* a request was rejected since the last tick */
 };
 
-/* ---- Sums and lists; with the mutex locked ---- */
+/* ---- Totals and lists; the mutex is locked ---- */
 
 static int class_of(const struct reservation *r)
 {
     return r->claim > MEMORY_BUDGET_SMALL ? LARGE : 0;
 }
 
-/* The bytes that a request may still reserve. */
+/* Returns how many more bytes a request may reserve. */
 static size_t need(const struct reservation *r)
 {
     return r->claim - r->reserved;
@@ -71,7 +71,7 @@ static void unlink_from_list(struct memory_budget *budget, struct reservation *r
     *(after ? &after->list_previous : &budget->list[class_of(r)].last) = before;
 }
 
-/* Subtracts a request from the sums. */
+/* Subtracts a request from the totals. */
 static void remove_from_sums(struct memory_budget *budget, struct reservation *r)
 {
     budget->reserved -= r->reserved;
@@ -83,7 +83,7 @@ static void remove_from_sums(struct memory_budget *budget, struct reservation *r
     }
 }
 
-/* Adds a request to the sums with new values. */
+/* Adds a request to the totals with new values. */
 static void add_to_sums(struct memory_budget *budget, struct reservation *r,
                         enum reservation_place place, size_t reserved, size_t claim)
 {
@@ -117,8 +117,8 @@ static size_t larger(size_t a, size_t b)
 }
 
 /* Returns true if invariant 2 of memory_budget.h holds. Simulates that all admitted requests finish
-   one after the other, in ascending order of need. If one cannot finish, none that needs more can.
- */
+   one at a time, in ascending order of need. If one cannot finish, no request with a greater need
+   can. */
 static bool is_safe(const struct memory_budget *budget)
 {
     const size_t most = budget->bytes - budget->small;
@@ -145,13 +145,13 @@ static bool is_safe(const struct memory_budget *budget)
     return true;
 }
 
-/* The bytes that are not reserved, which block_cache.h may cache. */
+/* Returns the number of unreserved bytes, which block_cache.h may use for its cache. */
 static size_t rest(const struct memory_budget *budget)
 {
     return budget->bytes - budget->reserved;
 }
 
-/* ---- Reserving; with the mutex locked ---- */
+/* ---- Reserving; the mutex is locked ---- */
 
 /* Returns true if a request is admitted and stays within its claim. */
 static bool is_promised(const struct reservation *r)
@@ -159,8 +159,8 @@ static bool is_promised(const struct reservation *r)
     return r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
 }
 
-/* Changes an admitted large request to a started one if there is room for it, so that the rest of
-   its claim is no longer promised. */
+/* Changes an admitted large request back to a started one if the share of started requests has
+   room. The rest of its claim is then no longer guaranteed. */
 static void demote_to_started(struct memory_budget *budget, struct reservation *r)
 {
     const size_t reserved = r->reserved, claim = r->claim;
@@ -172,8 +172,8 @@ static void demote_to_started(struct memory_budget *budget, struct reservation *
         move(budget, r, RESERVATION_ADMITTED, reserved, claim);
 }
 
-/* Reserves what a request wants if the invariants allow it. `first`: it overtakes no request that
-   it must not overtake. */
+/* Reserves what a request wants if the invariants allow it. `first`: no request that it must not
+   overtake is waiting. */
 static bool reserve(struct memory_budget *budget, struct reservation *r, bool first)
 {
     const enum reservation_place place = r->place;
@@ -194,8 +194,8 @@ static bool reserve(struct memory_budget *budget, struct reservation *r, bool fi
     return true;
 }
 
-/* Returns true if a request may reserve before those that wait: none waits, or it is small, no
-   small one waits, and small requests stay within their share. */
+/* Returns true if a request may reserve memory before the waiting requests: none is waiting, or the
+   request is small, no small request is waiting, and small requests stay within their share. */
 static bool is_next(const struct memory_budget *budget, const struct reservation *r)
 {
     const size_t others = budget->reserved - budget->admitted[LARGE];
@@ -216,7 +216,7 @@ static void append(struct memory_budget *budget, struct reservation *r)
     budget->small_waits += r->wanted_claim <= MEMORY_BUDGET_SMALL;
 }
 
-/* Empties the queue and returns its former content. */
+/* Empties the queue and returns its former entries. */
 static struct reservation *take_queue(struct memory_budget *budget)
 {
     struct reservation *const first = budget->first;
@@ -226,8 +226,8 @@ static struct reservation *take_queue(struct memory_budget *budget)
     return first;
 }
 
-/* Removes the requests that can reserve what they want from the queue. Requests that are not
-   admitted do not overtake, except small ones, which overtake large ones. */
+/* Removes from the queue, and returns, the requests that can reserve what they want. Requests that
+   are not admitted do not overtake others, except that small requests overtake large ones. */
 static struct reservation *take_granted(struct memory_budget *budget)
 {
     struct reservation *granted = NULL, **end = &granted, *next = take_queue(budget);
@@ -254,8 +254,9 @@ static void wake_all(struct reservation *first, bool granted)
     }
 }
 
-/* Wakes requests whose memory is available. One thread at a time does this; calls meanwhile, also
-   from `wake`, make it check again, since a woken request may release memory. */
+/* Wakes requests whose memory is available. Only one thread at a time does this. A concurrent call,
+   or a call from `wake`, makes that thread check again, because a woken request may release
+   memory. */
 static void serve_queue(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
@@ -276,7 +277,7 @@ static void serve_queue(struct memory_budget *budget)
     pthread_mutex_unlock(&budget->mutex);
 }
 
-/* Removes the requests that are to be rejected from the queue. */
+/* Removes from the queue, and returns, the requests to reject. */
 static struct reservation *take_refused(struct memory_budget *budget, int64_t now)
 {
     struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
@@ -294,7 +295,7 @@ static struct reservation *take_refused(struct memory_budget *budget, int64_t no
     return refused;
 }
 
-/* The bytes that the first waiting request lacks for its whole claim. */
+/* Returns how many bytes the first waiting request lacks for its full claim. */
 static size_t lacking(const struct memory_budget *budget)
 {
     const struct reservation *const r = budget->first;
@@ -315,7 +316,7 @@ size_t memory_budget_tick(struct memory_budget *budget)
     struct reservation *const refused = take_refused(budget, clock_ms());
     pthread_mutex_unlock(&budget->mutex);
     wake_all(refused, false);
-    serve_queue(budget); /* others may have waited for a rejected one */
+    serve_queue(budget); /* other requests may have waited for a rejected one */
     pthread_mutex_lock(&budget->mutex);
     const size_t lack = lacking(budget), missed = budget->missed;
     budget->missed = false;
@@ -340,13 +341,14 @@ void memory_budget_close(struct memory_budget *budget)
 
 /* ---- Reservations ---- */
 
-/* Returns an upper bound of what block_cache.h allocates for `bytes` bytes. */
+/* Returns an upper bound on what block_cache.h allocates for `bytes` bytes. */
 static size_t rounded(size_t bytes)
 {
     return bytes + bytes / ROUNDING;
 }
 
-/* Reserves `bytes` bytes in total, with a claim. `overtake`: also before waiting requests. */
+/* Increases the reservation to `bytes` bytes in total, with the given claim. `overtake`: even if
+   other requests are waiting. */
 static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overtake)
 {
     struct memory_budget *const budget = r->budget;
@@ -363,7 +365,8 @@ static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overta
     return reserved;
 }
 
-/* Computes what is allocated after `bytes` more bytes. Returns false if the budget is too small. */
+/* Sets *taken to the total after `bytes` more bytes are allocated. Returns false if it exceeds what
+   one request may reserve. */
 static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
 {
     if (bytes <= PTRDIFF_MAX / 2 && !__builtin_add_overflow(r->taken, rounded(bytes), taken) &&
@@ -394,7 +397,9 @@ static void give(struct quota *quota, size_t bytes)
 {
     struct reservation *const r = (struct reservation *)quota;
     const size_t given = rounded(bytes);
-    set_taken(r, given < r->taken ? r->taken - given : 0); /* parts round to less than the whole */
+    set_taken(r, given < r->taken
+                     ? r->taken - given
+                     : 0); /* the rounded parts can add up to less than the rounded whole */
 }
 
 void reservation_init(struct reservation *reservation, struct memory_budget *budget)
@@ -444,7 +449,7 @@ bool reservation_wait(struct reservation *reservation, int64_t latest,
         append(budget, reservation);
     pthread_mutex_unlock(&budget->mutex);
     if (waits)
-        serve_queue(budget); /* memory may have been released since */
+        serve_queue(budget); /* memory may have been released in the meantime */
     return waits;
 }
 

@@ -1,10 +1,11 @@
 /*
- * Rate limits, by the generic cell rate algorithm (GCRA). For each client one time is stored: when
- * its full burst will be available again. Each request moves it forward by 1/rate; a request that
- * would move it further ahead than the burst allows is rejected.
+ * Rate limits, by the generic cell rate algorithm (GCRA). One time is stored for each client: when
+ * its full burst will be available again. Each request moves this time forward by 1/rate. A request
+ * that would move it further ahead than the burst allows is rejected.
  *
- * A fixed hash table stores the clients. A new client replaces the one in its set with the earliest
- * time. If that time has not passed, the replaced client gets its burst back early.
+ * The clients are stored in a hash table of fixed size. A new client replaces the client with the
+ * earliest time in its set. If that time has not passed, the replaced client gets its burst back
+ * early.
  */
 #include "admission/rate_limit.h"
 
@@ -21,7 +22,7 @@ struct client {
 
 struct rate_limit {
     pthread_mutex_t mutex;
-    int64_t interval, ahead; /* nanoseconds per request, and of a burst without its first */
+    int64_t interval, ahead; /* nanoseconds per request, and per burst less its first request */
     uint64_t seed;
     struct client client[SETS][WAYS];
 };
@@ -52,7 +53,7 @@ static uint64_t mix(uint64_t hash)
     return hash ^ hash >> 32;
 }
 
-/* Returns the entry of a client, replacing another one if it has none. */
+/* Returns the entry of a client. If it has none, replaces the entry of another client. */
 static struct client *find(struct rate_limit *limit, uint64_t key)
 {
     struct client *const set = limit->client[mix(key ^ limit->seed) % SETS];

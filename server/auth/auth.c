@@ -25,8 +25,8 @@ enum reload { RELOAD_TOKENS, RELOAD_CERTIFICATES, RELOADS };
 
 struct auth {
     struct auth_settings settings;
-    pthread_rwlock_t lock;           /* of what is reloaded */
-    struct tokens *tokens;           /* owned; NULL: no token is required */
+    pthread_rwlock_t lock;           /* protects what a reload replaces */
+    struct tokens *tokens;           /* owned; NULL: no tokens are required */
     atomic_ullong failures[RELOADS]; /* failed reloads */
 };
 
@@ -67,8 +67,8 @@ struct auth *auth_new(const struct auth_settings *settings, char *message, size_
         return NULL;
     }
     auth->settings = *settings;
-    pthread_rwlockattr_t
-        patient; /* prefers writers: otherwise a reload could wait forever for requests */
+    /* Prefers writers: otherwise readers could delay a reload forever. */
+    pthread_rwlockattr_t patient;
     pthread_rwlockattr_init(&patient);
     pthread_rwlockattr_setkind_np(&patient, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&auth->lock, &patient);
@@ -188,9 +188,9 @@ static enum tokens_verdict judge(struct auth *auth, const struct auth_request *r
     return verdict;
 }
 
-/* Returns true if a name belongs to the server. Otherwise a web page whose name resolves to
-   127.0.0.1 could use a server that listens there as if it had the page's origin (DNS rebinding).
- */
+/* Returns true if a host name belongs to the server. Without this check, a web page whose host name
+   resolves to 127.0.0.1 could use a server listening there as if they had the same origin (DNS
+   rebinding). */
 static bool is_known_host(const struct auth *auth, const struct auth_request *request,
                           const char *host)
 {
@@ -199,7 +199,8 @@ static bool is_known_host(const struct auth *auth, const struct auth_request *re
            origins_list_has_host(auth->settings.hosts, host);
 }
 
-/* Copies the host of a target in absolute form. Returns false if it has none. */
+/* Copies the host of a request target in absolute form. Returns false if the target has another
+   form. */
 static bool host_of_target(const char *target, char *host, size_t size)
 {
     const char *scheme_end = target[0] == '/' ? NULL : strstr(target, "://");
@@ -223,7 +224,7 @@ static bool check_host(const struct auth *auth, const struct auth_request *reque
         host = target_host;
     if (!has_text(host) ||
         is_known_host(auth, request,
-                      host)) /* HTTP/1.0 has no Host header, and browsers do not use it */
+                      host)) /* HTTP/1.0 has no Host header, and browsers do not use HTTP/1.0 */
         return true;
     char quote[JSON_QUOTE_LONG];
     reply_error(reply, 421, "'%s' is not a host name of this server; add it with --allowed-hosts",
@@ -236,8 +237,8 @@ static bool is_method(const struct auth_request *request, const char *method)
     return strcmp(request->method, method) == 0;
 }
 
-/* Returns true if a page of the server itself sent the request. If a proxy has changed the Host,
-   Sec-Fetch-Site still tells. */
+/* Returns true if one of the server's own pages sent the request. If a proxy has changed Host,
+   Sec-Fetch-Site still shows it. */
 static bool is_own_page(const struct auth_request *request, const char *origin)
 {
     const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
@@ -245,8 +246,8 @@ static bool is_own_page(const struct auth_request *request, const char *origin)
            (site && strcasecmp(site, "same-origin") == 0);
 }
 
-/* Rejects requests that other sites' pages send: browsers let any page send a POST, and only hide
-   the response from it. */
+/* Rejects requests from pages of other sites. Browsers let any page send a POST request, and only
+   hide the response from the page. */
 static bool check_origin(const struct auth *auth, const struct auth_request *request,
                          struct client_identity *identity, struct response *reply)
 {
@@ -270,8 +271,8 @@ static bool check_origin(const struct auth *auth, const struct auth_request *req
     return false;
 }
 
-/* Checks the client certificate, if certificates are configured. The name of a token, if there is
-   one, later replaces the certificate's. */
+/* Checks the client certificate if client certificates are configured. If the request also has a
+   token, the name of the token later replaces the name of the certificate. */
 static bool check_certificate(const struct auth *auth, const struct auth_request *request,
                               struct client_identity *identity, struct response *reply)
 {
@@ -293,7 +294,7 @@ static bool check_token(struct auth *auth, const struct auth_request *request,
     static const struct response_header challenge[] = {{"WWW-Authenticate", "Bearer"},
                                                        {NULL, NULL}};
     const enum tokens_verdict verdict = judge(auth, request, identity->client);
-    /* A CORS preflight request carries no token. */
+    /* CORS preflight requests have no token. */
     if (verdict == TOKENS_RIGHT || request->open || request->listen_address->admin ||
         identity->preflight)
         return true;

@@ -39,7 +39,7 @@ static bool is_same(const char *a, size_t a_len, const char *b, size_t b_len)
     return a_len == b_len && strncasecmp(a, b, a_len) == 0;
 }
 
-/* Returns true if a text is an IPv4 address in 127.0.0.0/8. */
+/* Returns true if `text` is an IPv4 address in 127.0.0.0/8. */
 static bool is_loopback_number(const char *text, size_t len)
 {
     unsigned parts[4];
@@ -70,8 +70,8 @@ bool origins_same_host(const char *host, const char *other, size_t len)
 
 /* ---- Origins ---- */
 
-/* Returns the host of an origin; NULL if it has none ("null" is the origin of sandboxed pages).
-   Sets `port` to the default port of its scheme. */
+/* Returns the host of an origin, or NULL if it has none. For example, sandboxed pages have the
+   origin "null". Sets `port` to the default port of its scheme. */
 static const char *host_of(const char *origin, const char **port)
 {
     static const char http[] = "http://", https[] = "https://";
@@ -98,7 +98,7 @@ bool origins_is_host(const char *origin, const char *host)
 
 /* ---- Lists ---- */
 
-/* Moves `list` after its next item. Returns false at the end. */
+/* Gets the next item and moves `list` past it. Returns false at the end of the list. */
 static bool next_item(const char **list, const char **item, size_t *len)
 {
     *list += strspn(*list, ", \t");
@@ -140,8 +140,8 @@ static bool is_host_item(const char *item, size_t len)
     return is_any(item, len) || is_host(item, len);
 }
 
-/* Returns true for an origin in a browser's form: scheme, host, and port unless it is the default.
- */
+/* Returns true if an item is an origin as browsers write it: scheme, host, and the port unless it
+   is the default. */
 static bool is_origin_item(const char *item, size_t len)
 {
     char origin[256];

@@ -24,9 +24,9 @@
 #include "util/fail.h"
 
 enum {
-    TOKENS_HASH = 32, /* bytes of a SHA-256 */
+    TOKENS_HASH = 32, /* size of a SHA-256 hash */
     TOKENS_FILE = 10000,
-    TOKENS_RANDOM = 32, /* bytes of a token that lossd creates */
+    TOKENS_RANDOM = 32, /* random bytes of a token that lossd creates */
 };
 
 struct token {
@@ -36,11 +36,11 @@ struct token {
 
 struct tokens {
     size_t count, capacity;
-    struct token *list; /* owned; sorted by name and hash once all are read */
+    struct token *list; /* owned; sorted by name and hash after reading */
 };
 
-/* The first line of a file that lossd wrote: the least number of its tokens, so that a truncated
-   file is detected. */
+/* Start of the first line of a file that lossd wrote. The minimum number of tokens follows, so that
+   a truncated file is detected. */
 static const char header_words[] = "# lossd tokens: ";
 
 static bool is_name(const char *text, size_t len)
@@ -54,7 +54,7 @@ static bool is_name(const char *text, size_t len)
 
 static const char name_rule[] = "1 to 64 letters, digits, dots, underscores and hyphens";
 
-/* Returns true if RFC 6750 allows a text as a token. */
+/* Returns true if `text` is a valid token by RFC 6750. */
 static bool is_token(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -90,14 +90,14 @@ static bool grow(struct tokens *tokens)
     return true;
 }
 
-/* The position of a line, for messages. */
+/* Location of a line, for messages. */
 struct place {
     const char *path;
     unsigned line;
 };
 
-/* Reads the number of tokens that the first line declares; 0 if it declares none. Returns false if
-   it is not a number. */
+/* Reads the number of tokens that the first line declares, or 0 if it is not a header. Returns
+   false if the header is malformed. */
 static bool read_header(const char *line, size_t *declared)
 {
     const size_t len = sizeof header_words - 1;
@@ -127,7 +127,7 @@ static bool add_line(struct tokens *tokens, char *line, const struct place *plac
         return true;
     const size_t len = strcspn(line, ":");
     struct token token = {.name = ""};
-    /* The message does not quote the line, which may be a token by mistake. */
+    /* The message does not quote the line: a user may have entered the token itself. */
     if (!is_name(line, len) || line[len] != ':' || !read_hash(line + len + 1, token.hash))
         return fail(
             message, size,
@@ -174,7 +174,7 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
     return right;
 }
 
-/* Warns if other users can write the file: they could add tokens. */
+/* Warns if any user can write the file, and so add tokens. */
 static void check_permissions(FILE *file, const char *path)
 {
     struct stat about;
@@ -242,14 +242,14 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
     const char *token = authorization + sizeof scheme - 1;
     token += strspn(token, " ");
     size_t len = strlen(token);
-    while (len > 0 && (token[len - 1] == ' ' ||
-                       token[len - 1] == '\t')) /* trailing blanks are not part of the value */
+    /* Trailing whitespace is not part of the value. */
+    while (len > 0 && (token[len - 1] == ' ' || token[len - 1] == '\t'))
         len--;
     if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
         return TOKENS_WRONG;
     const struct token *found = NULL;
-    for (size_t i = 0; i < tokens->count;
-         i++) /* all of them, so that the time does not tell which matched */
+    /* Compare all tokens, so that the time does not reveal which one matched. */
+    for (size_t i = 0; i < tokens->count; i++)
         found =
             gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
     if (!found)
@@ -308,7 +308,7 @@ static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *me
 static bool show_token(const char *name, const char *token, FILE *secret, char *message,
                        size_t size)
 {
-    /* stderr is unbuffered, so fprintf fails by itself. */
+    /* stderr is unbuffered, so fprintf reports write errors. */
     return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 &&
             fflush(secret) == 0) ||
            fail(message, size, "cannot show the token: %s", strerror(errno));
@@ -403,7 +403,7 @@ static bool write_fresh(int fd, const char *fresh, const char *path, const struc
     return done;
 }
 
-/* Opens the directory of a file. Returns -1 with errno if that cannot be done. */
+/* Opens the directory of a file. On failure, returns -1 and sets errno. */
 static int open_directory(const char *path)
 {
     char copy[PATH_MAX];
@@ -411,9 +411,9 @@ static int open_directory(const char *path)
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Locks the directory against other runs that add tokens. A lock on the file itself would not do,
-   since the file is replaced. Returns a descriptor; closing it releases the lock. On failure,
-   returns -1 and writes a one-line reason to `message`. */
+/* Locks the directory of a file against other processes that add tokens. A lock on the file itself
+   does not suffice, because the file is replaced. Returns a descriptor; closing it releases the
+   lock. On failure, returns -1 and writes a one-line reason to `message`. */
 static int lock_directory(const char *path, char *message, size_t size)
 {
     const int fd = open_directory(path);
@@ -432,8 +432,8 @@ static int lock_directory(const char *path, char *message, size_t size)
 static bool sync_directory(const char *path, char *message, size_t size)
 {
     const int fd = open_directory(path);
-    const bool done =
-        fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* not supported by some file systems */
+    /* Some file systems do not support this, and return EINVAL. */
+    const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
     if (!done)
         fail(message, size, "cannot sync the directory of %s: %s", path, strerror(errno));
     if (fd >= 0)
@@ -465,7 +465,8 @@ static bool replace_file(const char *path, const struct new_token *token, char *
     return done && sync_directory(path, message, size);
 }
 
-/* Counts the tokens of a file; 0 if it does not exist. Returns false if it is not a token file. */
+/* Counts the tokens in a file; a file that does not exist has 0. Returns false if the file is
+   invalid or full. */
 static bool count_file(const char *path, size_t *count, char *message, size_t size)
 {
     *count = 0;
@@ -486,9 +487,10 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
     struct new_token token = {.name = name, .text = text};
     const bool found = realpath(path, real) != NULL;
     const int error = errno;
-    if (!found && lstat(path, &about) == 0) /* a dangling or unreadable link */
+    if (!found && lstat(path, &about) == 0) /* a dangling or unreadable symbolic link */
         return fail(message, size, "cannot read %s: %s", path, strerror(error));
-    const char *const file = found ? real : path; /* replace the target of a link, not the link */
+    /* Replace the target of a symbolic link, not the link. */
+    const char *const file = found ? real : path;
     if (!make_token(name, text, message, size))
         return false;
     const int lock = lock_directory(file, message, size);

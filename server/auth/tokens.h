@@ -1,13 +1,14 @@
 /*
- * Bearer tokens. The server knows only their hashes.
+ * Bearer tokens. The server stores only their hashes.
  *
  * The file has one line `NAME:SHA256` per token, in hexadecimal. Names may repeat, so that a token
  * can be replaced while the old one is still accepted. The first line may be `# lossd tokens: N`:
- * the file has N tokens or more. So a truncated file is detected, and lines can still be appended.
+ * the file then has at least N tokens. This detects a truncated file, and still allows lines to be
+ * appended.
  *
- * The hash is unsalted and fast. Tokens are random, with 256 bits if lossd creates them, so there
- * is no dictionary to attack them with. A slow hash would delay every request, and a salted one
- * would be computed once per line. For the same reason tokens_hash rejects tokens of fewer than
+ * The hash is unsalted and fast. Tokens are random, with 256 bits if lossd creates them, so
+ * dictionary attacks do not work. A slow hash would delay every request, and a salted hash would
+ * have to be computed once per line. For the same reason tokens_hash rejects tokens of fewer than
  * TOKENS_LEAST characters.
  */
 #ifndef SERVER_AUTH_TOKENS_H
@@ -18,8 +19,8 @@
 #include <stdio.h>
 
 enum {
-    TOKENS_NAME = 65,  /* bytes of a name, with its NUL */
-    TOKENS_LEAST = 32, /* characters of a token */
+    TOKENS_NAME = 65,  /* size of a name, including the NUL */
+    TOKENS_LEAST = 32, /* length of a token */
     TOKENS_MOST = 256,
 };
 
@@ -34,19 +35,19 @@ void tokens_free(struct tokens *tokens);
 
 size_t tokens_count(const struct tokens *tokens);
 
-/* Counts the tokens that `from` does not have. */
+/* Returns how many of `tokens` are not in `from`. */
 size_t tokens_missing(const struct tokens *tokens, const struct tokens *from);
 
 enum tokens_verdict { TOKENS_MISSING, TOKENS_WRONG, TOKENS_RIGHT };
 
-/* Checks the value of an Authorization header (NULL: no header). Copies the token's name if it is
-   right. Takes the same time for right and wrong tokens. Thread-safe. */
+/* Checks the value of an Authorization header (NULL: no header). Copies the name of the token if it
+   is known. Takes the same time for known and unknown tokens. Thread-safe. */
 enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization,
                                  char name[TOKENS_NAME]);
 
-/* The next three return false and write a one-line reason to `message` on failure. */
+/* On failure, the next three functions return false and write a one-line reason to `message`. */
 
-/* Creates a token. Prints the token to `secret`, and its line of the file to `out`. */
+/* Creates a token. Prints the token to `secret`, and its line for the token file to `out`. */
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size);
 
 /* Creates a token, prints it to `secret` and adds it to a file. Creates the file if it does not
@@ -54,7 +55,7 @@ bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_
    file declares the number of tokens. */
 bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size);
 
-/* Reads a token from `in` and prints its line of the file to `out`. */
+/* Reads a token from `in` and prints its line for the token file to `out`. */
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size);
 
 #endif

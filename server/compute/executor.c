@@ -1,5 +1,5 @@
 /*
- * The executor: its thread, its supervisor, and the check that its team can be created.
+ * The executor: its thread, its supervisor, and a check that its threads can be created.
  */
 #include "compute/executor.h"
 
@@ -15,8 +15,8 @@
 #include "util/clock.h"
 
 enum {
-    EXECUTOR_PERIOD_MS = 50, /* how often the supervisor checks for clients that have left */
-    EXECUTOR_WAIT_SHARE = 8, /* weight of a job in the average wait: one part in this many */
+    EXECUTOR_PERIOD_MS = 50, /* interval at which the supervisor checks for disconnected clients */
+    EXECUTOR_WAIT_SHARE = 8, /* weight of one job in the average wait: 1/8 */
     EXECUTOR_RETRY_MOST = 60,
 };
 
@@ -26,17 +26,19 @@ struct executor {
     int threads;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job was queued, the team is warm, or `stopping` is set */
-    pthread_cond_t look;    /* wakes the supervisor: a deadline is earlier, or `stopped` is set */
+    pthread_cond_t
+        look; /* wakes the supervisor: there is an earlier deadline, or `stopped` is set */
     struct fair_queue *schedule;
     struct job *running;   /* NULL: none */
-    int64_t next_deadline; /* when the supervisor checks at the latest */
+    int64_t next_deadline; /* latest time of the next check by the supervisor */
     int64_t wait_ns;       /* recent average wait of jobs */
     size_t most_waiting;
-    /* Nanoseconds that jobs have run. While a job runs, minus its start time, and so negative. */
+    /* Nanoseconds that jobs have run. While a job runs, its start time is subtracted, so the value
+       is negative. */
     atomic_llong busy;
     bool warm;
     bool stopping;
-    bool stopped; /* the executor's thread has ended */
+    bool stopped; /* the executor thread has ended */
 };
 
 /* ---- Check of the threads ---- */
@@ -48,9 +50,9 @@ static void *meet(void *gate)
     return NULL;
 }
 
-/* libgomp exits the process if it cannot create a thread. So first create as many threads as the
-   team will have; they wait for a mutex, so that all exist at the same time. Returns 0 or an error
-   number. */
+/* libgomp exits the process if it cannot create a thread. So this function first creates as many
+   threads as the team will have. They wait for a mutex, so that all exist at the same time. Returns
+   0 or an errno value. */
 static int prove_threads(int threads)
 {
     pthread_t *thread = malloc((size_t)threads * sizeof *thread);
@@ -78,7 +80,7 @@ static struct job *job_of(struct fair_queue_entry *entry)
     return (struct job *)entry;
 }
 
-/* Returns why a job is to be cancelled; JOB_DONE if it is not. */
+/* Returns why a job must be cancelled, or JOB_DONE if it must not. */
 static enum job_end end_of(const struct job *job, int64_t now)
 {
     if (job->gone && __atomic_load_n(job->gone, __ATOMIC_RELAXED))
@@ -122,8 +124,8 @@ static void finish_all(struct job *first)
     }
 }
 
-/* Removes jobs that need not run from the queue, and cancels the running job if its result is not
-   needed. Returns the removed jobs, whose `done` the caller must call. */
+/* Removes from the queue the jobs whose result is no longer needed, and cancels the running job in
+   the same case. Returns the removed jobs; the caller must call their `done`. */
 static struct job *sweep_all(struct executor *executor)
 {
     struct sweep sweep = {.executor = executor, .now = clock_ns()};
@@ -140,7 +142,7 @@ static struct job *sweep_all(struct executor *executor)
     return sweep.ended;
 }
 
-/* Waits until the next check: a short time if there are jobs. */
+/* Waits until the next check. If there are no jobs, waits until one is submitted. */
 static void wait_to_look(struct executor *executor)
 {
     if (!executor->running && fair_queue_entries(executor->schedule) == 0) {
@@ -168,9 +170,10 @@ static void *supervise(void *argument)
     return NULL;
 }
 
-/* ---- The executor's thread ---- */
+/* ---- The executor thread ---- */
 
-/* Returns the next job, and whether it must still run; NULL when the executor stops. */
+/* Returns the next job, or NULL if the executor is stopping. Sets *wanted if the job must still
+   run. */
 static struct job *next_job(struct executor *executor, bool *wanted)
 {
     struct fair_queue_entry *entry;
@@ -189,7 +192,7 @@ static struct job *next_job(struct executor *executor, bool *wanted)
     return job;
 }
 
-/* Runs a job if it is still wanted. Returns false if it was queued again. */
+/* Runs a job if `wanted`. Returns false if the job was queued again. */
 static bool run_job(struct executor *executor, struct job *job, bool wanted)
 {
     const int64_t started = clock_ns();
@@ -212,7 +215,7 @@ static bool run_job(struct executor *executor, struct job *job, bool wanted)
 static void *execute(void *argument)
 {
     struct executor *executor = argument;
-    int team = loss_warm_up(executor->threads); /* here, not in the first request */
+    int team = loss_warm_up(executor->threads); /* now, instead of during the first request */
     if (team < executor->threads)
         log_message(
             LOG_LEVEL_WARNING,
@@ -235,7 +238,7 @@ static void *execute(void *argument)
 static void start_synchronization(struct executor *executor)
 {
     pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic); /* with these attributes none of these can fail on Linux */
+    pthread_condattr_init(&monotonic); /* on Linux, none of these calls can fail */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&executor->mutex, NULL);
     pthread_cond_init(&executor->changed, NULL);

@@ -1,8 +1,9 @@
 /*
  * The executor: the one thread that computes large requests. It owns the OpenMP team. libgomp
- * creates a team for every thread that opens a parallel region, so regions in each I/O thread would
- * multiply the threads. Jobs wait in a bounded queue, in the order of fair_queue.h. A second
- * thread, the supervisor, ends jobs whose client has left or whose deadline has passed.
+ * creates a separate team for every thread that opens a parallel region, so parallel regions in the
+ * I/O threads would multiply the number of threads. Jobs wait in a bounded queue, in the order that
+ * fair_queue.h defines. A second thread, the supervisor, cancels jobs whose client has disconnected
+ * or whose deadline has passed.
  */
 #ifndef SERVER_COMPUTE_EXECUTOR_H
 #define SERVER_COMPUTE_EXECUTOR_H
@@ -16,24 +17,24 @@
 
 /* How a job ended. */
 enum job_end {
-    JOB_DONE,   /* it has run */
+    JOB_DONE,   /* the job ran */
     JOB_GONE,   /* *gone was set */
     JOB_LATE,   /* its deadline passed */
-    JOB_PUSHED, /* it was removed from the full queue, where its client had the most jobs */
+    JOB_PUSHED, /* it was removed from a full queue because its client had the most jobs */
 };
 
-/* A job, embedded in a struct of the caller. From executor_submit until `done` is called it belongs
-   to the executor, which does not access it after that: `done` may free it. */
+/* A job, embedded in a struct of the caller. The executor owns it from executor_submit until it
+   calls `done`, which may free the job. */
 struct job {
     struct fair_queue_entry entry; /* first; the caller sets client and cost */
-    /* Runs on the executor's thread; may use `threads` OpenMP threads. Returns false to run again
-       after shorter jobs; it has then changed entry.cost_ns. */
+    /* Called on the executor thread; may use `threads` OpenMP threads. Returns false to be run
+       again after shorter jobs; it must then have updated entry.cost_ns. */
     bool (*run)(struct job *job, int threads);
-    /* Called once, on any thread. Unless `end` is JOB_DONE, the job did not run or was cancelled.
-     */
+    /* Called once, on any thread. Unless `end` is JOB_DONE, the job was cancelled or did not
+       run. */
     void (*done)(struct job *job, enum job_end end);
     const bool *gone; /* set atomically when the result is no longer needed */
-    int64_t deadline; /* clock_ns; INT64_MAX for none */
+    int64_t deadline; /* clock_ns; INT64_MAX: none */
     bool cancel;      /* set atomically to cancel the running job; cleared by the caller */
 
     /* Private to the executor. */
@@ -48,17 +49,17 @@ struct executor;
    `message`. */
 struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size);
 
-/* Returns false if memory runs out. */
+/* Returns false if memory is insufficient. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);
 
-/* Queues a job. Returns false if the queue is full or the executor is stopping; the job then still
-   belongs to the caller. */
+/* Queues a job. Returns false if the queue is full or the executor is stopping; the caller then
+   still owns the job. */
 bool executor_submit(struct executor *executor, struct job *job);
 
 /* Returns the number of compute threads. */
 int executor_threads(const struct executor *executor);
 
-/* Returns true if a job submitted now would start at once. */
+/* Returns true if a job submitted now would start immediately. */
 bool executor_is_idle(struct executor *executor);
 
 /* Returns the recent waiting time of jobs in seconds, from 1 to 60, for Retry-After. */
@@ -67,7 +68,7 @@ int executor_retry_after(struct executor *executor);
 /* Rejects new jobs, finishes the queued ones, and ends the threads. No-op if NULL. */
 void executor_stop(struct executor *executor);
 
-/* Frees a stopped executor. No thread may use it any more. No-op if NULL. */
+/* Frees a stopped executor. No thread may still use it. No-op if NULL. */
 void executor_free(struct executor *executor);
 
 #endif

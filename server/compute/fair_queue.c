@@ -6,22 +6,23 @@
 #include <stdlib.h>
 
 struct client_queue {
-    struct client_queue *next, *previous; /* in the list of used or, `next` only, free queues */
+    struct client_queue *next,
+        *previous; /* in the list of used queues, or (`next` only) of free queues */
     uint64_t client;
     int64_t used; /* virtual time */
     struct fair_queue_entry *first, *last;
     size_t entries;
-    bool running; /* the entry that was taken last belongs to this client */
+    bool running; /* the last entry taken belongs to this client */
 };
 
 struct fair_queue {
     size_t entries, most, clients;
-    int64_t virtual_time; /* start of new clients; does not decrease */
+    int64_t virtual_time; /* where new clients start; never decreases */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
     size_t queues, untouched; /* index of the first queue that was never used */
     struct client_queue
-        queue[]; /* one per entry, and two for an entry that runs and is added again */
+        queue[]; /* one per entry, and two more for the entry that runs and may be added again */
 };
 
 enum { QUEUES_BESIDES = 2 };
@@ -41,7 +42,7 @@ static void release(struct fair_queue *schedule, struct client_queue *queue)
     schedule->free = queue;
 }
 
-/* Frees the queues of clients that have no job and have used no more time than new clients. */
+/* Releases the queues of clients that have no jobs and no more virtual time than a new client. */
 static void release_idle(struct fair_queue *schedule)
 {
     for (struct client_queue *queue = schedule->first, *next; queue; queue = next) {
@@ -57,7 +58,7 @@ static void advance(struct fair_queue *schedule, int64_t time)
         schedule->virtual_time = time;
 }
 
-/* Forgets the time that clients have used. Called when nothing waits or runs. */
+/* Forgets how much time clients have used. Called when no entry is waiting or running. */
 static void forget_all(struct fair_queue *schedule)
 {
     for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
@@ -73,8 +74,9 @@ static struct client_queue *find_queue(const struct fair_queue *schedule, uint64
     return NULL;
 }
 
-/* Returns an unused queue. There are more queues than clients that wait or run; if idle clients
-   have the others, takes the queue of the one that has used the least time. */
+/* Returns an unused queue. There are more queues than clients with a waiting or running entry. If
+   idle clients have all other queues, takes that of the idle client that has used the least
+   time. */
 static struct client_queue *unused_queue(struct fair_queue *schedule)
 {
     if (!schedule->free && schedule->untouched < schedule->queues)
@@ -91,7 +93,7 @@ static struct client_queue *unused_queue(struct fair_queue *schedule)
     return queue;
 }
 
-/* Returns the queue of a client to which an entry is added. */
+/* Returns the queue of a client, for an entry to be added. */
 static struct client_queue *queue_of(struct fair_queue *schedule, uint64_t client)
 {
     struct client_queue *queue = find_queue(schedule, client);
@@ -108,7 +110,7 @@ static struct client_queue *queue_of(struct fair_queue *schedule, uint64_t clien
     return queue;
 }
 
-/* The client with the most entries; of several, the newest. */
+/* Returns the queue with the most entries; if there are several, the newest. */
 static struct client_queue *longest(const struct fair_queue *schedule)
 {
     struct client_queue *found = schedule->first;
@@ -151,7 +153,7 @@ void fair_queue_remove(struct fair_queue *schedule, struct fair_queue_entry *ent
     schedule->clients -= --queue->entries == 0;
 }
 
-/* The number of waiting entries of a client. */
+/* Returns the number of waiting entries of a client. */
 static size_t entries_of(const struct fair_queue *schedule, uint64_t client)
 {
     const struct client_queue *const queue = find_queue(schedule, client);
@@ -181,14 +183,14 @@ void fair_queue_readd(struct fair_queue *schedule, struct fair_queue_entry *entr
     insert(schedule, entry);
 }
 
-/* The virtual time of a client's next turn. */
+/* Returns the virtual time of a client's next turn. */
 static int64_t turn_of(const struct client_queue *queue)
 {
     const int64_t cost = queue->first->cost_ns;
     return queue->used + (cost < FAIR_QUEUE_COST_MOST_NS ? cost : FAIR_QUEUE_COST_MOST_NS);
 }
 
-/* The client whose turn is next; NULL if none has a waiting entry. */
+/* Returns the client whose turn is next, or NULL if no entry is waiting. */
 static struct client_queue *next_client(const struct fair_queue *schedule)
 {
     struct client_queue *next = NULL;
@@ -211,8 +213,8 @@ struct fair_queue_entry *fair_queue_take(struct fair_queue *schedule)
     return entry;
 }
 
-/* The virtual time does not exceed the next turn: a new client must not wait until the waiting ones
-   have caught up with a long job. */
+/* Keeps the virtual time at or before the next turn. Otherwise, after a long job, a new client
+   would wait until the waiting clients have caught up with that job. */
 void fair_queue_charge(struct fair_queue *schedule, int64_t ns)
 {
     struct client_queue *const queue = schedule->running;

@@ -14,7 +14,7 @@ enum { HELP_COLUMN = 32 }; /* width of the first column of --help */
 
 /* ---- Help ---- */
 
-/* The default of an option that depends on the machine. */
+/* Describes a default value that depends on the machine. */
 static const char *computed_default(const struct option *option)
 {
     return option->type == OPTION_BYTES ? "half of the available memory" : "the available CPUs";
@@ -78,7 +78,8 @@ static void man_option(FILE *out, const struct option *option)
 {
     char range[OPTION_RANGE], fallback[OPTION_DEFAULT], env[OPTION_ENV], text[900];
     const bool bounded = option->type != OPTION_TEXT;
-    const char *value = computed_default(option); /* not the CPUs of the machine that prints it */
+    /* The page does not depend on the machine that prints it. */
+    const char *value = computed_default(option);
     if (option->default_of)
         value = option->default_of;
     else if (option->fallback)

@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define BODY_LIMIT (UINT64_C(1) << 46) /* small enough that no sum of sizes overflows */
+#define BODY_LIMIT (UINT64_C(1) << 46) /* small enough that sums of sizes do not overflow */
 #define RATE_LIMIT (UINT64_C(1) << 40)
 #define WORK_LIMIT UINT64_C(1000000000000000000)
 

@@ -1,7 +1,7 @@
 /*
- * The table of options. Add an option by adding one row to option_table.c and one field to struct
- * options: the flag, the environment variable, the config file, --help, the manual page and
- * --print-config all derive from the row.
+ * The table of options. To add an option, add a row to option_table.c and a field to struct
+ * options. The flag, the environment variable, the config file, --help, the manual page and
+ * --print-config are derived from the row.
  */
 #ifndef SERVER_CONFIG_OPTION_TABLE_H
 #define SERVER_CONFIG_OPTION_TABLE_H
@@ -11,7 +11,7 @@
 
 #include "config/options.h"
 
-/* The type of an option's field in struct options, and how its text is read. */
+/* The type of an option's field in struct options, and the format of its text. */
 enum option_type {
     OPTION_ADDRESSES, /* struct address_list */
     OPTION_INTEGER,   /* int */
@@ -27,29 +27,30 @@ enum option_type {
 struct option {
     const char *name; /* "max-body": --max-body, LOSSD_MAX_BODY, and `max-body = ` in a file */
     enum option_type type;
-    size_t offset;             /* of its field in struct options */
-    const char *fallback;      /* default value; NULL: depends on the machine (option_default) */
-    const char *default_of;    /* an earlier option whose value is the default; else NULL */
-    uint64_t min, max;         /* of numbers; of seconds in milliseconds; of the address count */
-    const char *const *names;  /* of choices; NULL-terminated */
+    size_t offset;          /* of its field in struct options */
+    const char *fallback;   /* default value; NULL: depends on the machine (option_default) */
+    const char *default_of; /* an earlier option whose value is the default; else NULL */
+    uint64_t min,
+        max; /* range of numbers, of seconds (in milliseconds), or of the number of addresses */
+    const char *const *names;  /* of the choices; NULL-terminated */
     const char *bare;          /* value of the flag without "=value"; NULL: a value is required */
-    const char *value;         /* placeholder of the value in --help */
-    const char *limits_member; /* member of GET /v1/limits; NULL: the name, with underscores */
-    const char *doc;           /* sentences, without the last full stop */
+    const char *value;         /* placeholder for the value in --help */
+    const char *limits_member; /* member in GET /v1/limits; NULL: the name with underscores */
+    const char *doc;           /* description: sentences, without the final full stop */
 };
 
 extern const struct option option_table[];
 extern const size_t option_count;
 
-/* A former name of an option. Flag, environment variable and config file accept it, with a warning
-   in the log. */
+/* A former name of an option. It is still accepted as a flag, an environment variable and in the
+   config file, with a warning in the log. */
 struct option_rename {
     const char *old_name, *name;
 };
 extern const struct option_rename option_renames[];
 extern const size_t option_rename_count;
 
-/* Flags that are not options: they cannot be set in the environment or in a file. */
+/* Flags that are not options. They cannot be set in the environment or in a config file. */
 struct option_command {
     const char *name, *value, *doc;
     enum options_action action;
@@ -63,12 +64,13 @@ struct option_match {
     const struct option_rename *rename;
 };
 
-/* Finds an option by name or former name. Returns false if there is none. */
+/* Finds an option by its name or a former name. Returns false if it does not exist. */
 bool option_find(const char *name, size_t len, struct option_match *match);
 const struct option_command *option_find_command(const char *name, size_t len);
 
 enum { OPTION_ENV = 48 }; /* size of the buffer for option_env */
-/* Writes the environment variable of an option, "LOSSD_MAX_BODY" for "max-body", and returns it. */
+/* Writes the name of the environment variable of an option, such as "LOSSD_MAX_BODY" for
+   "max-body". Returns `env`. */
 const char *option_env(const char *name, char env[OPTION_ENV]);
 
 #endif

@@ -32,8 +32,8 @@ static bool is_in_range(const struct option *option, uint64_t number)
 
 /* ---- Reading ---- */
 
-/* Reads digits and, unless `kilo` is 0, a suffix for a power of it. Returns false if the text is
-   anything else or the number overflows. */
+/* Reads digits and, unless `kilo` is 0, an optional suffix that stands for a power of `kilo`.
+   Returns false if the text has another form or the number overflows. */
 static bool read_number(const char *text, uint64_t kilo, uint64_t *number)
 {
     static const char suffixes[] = "kmg";

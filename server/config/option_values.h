@@ -18,10 +18,11 @@ void option_copy_value(struct options *options, const struct option *option,
 /* Prints a value in the form that option_read_value accepts. */
 void option_print_value(FILE *out, const struct option *option, const struct options *options);
 
-/* Writes what values an option accepts, such as "a whole number from 1 to 64", and returns it. */
+/* Writes a description of the values that an option accepts, such as "a whole number from 1 to 64".
+   Returns `text`. */
 const char *option_range(const struct option *option, char text[OPTION_RANGE]);
 
-/* Writes the default value, also one that depends on the machine, and returns it. */
+/* Writes the default value, which may depend on the machine. Returns `text`. */
 const char *option_default(const struct option *option, char text[OPTION_DEFAULT]);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Reads options from the config file, the environment and the command line, in this order: later
+ * Reads options from the config file, the environment and the command line, in this order. Later
  * sources override earlier ones.
  */
 #include "config/options.h"
@@ -19,7 +19,8 @@ static const char default_origin[] = "default";
 
 /* ---- Setting an option ---- */
 
-/* Rejects an option that is given both by its name and by a former one, in whatever sources. */
+/* Rejects an option that is given both by its current and by a former name, in the same or in
+   different sources. */
 static bool check_names(const struct options *options, const struct option_match *match,
                         const char *origin, char *message)
 {
@@ -71,7 +72,7 @@ static bool set_defaults(struct options *options, char *message)
     return true;
 }
 
-/* Sets options that were not given and whose default is the value of another option. */
+/* Sets options that were not given and default to the value of another option. */
 static void set_dependent_defaults(struct options *options)
 {
     for (size_t i = 0; i < option_count; i++) {
@@ -182,7 +183,7 @@ static bool read_file(struct options *options, const char *path, char *message)
 
 /* ---- Command line ---- */
 
-/* The parsed command line. Its options are set last, since they override the other sources. */
+/* The parsed command line. Its options are set last, because they override the other sources. */
 struct command_line {
     const char *text[OPTION_MAX];            /* values of options; NULL if not given */
     const char *old_text[OPTION_RENAME_MAX]; /* values of options given by a former name */
@@ -224,7 +225,7 @@ static void note_option(struct command_line *line, const struct option_match *ma
         line->text[match->option - option_table] = text;
 }
 
-/* Reads the flag at argv[*at] and its value. Moves *at to the last argument that it used. */
+/* Reads the flag at argv[*at] and its value. Moves *at to the last argument it consumed. */
 static bool read_flag(struct command_line *line, char *const argv[], int *at, char *message)
 {
     const char *flag = argv[*at];
@@ -288,7 +289,7 @@ enum options_action options_read(struct options *options, int argc, char *const 
             return OPTIONS_INVALID;
     }
     options->token_name = line.token_name;
-    if (line.action == OPTIONS_NEW_TOKEN) /* uses --token-file, only from the command line */
+    if (line.action == OPTIONS_NEW_TOKEN) /* uses --token-file, but only from the command line */
         return set_defaults(options, message) && set_flags(options, &line, message)
                    ? line.action
                    : OPTIONS_INVALID;

@@ -17,7 +17,7 @@
 enum {
     OPTION_MAX = 64,        /* options */
     OPTION_RENAME_MAX = 16, /* former names of options */
-    OPTION_PATH = 1024,     /* bytes of a text value, with its NUL */
+    OPTION_PATH = 1024,     /* size of a text value, including the NUL */
     OPTION_ORIGIN = 240,
     OPTION_MESSAGE = 640,
 };
@@ -26,7 +26,7 @@ struct options {
     struct address_list listen;
     struct address_list admin_listen; /* may be empty */
     int socket_mode;                  /* permissions of Unix sockets */
-    char token_file[OPTION_PATH];     /* this and the next texts are empty if not given */
+    char token_file[OPTION_PATH];     /* this and the other text options are empty if not given */
     bool allow_unauthenticated;
     char allowed_hosts[OPTION_PATH];
     char cors_origins[OPTION_PATH];
@@ -44,13 +44,13 @@ struct options {
     int log_level;          /* enum log_level */
     int log_format;         /* enum log_format */
     int access_log;         /* enum access_log */
-    int isa;                /* index in isa_names */
+    int isa;                /* index into isa_names */
     const char *token_name; /* NAME of --new-token and --hash-token */
-    /* Where each option was set, in the order of the table: "default", "--threads",
-       "LOSSD_THREADS" or "lossd.conf, line 3". */
+    /* The source of each option, in the order of the table: "default", "--threads", "LOSSD_THREADS"
+       or "lossd.conf, line 3". */
     char origin[OPTION_MAX][OPTION_ORIGIN];
-    /* The same for options that were given by a former name, in the order of option_renames; else
-       empty. */
+    /* The source of each option given by a former name, in the order of option_renames. Empty if it
+       was not given. */
     char old_origin[OPTION_RENAME_MAX][OPTION_ORIGIN];
 };
 
@@ -58,7 +58,7 @@ struct options {
    the library choose. */
 extern const char *const isa_names[];
 
-/* What the command line asks for. */
+/* The action that the command line requests. */
 enum options_action {
     OPTIONS_SERVE,
     OPTIONS_HELP,
@@ -72,22 +72,23 @@ enum options_action {
 
 /* Reads the command line, the environment and the config file. Flags override the environment,
    which overrides the file, which overrides the defaults. Returns OPTIONS_INVALID and writes a
-   one-line reason to `message` if any of them is invalid, even if it is overridden. */
+   one-line reason to `message` if a value is invalid, even if it is overridden. */
 enum options_action options_read(struct options *options, int argc, char *const argv[],
                                  char message[OPTION_MESSAGE]);
 
 /* Logs a warning for each option that was given by a former name. */
 void options_log_deprecated(const struct options *options);
 
-/* Appends the limits as a JSON object, in bytes and seconds. Returns false if memory runs out. */
+/* Appends the limits as a JSON object, in bytes and seconds. Returns false if memory is
+   insufficient. */
 bool options_write_limits(const struct limits *limits, struct buffer *out);
 
-/* Prints what --help, --man and --version ask for. */
+/* Print the output of --help, --man and --version. */
 void options_help(FILE *out);
 void options_man(FILE *out);
 void options_version(FILE *out);
 
-/* Prints the options in effect as a config file, with the origin of each in a comment. */
+/* Prints the options in effect as a config file, with the source of each in a comment. */
 void options_print(FILE *out, const struct options *options);
 
 #endif

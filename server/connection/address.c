@@ -42,8 +42,7 @@ static bool parse(const char *text, size_t len, struct address *address)
         host++;
         host_len -= 2;
     }
-    /* Without brackets, a colon in the host leaves it ambiguous where the port of an IPv6 address
-     * begins. */
+    /* Without brackets, it is ambiguous where the port of an IPv6 address begins. */
     if (host_len == 0 || host_len >= sizeof address->host ||
         (memchr(host, ':', host_len) && !bracketed) || memchr(host, ' ', host_len))
         return false;

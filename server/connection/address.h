@@ -16,7 +16,7 @@ enum {
 
 struct address {
     bool is_unix;
-    char host[ADDRESS_HOST]; /* a name, a number without brackets, or the path of a Unix socket */
+    char host[ADDRESS_HOST]; /* host name, IP address without brackets, or path of a Unix socket */
     int port;                /* 0: any free port */
 };
 
@@ -25,7 +25,7 @@ struct address_list {
     size_t count;
 };
 
-/* Parses a comma-separated list of addresses; an empty text is an empty list. Does not resolve
+/* Parses a comma-separated list of addresses; an empty text is an empty list. Does not resolve host
    names. Returns false if the syntax is invalid. */
 bool address_list_parse(const char *text, struct address_list *list);
 

@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* Returns the key in the form of an IPv4-mapped address; no IPv6 network has this prefix. */
+/* Returns the key in the form of an IPv4-mapped address. No IPv6 network has this prefix. */
 static uint64_t key_of_v4(const void *bytes)
 {
     uint32_t address;

@@ -11,7 +11,7 @@
 
 enum { PLACES = 2 * CONNECTIONS_FILES };
 
-/* An address that has connections; the slot is empty if `count` is 0. */
+/* A slot for an address that has connections. It is empty if `count` is 0. */
 struct place {
     uint64_t key;
     unsigned count;
@@ -46,7 +46,7 @@ void connections_free(struct connections *connections)
     free(connections);
 }
 
-/* ---- Addresses; the caller holds the mutex ---- */
+/* ---- Addresses; the mutex is locked ---- */
 
 static size_t home(const struct connections *connections, uint64_t key)
 {
@@ -64,7 +64,8 @@ static size_t find(const struct connections *connections, uint64_t key)
     return at;
 }
 
-/* Moves displaced entries back towards their home slots after a removal (linear probing). */
+/* Moves displaced entries back towards their home slots after a removal, as linear probing
+   requires. */
 static void close_gap(struct connections *connections, size_t gap)
 {
     for (size_t at = (gap + 1) % PLACES; connections->place[at].count > 0; at = (at + 1) % PLACES) {

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONNECTIONS_FILES = 1 << 16 }; /* descriptors must be lower than this */
+enum { CONNECTIONS_FILES = 1 << 16 }; /* descriptors must be less than this */
 
 struct connections;
 
@@ -27,8 +27,8 @@ bool connections_room(struct connections *connections, unsigned beyond);
 unsigned connections_count(struct connections *connections);
 unsigned connections_most(const struct connections *connections);
 /* Counts a connection. `fd` must be less than CONNECTIONS_FILES; `key` is the key of its address
-   (client_key.h; 0: none). Returns false and does not count it if the address has reached its
-   limit. */
+   (client_key.h; 0: none). If the address has reached its limit, returns false and does not count
+   the connection. */
 bool connections_add(struct connections *connections, int fd, uint64_t key);
 /* Stops counting a connection. No-op if it is not counted. */
 void connections_remove(struct connections *connections, int fd);

@@ -1,6 +1,6 @@
 /*
- * Cuts connections whose clients have disconnected or are too slow. The monitor thread also trims
- * the cache of memory blocks and runs the periodic callback.
+ * Shuts down connections whose clients have disconnected or are too slow. The monitor thread also
+ * trims the cache of memory blocks and runs the periodic callback.
  */
 #include "connection/connection_monitor.h"
 
@@ -28,10 +28,10 @@ enum {
     MONITOR_PERIOD_MS = 250,
     MONITOR_IDLE_MS = 1000,  /* longest interval between checks of an idle connection */
     MONITOR_BATCH = 256,     /* connections checked before the mutex is released for a moment */
-    MONITOR_PHASES = 8,      /* at least the number of phases */
-    MONITOR_CUTS = 64,       /* maximum number of connections cut for memory per period */
-    MONITOR_NEW_MS = 1000,   /* age below which a connection is new */
-    MONITOR_PROBE_MS = 1000, /* between the first two probe bytes sent to a client */
+    MONITOR_PHASES = 8,      /* not less than the number of phases */
+    MONITOR_CUTS = 64,       /* maximum number of connections cut per period to free memory */
+    MONITOR_NEW_MS = 1000,   /* a connection younger than this is new */
+    MONITOR_PROBE_MS = 1000, /* time between the first two probe bytes sent to a client */
     MONITOR_GRACE = 8,       /* durations are estimated only after 1/8 of the memory timeout */
     FIRST_TURN = MONITOR_HEADERS,
 };
@@ -46,20 +46,22 @@ struct connection_state {
     _Atomic uint64_t progress; /* bytes transferred in this phase */
     _Atomic uint64_t bytes;    /* set by monitor_holds for this phase; 0: uses no memory */
     atomic_size_t memory;      /* set by monitor_holds */
-    atomic_bool probing;       /* the thread is about to send on the connection */
+    atomic_bool probing;       /* the monitor thread is about to send on the connection */
     atomic_int status;
-    bool gone;                    /* accessed atomically; monitor_gone returns its address */
-    _Atomic(const char *) reason; /* from rejection_names; NULL unless it was cut as too slow */
+    bool gone; /* accessed atomically; monitor_gone returns its address */
+    _Atomic(const char *)
+        reason; /* one of rejection_names; NULL unless it was cut for being too slow */
 
     /* Used only by the monitor thread. Times are clock_ms. */
     unsigned seen_turn; /* the turn at the last check; the members below refer to it */
-    bool at_end;        /* the client had closed its side at the last check */
-    int64_t doubted; /* when the client appeared to have closed (MONITOR_NOTHING); 0: it has not */
+    bool at_end;        /* at the last check, the socket was at its end */
+    int64_t doubted; /* when the client first appeared to have closed, in MONITOR_NOTHING; 0: it has
+                        not */
     int64_t probe_next;      /* when to send the next probe byte */
     int64_t since;           /* when the turn was first seen */
     int64_t begun;           /* when the start of a request was first seen; 0: not yet */
     int64_t look_again;      /* earliest time of the next check */
-    uint64_t received;       /* the kernel's count of received bytes at `since` */
+    uint64_t received;       /* bytes received by `since`, as counted by the kernel */
     int64_t window;          /* start of the interval over which the rate is measured */
     int64_t window_progress; /* progress at `window` */
 };
@@ -78,7 +80,7 @@ struct monitor {
 
 /* ---- Kernel state ---- */
 
-/* Returns true if a socket is at its end: no unread data, and the peer has closed. */
+/* Returns true if a socket is at its end: it has no unread data, and the peer has closed. */
 static bool is_at_end(int fd)
 {
     char byte;
@@ -141,16 +143,16 @@ static void tell(struct connection_state *monitored, const char *detail)
         atomic_store(&monitored->status, 408);
 }
 
-/* Shuts down a connection. Returns false and does nothing if its turn has changed since the check:
-   its thread is then using it. `reason` is one of rejection_names or NULL. `detail` is sent to the
-   client in a 408 response if it is not NULL. */
+/* Shuts down a connection. If the turn has changed since the check, its thread is using the
+   connection; then returns false and does nothing. `reason` is one of rejection_names or NULL.
+   `detail` is sent to the client in a 408 response if it is not NULL. */
 static bool cut(struct connection_state *monitored, const char *reason, const char *detail)
 {
     unsigned turn = monitored->seen_turn;
     if (!atomic_compare_exchange_strong(&monitored->turn, &turn, MONITOR_CUT))
         return false;
     atomic_store(&monitored->reason, reason);
-    /* The connection's thread may have begun to wait for memory meanwhile. */
+    /* Meanwhile the connection's thread may have begun to wait for memory. */
     __atomic_store_n(&monitored->gone, true, __ATOMIC_RELAXED);
     if (detail && monitored->plain)
         tell(monitored, detail);
@@ -168,7 +170,7 @@ static void cut_slow(struct monitor *monitor, struct connection_state *monitored
 /* ---- Checking one connection ---- */
 
 /* Returns true if the client has disconnected. libmicrohttpd may still be processing the last data,
-   so this takes two checks in one turn, a period apart, that both find the socket at its end. */
+   so the socket must be at its end in two consecutive checks of the same turn. */
 static bool has_left(struct connection_state *monitored)
 {
     const bool before = monitored->at_end;
@@ -177,8 +179,8 @@ static bool has_left(struct connection_state *monitored)
 }
 
 /* Returns true if a request has begun. The kernel's count includes bytes that are not part of a
-   request, such as an incomplete TLS record, but misses bytes received before the turn was first
-   seen; the data that was read covers those. */
+   request, such as an incomplete TLS record, but excludes bytes received before the turn was first
+   seen. The parser detects those. */
 static bool has_begun(const struct connection_state *monitored)
 {
     return strict_parser_has_begun(strict_parser_of(monitored->fd)) ||
@@ -201,7 +203,7 @@ static void look_at_headers(struct monitor *monitor, struct connection_state *mo
     monitored->look_again = now + (period < MONITOR_IDLE_MS ? period : MONITOR_IDLE_MS);
 }
 
-/* Sends the next byte of the response to a client that may have disconnected, unless the
+/* Sends the next byte of the response to a client that may have disconnected. No-op if the
    connection's thread is about to respond. */
 static void probe(struct connection_state *monitored)
 {
@@ -213,10 +215,10 @@ static void probe(struct connection_state *monitored)
 
 /* Checks for a disconnect while the server computes. A client that has closed only its sending half
    still waits for the response. Over TCP, only sending data distinguishes this from a full close,
-   which answers with a reset. The first probe byte is sent at once and the following ones at
-   doubling intervals. A FIN may be queued after data that the server does not read yet, so clients
-   with unread data are probed too. Unix sockets report a full close directly. With TLS, no byte can
-   be sent between records, but clients do not close half of a connection. */
+   to which the client's kernel responds with a reset. The first probe byte is sent at once and the
+   following ones at doubling intervals. A FIN may be queued after data that the server does not
+   read yet, so clients with unread data are probed too. Unix sockets report a full close directly.
+   With TLS, no byte can be sent between records, but clients do not close half of a connection. */
 static void look_whether_gone(struct connection_state *monitored, int64_t now)
 {
     struct pollfd fd = {.fd = monitored->fd, .events = POLLRDHUP};
@@ -249,8 +251,8 @@ static int64_t progress(struct connection_state *monitored, enum monitor_phase p
     return taken > 0 ? (int64_t)taken : handed - unread(monitored->fd);
 }
 
-/* Returns true if the rate over the last window was below `rate`, in bytes per second. The
- * difference is negative only while the turn is changing. */
+/* Returns true if the rate over the last window was below `rate`, in bytes per second. The measured
+   progress is negative only while the turn is changing. */
 static bool is_slow(const struct monitor *monitor, struct connection_state *monitored,
                     enum monitor_phase phase, size_t rate, int64_t now)
 {
@@ -306,11 +308,11 @@ static double duration(const struct monitor *monitor, struct connection_state *m
 struct holder {
     struct connection_state *monitored;
     size_t memory;
-    double cost; /* memory times duration */
+    double cost; /* memory * duration */
 };
 
-/* Inserts a holder into the MONITOR_CUTS most costly, in descending order of cost. Returns the new
- * count. */
+/* Inserts a holder into the list of the MONITOR_CUTS most costly ones, in descending order of cost.
+   Returns the new length of the list. */
 static int insert(struct holder *holders, int count, struct holder holder)
 {
     int at = count < MONITOR_CUTS ? count++ : MONITOR_CUTS;
@@ -322,8 +324,8 @@ static int insert(struct holder *holders, int count, struct holder holder)
     return count;
 }
 
-/* Finds the connections with the highest cost among those that take longer than
- * --slow-client-memory-timeout. Returns their number. */
+/* Finds the connections with the highest cost among those whose transfer takes longer than
+   --slow-client-memory-timeout. Returns their number. */
 static int find_holders(const struct monitor *monitor, struct holder holders[MONITOR_CUTS])
 {
     const int64_t now = clock_ms();
@@ -339,8 +341,8 @@ static int find_holders(const struct monitor *monitor, struct holder holders[MON
     return count;
 }
 
-/* Returns the number of holders, from the most costly on, whose memory adds up to `lacking`, or all
- * if it does not. `*freed` is their memory. */
+/* Returns how many holders, starting with the most costly, must be cut to free `lacking` bytes; all
+   of them if that is not enough. Sets *freed to their total memory. */
 static int count_needed(const struct holder *holders, int count, size_t lacking, size_t *freed)
 {
     int needed = 0;
@@ -349,8 +351,8 @@ static int count_needed(const struct holder *holders, int count, size_t lacking,
     return needed;
 }
 
-/* Cuts the most costly holders to free `lacking` bytes, except those whose memory is not needed for
- * that. */
+/* Cuts the most costly holders to free `lacking` bytes. Keeps those whose memory is not needed for
+   that. */
 static void cut_holders(struct monitor *monitor, size_t lacking)
 {
     struct holder holders[MONITOR_CUTS];
@@ -373,8 +375,8 @@ static void cut_holders(struct monitor *monitor, size_t lacking)
 
 /* ---- The monitor thread ---- */
 
-/* Resets the thread's state for a new turn. At the first turn of a connection, nothing can have
-   been received before. */
+/* Resets the monitor thread's state for a new turn. In the first turn of a connection, all received
+   bytes count. */
 static void see_turn(struct connection_state *monitored, unsigned turn, int64_t now)
 {
     const enum monitor_phase phase = turn % MONITOR_PHASES;
@@ -539,8 +541,8 @@ bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase)
     atomic_store(&monitored->bytes, 0);
     atomic_store(&monitored->progress, 0);
     const bool turned = atomic_compare_exchange_strong(&monitored->turn, &turn,
-                                                       next); /* unless it has just been cut */
-    while (atomic_load(&monitored->probing))                  /* lasts for one non-blocking call */
+                                                       next); /* fails if it has just been cut */
+    while (atomic_load(&monitored->probing))                  /* at most one non-blocking call */
         sched_yield();
     return turned;
 }

@@ -1,16 +1,16 @@
 /*
  * Monitors connections: detects clients that have disconnected and clients that are too slow.
  *
- * libmicrohttpd's own timeout covers only connections without any activity: a client that sends one
- * byte now and then keeps its connection open forever. With epoll, 0.9.75 also misses some
- * disconnects: it treats a short read as the end of the available data, but if a client's last
- * bytes and its FIN arrive together, the FIN is still unread and edge-triggered epoll does not
- * report it again. A thread therefore checks every connection periodically and shuts down those
+ * libmicrohttpd's own timeout applies only to connections without any activity. A client that
+ * occasionally sends one byte keeps its connection open forever. With epoll, 0.9.75 also misses
+ * some disconnects: it treats a short read as the end of the available data. If a client's last
+ * bytes and its FIN arrive together, the FIN is then still unread, and edge-triggered epoll does
+ * not report it again. A thread therefore checks every connection periodically and shuts down those
  * whose client has disconnected or exceeded a timeout. libmicrohttpd notices the shutdown.
  *
- * A client may transfer a large body or response slowly, and the server keeps memory for it
- * meanwhile. If other requests lack memory, the connections that use the most memory for the
- * longest time are cut until enough memory is available.
+ * While a client slowly transfers a large body or response, the server keeps memory for it. If
+ * other requests lack memory, the connections that use the most memory for the longest time are cut
+ * until enough memory is available.
  */
 #ifndef SERVER_CONNECTION_CONNECTION_MONITOR_H
 #define SERVER_CONNECTION_CONNECTION_MONITOR_H
@@ -25,58 +25,59 @@
 struct monitor;
 struct connection_state; /* one connection */
 
-/* What the server waits for on a connection. */
+/* What the server is waiting for on a connection. */
 enum monitor_phase {
     MONITOR_HEADERS, /* the next request: --idle-timeout until its first byte, then --header-timeout
                       */
     MONITOR_BODY,    /* the body of a request, at --min-body-rate */
-    MONITOR_NOTHING, /* the server is computing. A client may have closed its sending half and still
-                      wait for the response; early_status_line.h may send it the first bytes */
-    MONITOR_ANSWER,  /* the client reads the response, at --min-response-rate */
+    MONITOR_NOTHING, /* nothing: the server is computing. The client may have closed its sending
+                        half and still wait for the response. early_status_line.h may send the first
+                        bytes */
+    MONITOR_ANSWER,  /* the client to read the response, at --min-response-rate */
     MONITOR_CUT,     /* the connection was cut and is about to be closed */
 };
 
-/* A periodic callback. Returns the number of bytes of memory that waiting requests lack, 0 if
- * none. */
+/* A periodic callback. Returns how many bytes of memory waiting requests lack, or 0. */
 struct monitor_tick {
     size_t (*tick)(void *context);
     void *context;
 };
 
-enum { MONITOR_ANY_LENGTH = 1 }; /* the length of a chunked body, which is not known in advance */
+enum { MONITOR_ANY_LENGTH = 1 }; /* length of a chunked body, which is unknown */
 
 /* Starts the monitor thread. Borrows `limits` and `rejects` until monitor_stop. On failure, returns
  * NULL and writes a one-line reason to `message`. */
 struct monitor *monitor_start(const struct limits *limits, struct rejections *rejects,
                               const struct monitor_tick *tick, char *message, size_t size);
 
-/* Starts to watch a socket, in phase MONITOR_HEADERS. The socket must stay open until
+/* Starts monitoring a socket, in phase MONITOR_HEADERS. The socket must stay open until
    monitor_remove. `plain`: the connection does not use TLS, so an error response can be written to
-   the socket. Returns NULL if memory is insufficient: the socket is then not watched, and the
-   functions below ignore NULL. */
+   the socket. Returns NULL if memory is insufficient. The socket is then not monitored, and the
+   functions below are no-ops. */
 struct connection_state *watch_add(struct monitor *monitor, int fd, bool plain);
 void monitor_remove(struct monitor *monitor, struct connection_state *monitored);
 
-/* Sets the phase of a connection. Returns false if the connection was cut: nothing can be sent on
-   it any more. Call it from the thread that handles the connection. */
+/* Sets the phase of a connection. Returns false if the connection was cut; nothing more can be sent
+   on it. Must be called on the thread that handles the connection. */
 bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase);
 /* Records that the connection uses `memory` bytes of memory until its body or response of `bytes`
    bytes is transferred. If other requests lack memory and the transfer takes longer than
    --slow-client-memory-timeout, the connection may be cut. Call it after each monitor_turn to a
-   phase that uses memory, and whenever the amount grows. Same thread as monitor_turn. */
+   phase that uses memory, and whenever the amount grows, on the same thread as monitor_turn. */
 void monitor_holds(struct connection_state *monitored, uint64_t bytes, size_t memory);
 /* Returns a flag that is set, atomically, when the client is found to have disconnected: the
    connection was reset, closed on both sides while the server computes, or cut. The flag is valid
    until monitor_remove. Returns NULL for NULL. */
 const bool *monitor_gone(const struct connection_state *monitored);
-/* Sets this flag for all connections in phase MONITOR_NOTHING, which cancels their requests. */
+/* Cancels the requests of all connections in phase MONITOR_NOTHING by setting their flags. */
 void monitor_give_up(struct monitor *monitor);
-/* Returns true if a request is likely to arrive at once: a connection has unread data, or is new
- * and has not sent a request yet. */
+/* Returns true if a request is likely to arrive soon: a connection has unread data, or is new and
+   has not sent a request yet. */
 bool watch_expects(struct monitor *monitor);
-/* Records that `bytes` bytes of the body were received, or of the response sent, so far. */
+/* Records that `bytes` bytes of the body have been received, or of the response sent, so far. */
 void monitor_progress(struct connection_state *monitored, uint64_t bytes);
-/* Returns the status sent to the client when the connection was cut: 408, or 0 if none was sent. */
+/* Returns the HTTP status sent to the client when the connection was cut: 408, or 0 if none was
+   sent. */
 int monitor_status(struct connection_state *monitored);
 /* Returns why the connection was cut, one of rejection_names, or NULL if it was not cut or the
  * client had disconnected. */

@@ -20,11 +20,11 @@
 #include "util/clock.h"
 
 enum {
-    LISTEN_PAUSE_MS = 100, /* pause of a socket after there was no room for a connection */
-    LISTEN_BURST = 64,     /* connections accepted on one socket before the next socket's turn */
+    LISTEN_PAUSE_MS = 100, /* pause of a socket after the connection limit was reached */
+    LISTEN_BURST = 64,     /* maximum number of connections accepted on a socket in a row */
 };
 
-/* One socket of an entrance. */
+/* One listening socket. */
 struct door {
     int fd;
     const struct listen_address *listen_address;
@@ -38,7 +38,7 @@ struct listener {
     struct door door[LISTEN_MAX * SOCKETS_MAX]; /* all listening sockets */
     size_t doors;
     bool secure;
-    int stop; /* eventfd that tells the thread to stop */
+    int stop; /* eventfd that stops the thread */
     bool running;
     pthread_t thread;
     struct listener_taker taker;
@@ -108,8 +108,8 @@ const struct listen_address *listener_entrance(const struct listener *listener, 
 
 /* ---- Accepting ---- */
 
-/* Accepts at most `most` pending connections on one socket. Returns false if there is currently no
- * room for more. */
+/* Accepts at most `most` pending connections on one socket. Returns false if the socket must
+   pause. */
 static bool accept_waiting(struct listener *listener, const struct door *door, int most)
 {
     const struct listener_taker *taker = &listener->taker;
@@ -125,7 +125,7 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
         } else if (errno == EAGAIN) {
             return true;
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
-            /* Not specific to this client, e.g. no descriptors or insufficient memory. */
+            /* Not specific to this client, such as a lack of descriptors or memory. */
             log_message(LOG_LEVEL_WARNING, "cannot accept a connection: %s", strerror(errno));
             return false;
         }
@@ -135,7 +135,7 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
 
 /* Fills the poll set with the sockets that are not paused. Returns the milliseconds until the first
    pause ends, or -1 if no socket is paused. Each socket pauses separately, so admin addresses keep
-   accepting while the others have no room. */
+   accepting while the others are at their limit. */
 static int fill_wait(struct listener *listener, struct pollfd wait[])
 {
     const int64_t now = clock_ms();
@@ -174,14 +174,15 @@ static void *run(void *argument)
     }
 }
 
-/* Calls listen() on every socket; harmless for inherited sockets, which already listen. */
+/* Calls listen() on every socket. This is harmless for inherited sockets, which already listen. */
 static bool listen_all(struct listener *listener, char *message, size_t size)
 {
     for (size_t i = 0; i < listener->count; i++) {
         const struct sockets *sockets = &listener->sockets[i];
         for (size_t j = 0; j < sockets->count; j++) {
             if (listen(sockets->fd[j], SOMAXCONN) != 0) {
-                /* With SO_REUSEADDR, two sockets can be bound to one port until one listens. */
+                /* With SO_REUSEADDR, two sockets can be bound to the same port until one of them
+                   listens. */
                 char text[ADDRESS_TEXT];
                 snprintf(message, size, "cannot listen on %s: %s",
                          address_text(&sockets->address, text), strerror(errno));

@@ -3,10 +3,10 @@
  *
  * libmicrohttpd can accept connections, but cannot stop safely: in 0.9.75, MHD_quiesce_daemon races
  * with the thread pool. Both remove the socket from the worker's epoll set, and the second removal
- * aborts the process, so a SIGTERM under load could crash the server. Connections are therefore
- * accepted here and passed to MHD_add_connection. This also allows several listening sockets: every
- * address of a name such as "localhost", several addresses, Unix sockets, and a separate admin
- * address.
+ * aborts the process. A SIGTERM under load could therefore crash the server. So this module accepts
+ * connections and passes them to MHD_add_connection. This also allows several listening sockets:
+ * all addresses of a name such as "localhost", several addresses, Unix sockets, and a separate
+ * admin address.
  */
 #ifndef SERVER_CONNECTION_LISTENER_H
 #define SERVER_CONNECTION_LISTENER_H
@@ -23,15 +23,15 @@ enum { LISTEN_MAX = 16 }; /* maximum number of addresses */
 /* An address that accepts connections. */
 struct listen_address {
     struct address address; /* includes the port that was bound */
-    bool loopback;          /* reachable only from this machine, e.g. 127.0.0.1 or a Unix socket */
-    bool admin;             /* from --admin-listen: serves only health checks and metrics */
-    bool secure;            /* uses TLS */
+    bool loopback; /* reachable only from this machine, such as 127.0.0.1 or a Unix socket */
+    bool admin;    /* from --admin-listen: serves only health checks and metrics */
+    bool secure;   /* uses TLS */
 };
 
 struct listener;
 
-/* Creates a listener without addresses. `secure`: Internet addresses use TLS, except admin
- * addresses. On failure, returns NULL and writes a one-line reason to `message`. */
+/* Creates a listener without addresses. `secure`: IP addresses use TLS, except admin addresses. On
+   failure, returns NULL and writes a one-line reason to `message`. */
 struct listener *listener_new(bool secure, char *message, size_t size);
 
 /* Binds an address without listening: connections are refused until listener_start. The file of a
@@ -48,9 +48,10 @@ bool listener_inherit(struct listener *listener, int fd, bool admin, char *messa
  * the listener. */
 const struct listen_address *listener_entrance(const struct listener *listener, size_t i);
 
-/* Receives accepted connections, on the listener's thread. */
+/* Receives the accepted connections, on the listener thread. */
 struct listener_taker {
-    /* Called before each accept. While it returns false, clients wait in the kernel's queue. */
+    /* Called before each accept. While it returns false, new connections wait in the kernel's
+       queue. */
     bool (*has_room)(void *context, const struct listen_address *listen_address);
     /* Takes ownership of `fd`, which is non-blocking. */
     void (*adopt)(void *context, int fd, const struct sockaddr *peer, socklen_t len,
@@ -63,12 +64,12 @@ struct listener_taker {
 bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message,
                     size_t size);
 
-/* Drops new connection attempts, accepts for `grace_ms` milliseconds the connections that had
-   begun, then closes the listening sockets. Every connection that was established is served; later
-   ones are refused. */
+/* Drops new connection attempts, accepts the connections already in progress for `grace_ms`
+   milliseconds, then closes the listening sockets. Every established connection is served; later
+   attempts are refused. */
 void listener_stop(struct listener *listener, int64_t grace_ms);
 
-/* Stops the listener if it runs, and frees it. No-op if NULL. */
+/* Stops the listener if it is running, and frees it. No-op if NULL. */
 void listener_close(struct listener *listener);
 
 #endif

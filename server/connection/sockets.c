@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Attempts to find a port that is free on every address of the host. */
+/* Maximum number of attempts to find a port that is free on every address of the host. */
 enum { SOCKETS_PORT_TRIES = 16 };
 
 /* A socket address of any supported family. */
@@ -34,7 +34,7 @@ static bool cannot(char *message, size_t size, const struct address *address, co
     return false;
 }
 
-/* ---- Internet addresses ---- */
+/* ---- IP addresses ---- */
 
 static void set_port(struct sockaddr *address, int port)
 {
@@ -90,8 +90,8 @@ static int bind_one(const struct addrinfo *found, int port)
     return -1;
 }
 
-/* Binds all addresses in the list that exist on this machine to the same port. On failure, binds
-   nothing and returns an errno value; otherwise returns 0. */
+/* Binds all addresses in the list that exist on this machine to the same port. Returns 0 on
+   success. On failure, binds nothing and returns an errno value. */
 static int bind_all(struct sockets *sockets, const struct addrinfo *found, int port)
 {
     int missing = 0;
@@ -140,8 +140,8 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
 
 /* ---- Unix sockets ---- */
 
-/* Removes a socket file that no process listens on. If the path is in use by anything else, returns
- * false and writes a one-line reason to `message`. */
+/* Removes a stale socket file, on which no process listens. If anything else uses the path, returns
+   false and writes a one-line reason to `message`. */
 static bool clear_path(const struct address *wanted, const struct sockaddr_un *at, char *message,
                        size_t size)
 {
@@ -255,7 +255,7 @@ static void remove_file(struct sockets *sockets)
 
 void sockets_turn_away(struct sockets *sockets)
 {
-    /* Drops segments that have SYN but not ACK. The flags are at byte offset 13. */
+    /* Drops TCP segments with SYN but without ACK. The flags are at byte offset 13. */
     static struct sock_filter no_syn[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),

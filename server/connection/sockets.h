@@ -11,7 +11,7 @@
 
 #include "connection/address.h"
 
-enum { SOCKETS_MAX = 8 }; /* addresses used per host name; further ones are ignored */
+enum { SOCKETS_MAX = 8 }; /* addresses used per host name; others are ignored */
 
 /* The sockets of one address. */
 struct sockets {
@@ -25,19 +25,19 @@ struct sockets {
     ino_t inode;            /* likewise */
 };
 
-/* Binds every address of a host to one port, or binds a Unix socket whose file gets these
-   permissions, after removing a stale socket file of a server that no longer runs. On failure,
+/* Binds every address of a host to the same port, or binds a Unix socket. The socket file gets
+   these permissions; a stale file of a server that no longer runs is removed first. On failure,
    returns false and writes a one-line reason to `message`. */
 bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions,
                   char *message, size_t size);
 
-/* Takes over a listening socket that was open when the program started. If it is not a listening
- * stream socket, returns false and writes a one-line reason to `message`. */
+/* Uses a listening socket that was open when the program started. If it is not a listening stream
+   socket, returns false and writes a one-line reason to `message`. */
 bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size);
 
-/* Drops new connection attempts; connections that are already in the queue can still be accepted.
-   Clients get no reply and retry after a second, when the connection is refused. Removes the file
-   of a Unix socket. Inherited sockets are not changed. */
+/* Drops new connection attempts; connections already in the queue can still be accepted. The
+   clients' SYNs are not answered; they retry after a second, when the connection is refused.
+   Removes the file of a Unix socket. Leaves inherited sockets unchanged. */
 void sockets_turn_away(struct sockets *sockets);
 
 /* Closes the sockets. Removes the file of a Unix socket unless another process has replaced it. */

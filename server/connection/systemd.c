@@ -1,5 +1,5 @@
 /*
- * Sockets from systemd.
+ * Sockets passed by systemd.
  */
 #include "connection/systemd.h"
 

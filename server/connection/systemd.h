@@ -9,8 +9,8 @@
 
 #include "connection/listener.h"
 
-/* Gives the listener the sockets that LISTEN_FDS announces; those that LISTEN_FDNAMES calls "admin"
-   are admin addresses. Unsets the variables. Must be called before a thread starts and before a
+/* Adds the sockets of LISTEN_FDS to the listener. Those named "admin" in LISTEN_FDNAMES become
+   admin addresses. Unsets the variables. Must be called before any thread is started and any
    descriptor is opened. On failure, returns false and writes a one-line reason to `message`. */
 bool systemd_inherit(struct listener *listener, char *message, size_t size);
 

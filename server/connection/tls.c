@@ -30,7 +30,7 @@ enum tls_file { TLS_SERVER, TLS_CLIENT_CA, TLS_FILES };
 /* The contents of the files. */
 struct identity {
     unsigned authorities;      /* number of certificates in `trusted` */
-    time_t expires[TLS_FILES]; /* earliest expiry among each file's certificates; 0: no file */
+    time_t expires[TLS_FILES]; /* earliest expiry of the certificates in each file; 0: no file */
     gnutls_x509_crt_t chain[TLS_CHAIN];
     unsigned count;
     gnutls_x509_privkey_t key;
@@ -70,8 +70,8 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
                               errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
-/* Returns true if a file is truncated within the BEGIN line of a certificate: GnuTLS ignores such a
- * certificate. It detects any other truncation itself. */
+/* Returns true if a file is truncated within the BEGIN line of a certificate. GnuTLS ignores such a
+   certificate, but detects any other truncation. */
 static bool ends_early(const gnutls_datum_t *data)
 {
     static const char end_words[] = "-----END ";
@@ -181,7 +181,7 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
         gnutls_free(list); /* the trust list owns the certificates */
         return true;
     }
-    /* GnuTLS adds fewer certificates than given only if memory is insufficient. */
+    /* GnuTLS adds fewer certificates than requested only if memory is insufficient. */
     if (right)
         right = fail(message, size, "%s: cannot load its certificates: %s", path,
                      gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
@@ -271,7 +271,8 @@ bool tls_reload(struct tls *tls, char *message, size_t size)
     return true;
 }
 
-/* Returns the Unix time at which a file's first certificate expires, or NaN if there is no file. */
+/* Returns the earliest expiry of the certificates in a file, as Unix time, or NaN if there is no
+   file. */
 static double read_expiry(void *context, size_t index)
 {
     const struct tls *tls = context;
@@ -293,7 +294,7 @@ static double read_expiry_days(void *context, size_t index)
             read_expiry                                                                            \
     }
 
-/* To be removed in the release after 0.1. */
+/* Remove in the release after 0.1. */
 #define EXPIRY_DAYS(file)                                                                          \
     {                                                                                              \
         "lossd_tls_certificate_expiry_days", METRIC_GAUGE,                                         \
@@ -320,8 +321,8 @@ bool tls_wants_clients(const struct tls *tls)
 
 /* ---- Handshakes ---- */
 
-/* Returns copies that GnuTLS frees: a reload may free the originals during the handshake. Returns
-   NULL if memory is insufficient. */
+/* Copies the certificates, because a reload may free the originals during the handshake. GnuTLS
+   frees the copies. Returns NULL if memory is insufficient. */
 static gnutls_pcert_st *copy_chain(const struct identity *identity)
 {
     gnutls_pcert_st *copies = gnutls_calloc(identity->count, sizeof *copies);
@@ -384,7 +385,7 @@ int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *inf
 enum { PEER_CHAIN = 8 };
 
 /* Writes the common name of a certificate, or "certificate" if it has none. Replaces characters
-   other than letters, digits and "._-@" by '_'. */
+   other than letters, digits and "._-@" with '_'. */
 static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
 {
     char text[256];
@@ -400,7 +401,7 @@ static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
     name[len] = '\0';
 }
 
-/* Verifies a chain and sets peer->fault. The caller holds the mutex. */
+/* Verifies a chain and sets peer->fault. The mutex must be locked. */
 static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, struct tls_peer *peer)
 {
     static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;

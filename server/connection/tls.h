@@ -3,8 +3,8 @@
  * can be reloaded.
  *
  * libmicrohttpd creates the sessions with GnuTLS and calls tls_retrieve in each handshake. The
- * handshake requests a client certificate, but the server verifies it only at the first request:
- * a client without one then gets an HTTP error, and health checks need none.
+ * handshake requests a client certificate, but the server verifies it only at the first request. So
+ * a client without a certificate gets an HTTP error, and health checks need no certificate.
  */
 #ifndef SERVER_CONNECTION_TLS_H
 #define SERVER_CONNECTION_TLS_H
@@ -54,18 +54,18 @@ int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *inf
 
 /* The verified identity of the client of one connection; zero it when the connection begins. */
 struct tls_peer {
-    unsigned judged;     /* the reading of the files, from 1, it was verified with; 0: never */
+    unsigned judged;     /* number of the file load, from 1, that it was verified with; 0: never */
     char fault[160];     /* why its certificate is not trusted; empty if it is trusted */
     char name[TLS_NAME]; /* common name of its certificate, printable */
 };
 
-/* Verifies the client certificate of a session, unless it was verified since the files were last
-   read. Returns true and sets `name` if it is trusted. Call it from the thread that handles the
-   connection. */
+/* Verifies the client certificate of a session, unless it has been verified since the files were
+   last read. Returns true and sets `name` if it is trusted. Must be called on the thread that
+   handles the connection. */
 bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer);
 
-/* Sends a few bytes on a session, bypassing libmicrohttpd. Returns false if they cannot be sent at
- * once. */
+/* Sends a few bytes on a session, bypassing libmicrohttpd. Returns false if they cannot be sent
+   immediately. */
 bool tls_send(gnutls_session_t session, const char *bytes, size_t len);
 
 #endif

@@ -13,7 +13,7 @@
 #include "mhd_workarounds/mhd_workarounds.h"
 #include "observe/log.h"
 
-/* Returns the daemon that serves the connections of `entrance`. */
+/* Returns the daemon that serves the connections of a listen address. */
 static struct MHD_Daemon *daemon_of(const struct http *http,
                                     const struct listen_address *listen_address)
 {
@@ -28,8 +28,8 @@ bool http_has_room(void *context, const struct listen_address *listen_address)
     return connections_room(http->connections, listen_address->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
-/* Responds with 429 before the request arrives, and closes the connection: its address has too many
-   of them. */
+/* Sends a 429 without waiting for a request and closes the connection, because its address has too
+   many connections. */
 static void turn_away(struct http *http, int fd, const struct listen_address *listen_address)
 {
     static const char text[] =
@@ -47,10 +47,10 @@ static void turn_away(struct http *http, int fd, const struct listen_address *li
     close(fd);
 }
 
-/* Turns on TCP keepalive, which detects clients whose machine is gone. No-op for other sockets. The
-   idle time differs by descriptor, so that connections are not all probed in the same second: when
-   10 000 were, thousands of probes were lost, for some clients three in a row, and connections of
-   live clients were closed. */
+/* Enables TCP keepalive, which detects clients whose machine has disappeared. No-op for other
+   sockets. The idle time depends on the descriptor, so that connections are not all probed in the
+   same second. When 10 000 connections were, thousands of probes were lost, up to three in a row
+   for one client, and connections of live clients were closed. */
 static void probe(int fd)
 {
     const int on = 1, idle_s = 15 + fd % 16, every_s = 5, most = 6;
@@ -79,8 +79,8 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     strict_parser_begin(fd, listen_address->secure);
     if (MHD_add_connection(daemon_of(http, listen_address), fd, peer, len) == MHD_YES)
         return;
-    /* libmicrohttpd has closed the socket. Its descriptor has not been reused: only this thread
-       accepts. */
+    /* libmicrohttpd has closed the socket. Its descriptor has not been reused, because only this
+       thread accepts connections. */
     connections_remove(http->connections, fd);
     log_message(LOG_LEVEL_WARNING, "a connection was closed: insufficient memory for it");
 }

@@ -1,5 +1,6 @@
 /*
- * Stores or discards the body piece by piece; strict_parser.c has checked chunked framing.
+ * Stores or discards the body, piece by piece. strict_parser.c has already checked the chunked
+ * framing.
  */
 #include "http/http_internal.h"
 
@@ -10,12 +11,12 @@
 #include "mhd_workarounds/strict_parser.h"
 
 enum {
-    /* The buffer grows with the bytes that have arrived, whatever Content-Length declares. This is
-       its first size in bytes. */
+    /* Initial size of the buffer in bytes. The buffer grows with the bytes that have arrived,
+       regardless of Content-Length. */
     HTTP_BODY_START = 64 * 1024,
-    HTTP_BODY_DOUBLES = 2 << 20, /* bytes; smaller buffers double */
-    /* Larger buffers grow by this fraction, rounded up to huge pages, which the kernel remaps
-       without a copy. */
+    HTTP_BODY_DOUBLES = 2 << 20, /* bytes; smaller buffers double when they grow */
+    /* Larger buffers grow by 1/4, rounded up to huge pages, which the kernel remaps without
+       copying. */
     HTTP_BODY_SPARE = 4,
 };
 
@@ -38,7 +39,8 @@ void request_discard_body(struct request *request)
     request->patience = request->http->settings.limits.max_body;
 }
 
-/* Resizes the buffer to `size` bytes and one for a NUL. Returns false if memory is insufficient. */
+/* Resizes the buffer to `size` bytes plus one for a NUL. Returns false if memory is
+   insufficient. */
 static bool resize_body(struct request *request, size_t size)
 {
     const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
@@ -56,14 +58,14 @@ static bool resize_body(struct request *request, size_t size)
     return true;
 }
 
-/* Returns the size of the buffer for a body of `wanted` bytes, which are at most max_body. */
+/* Returns the buffer size for a body of `wanted` bytes, at most max_body. */
 static size_t next_capacity(const struct request *request, size_t wanted)
 {
     const struct framing *const framing = &request->framing;
     const size_t has = request->capacity, limit = request->http->settings.limits.max_body;
     const size_t most = framing->has_length ? (size_t)framing->length : limit;
     size_t next = has < HTTP_BODY_DOUBLES ? has * 2 : has + has / HTTP_BODY_SPARE;
-    if (next > HTTP_BODY_DOUBLES) /* and one byte for a NUL */
+    if (next > HTTP_BODY_DOUBLES) /* leave one byte for a NUL */
         next = next / HTTP_BODY_DOUBLES * HTTP_BODY_DOUBLES + HTTP_BODY_DOUBLES - 1;
     if (next < HTTP_BODY_START)
         next = HTTP_BODY_START;
@@ -79,12 +81,13 @@ static void append_chunk(struct request *request, const char *data, size_t size)
     monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
 }
 
-/* Stores a piece of the body, or rejects the request. Returns false, with nothing changed, if the
-   piece must wait for memory. */
+/* Stores a piece of the body, or rejects the request. If the piece must wait for memory, returns
+   false without storing it. */
 static bool store_chunk(struct request *request, const char *data, size_t size)
 {
     const size_t wanted = request->len + size, has = request->body ? request->capacity + 1 : 0;
-    /* Only a chunked body can get here: validate_body_head checks Content-Length. */
+    /* Only a chunked body can be too long here, because validate_body_head checks
+       Content-Length. */
     if (size > request->http->settings.limits.max_body - request->len) {
         request_fail_too_large(request);
         request_discard_body(request);

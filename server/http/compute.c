@@ -1,5 +1,5 @@
 /*
- * Evaluates a request once its body is complete: on the I/O thread if it is little work, otherwise
+ * Evaluates a request after its body is complete: on the I/O thread if it is little work, otherwise
  * on the executor.
  */
 #include "http/http_internal.h"
@@ -10,28 +10,28 @@
 #include "util/clock.h"
 
 enum {
-    /* The I/O thread evaluates bodies below this size in bytes: about 10 000 numbers, which take
-       well under a millisecond. Waking another thread twice would double that. Longer bodies would
-       delay the other connections. */
+    /* The I/O thread evaluates bodies shorter than this: about 10 000 numbers, which take well
+       under a millisecond. Waking another thread and this one again would double that time. Longer
+       bodies would delay other connections. */
     HTTP_INLINE_BODY = 64 * 1024,
-    /* The most work that the I/O thread does for one evaluation (loss_plan.work): about 150 us. */
+    /* Maximum work of an evaluation on the I/O thread (loss_plan.work): about 150 us. */
     HTTP_INLINE_WORK = 150 * 1000,
-    /* Work per byte of the body. Up to this, the executor finishes a job that it has prepared, as
-       reading the body took about as long. Above it, shorter jobs go first. */
+    /* Work per byte of the body. Up to this, the executor runs a job immediately after preparing
+       it, because reading the body took about as long. With more work, shorter jobs go first. */
     HTTP_BYTE_WORK = 100,
-    HTTP_BODY_COST = 4,    /* expected ns of one core per byte of a body, to read and write JSON */
-    HTTP_CODING_COST = 20, /* expected ns of one core per byte of a response that is compressed */
+    HTTP_BODY_COST = 4, /* expected core nanoseconds per byte of a body, to read and write JSON */
+    HTTP_CODING_COST = 20, /* expected core nanoseconds per byte of a response, to compress it */
 };
 
-/* Counts a request that ran out of memory for `what`. Replies with a 413 if no retry can succeed.
- */
+/* Counts a request that ran out of memory for `what`. Changes the response to a 413 if no retry can
+   succeed. */
 static void check_memory(struct request *request, const char *what)
 {
     if (request->reply.status == 503 && !request_is_cancelled(request))
         request_fail_no_memory(request, what);
 }
 
-/* Decompresses a compressed body, to at most `most` bytes (0: --max-decompressed-body). */
+/* Decompresses a compressed body. Stops at `most` bytes (0: --max-decompressed-body). */
 static enum decompression decompress_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
@@ -50,7 +50,7 @@ static enum decompression decompress_body(struct request *request, size_t most)
     return done;
 }
 
-/* Reads the body and plans the evaluation. On failure, returns false and fills the reply. */
+/* Reads the body and plans the evaluation. On failure, returns false and fills the response. */
 static bool prepare(struct request *request)
 {
     struct request_view *const view = &request->input.view;
@@ -65,7 +65,7 @@ static bool prepare(struct request *request)
     return request->prepared != NULL;
 }
 
-/* Evaluates the prepared request, and fills the reply. */
+/* Evaluates the prepared request and fills the response. */
 static void run(struct request *request, int threads)
 {
     prepared_run(request->prepared, threads, &request->reply);
@@ -74,7 +74,7 @@ static void run(struct request *request, int threads)
         request->reply.decode_ms += request->expand_ms;
 }
 
-/* Estimates for how many nanoseconds the executor will be busy with a request. */
+/* Estimates how many nanoseconds a request will occupy the executor. */
 static int64_t estimate_cost_ns(const struct request *request)
 {
     const struct response *const reply = &request->reply;
@@ -97,7 +97,7 @@ static void end_queue_wait(struct request *request)
     request->handed = 0;
 }
 
-/* Fills the reply. If the request turns out to be so much work that shorter jobs go first, only
+/* Fills the response. If the request needs so much work that shorter jobs should go first, only
    prepares it and returns false. A request is queued again at most once. */
 static bool compute_on_executor(struct request *request, int threads)
 {
@@ -114,7 +114,7 @@ static bool compute_on_executor(struct request *request, int threads)
     return true;
 }
 
-/* Fills the reply and compresses it. Returns false if the job is to be queued again. */
+/* Fills the response and compresses it. Returns false if the job must be queued again. */
 static bool fill_reply(struct request *request, int threads)
 {
     if (request->reply.status == RESPONSE_NONE && !compute_on_executor(request, threads))
@@ -127,7 +127,8 @@ static bool fill_reply(struct request *request, int threads)
     return true;
 }
 
-/* Runs on the executor's thread. The head of request.c explains who owns the request. */
+/* Called on the executor thread. The comment at the top of request.c explains who owns the
+   request. */
 static bool run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
@@ -198,8 +199,8 @@ bool request_enqueue_compute(struct request *request)
 
 /* ---- A complete body ---- */
 
-/* Fills the reply on the I/O thread. Returns false if that is too much work; what has been prepared
-   is kept. */
+/* Fills the response on the I/O thread. If that is too much work, returns false and keeps what has
+   been prepared. */
 static bool try_inline(struct request *request)
 {
     if (request->len >= HTTP_INLINE_BODY)

@@ -1,6 +1,6 @@
 /*
- * Content codings: reads Content-Encoding and Accept-Encoding, decompresses the body of a request,
- * compresses the response.
+ * Content codings: reads Content-Encoding and Accept-Encoding, decompresses request bodies and
+ * compresses responses.
  */
 #ifndef SERVER_HTTP_CONTENT_CODING_H
 #define SERVER_HTTP_CONTENT_CODING_H
@@ -16,7 +16,7 @@ enum {
     TRANSFER_LITTLE = 32 * 1024, /* bytes; the I/O thread compresses responses up to this size */
 };
 
-/* Zeroed before the request's first header. */
+/* Zero it before the first header of the request. */
 struct content_coding {
     struct coding_content content; /* coding of the body; identity once it is decompressed */
     struct coding_accept accept;
@@ -27,35 +27,37 @@ struct content_coding {
    ignored. `value` must outlive the request. */
 void content_coding_header(struct content_coding *content_coding, const char *name,
                            const char *value);
-/* Chooses the coding of the response. Call it after the last header. Returns false and fills the
-   reply with a 406 if the client accepts no supported coding. */
+/* Chooses the coding of the response. Call it after the last header. If the client accepts no
+   supported coding, fills the response with a 406 and returns false. */
 bool content_coding_accept(struct content_coding *content_coding, struct response *reply);
-/* Returns true if the body's coding is supported; otherwise returns false and fills the reply. */
+/* Returns true if the coding of the body is supported. Otherwise fills the response and returns
+   false. */
 bool content_coding_content(const struct content_coding *content_coding, struct response *reply);
 
 /* A body, owned, with room for a NUL after it. */
 struct content_coding_body {
-    struct quota *quota; /* borrowed: its memory is reserved from here */
+    struct quota *quota; /* borrowed; the memory of the body is reserved from it */
     char *bytes;         /* of block_cache.h: capacity + 1 bytes */
     size_t len, capacity;
 };
 enum decompression {
-    DECOMPRESSED,          /* or it was not compressed */
+    DECOMPRESSED,          /* the body is decompressed, or it was not compressed */
     DECOMPRESSION_STOPPED, /* larger than `most` bytes; nothing has changed */
-    DECOMPRESSION_FAILED,  /* the reply is filled */
+    DECOMPRESSION_FAILED,  /* the response is filled */
 };
 
-/* Replaces a compressed body by the decompressed one. Fails if that is larger than `limit` bytes
-   (--max-decompressed-body), and stops if it is larger than `most` bytes; 0 means no such stop. */
+/* Replaces a compressed body with the decompressed one. Fails if that exceeds `limit` bytes
+   (--max-decompressed-body), and stops if it exceeds `most` bytes (0: does not stop). */
 enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
                                          size_t most, struct content_coding_body *body,
                                          struct response *reply);
 
-/* Returns true if the response is still to be compressed. */
+/* Returns true if the response must still be compressed. */
 bool content_coding_due(const struct content_coding *content_coding, const struct response *reply);
-/* Compresses the response, on up to `threads` threads. Keeps the uncompressed one if the other is
-   not smaller or memory is insufficient; if the client accepts only a compressed one, sends it
-   whatever its size, or a 503. content_coding_due returns false afterwards. */
+/* Compresses the response, on up to `threads` threads. Keeps the uncompressed response if
+   compression does not make it smaller or memory is insufficient. If the client accepts only
+   compressed responses, compresses it regardless of size, or fills the response with a 503.
+   Afterwards content_coding_due returns false. */
 void content_coding_compress(struct content_coding *content_coding, int threads,
                              struct response *reply);
 

@@ -29,8 +29,8 @@ uint64_t request_client_key(const struct request *request)
 
 /* ---- The request view ---- */
 
-/* Restores the query, which libmicrohttpd has split into arguments. on_unescape leaves them
-   encoded. */
+/* Rebuilds the query, which libmicrohttpd has split into arguments. They are still encoded: see
+   on_unescape. */
 static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name,
                                        const char *value)
 {
@@ -82,7 +82,7 @@ static void fill_view(struct request *request, const struct route_match *match)
 
 /* ---- Checks ---- */
 
-/* Checks the headers of a request with a body. On failure, returns false and fills the reply. */
+/* Checks the headers of a request with a body. On failure, returns false and fills the response. */
 static bool validate_body_head(struct request *request)
 {
     struct loss_error error;
@@ -112,7 +112,7 @@ static void reply_options(struct request *request, const char *allow)
     request->reply = (struct response){.status = 204, .allow = allow};
 }
 
-/* Returns the scope of the routes that the request's listener serves. */
+/* Returns the scope of the routes that the address of the connection serves. */
 static enum listener_scope listener_side(const struct request *request)
 {
     if (request->connection_info->listen_address->admin)
@@ -120,7 +120,7 @@ static enum listener_scope listener_side(const struct request *request)
     return request->http->settings.has_admin ? SCOPE_MAIN : SCOPE_ALL;
 }
 
-/* Applies --request-rate. If the client exceeds it, returns false and fills the reply. */
+/* Applies --request-rate. If the client exceeds it, returns false and fills the response. */
 static bool check_rate(struct request *request)
 {
     struct http *const http = request->http;

@@ -12,13 +12,13 @@
 #include "util/clock.h"
 
 enum {
-    HTTP_DRAIN_LAST_MS = 2000, /* for clients to read that their request was cancelled */
-    HTTP_DRAIN_QUIET_MS = 100, /* without a request; those in transit have arrived by then */
+    HTTP_DRAIN_LAST_MS = 2000, /* for clients to read the error responses of cancelled requests */
+    HTTP_DRAIN_QUIET_MS = 100, /* period without requests, after which none is in transit */
     HTTP_DRAIN_LOOK_MS = 2,    /* polling interval of wait_closed */
 };
 
-/* Waits for at most `limit_ms` milliseconds until no request is in progress. Returns true if none
-   is. */
+/* Waits for at most `limit_ms` milliseconds until no request is in progress. Returns false on
+   timeout. */
 static bool wait_idle(struct http *http, int64_t limit_ms)
 {
     struct timespec until = {0};
@@ -50,8 +50,8 @@ static void cancel_all(struct http *http)
     memory_budget_close(http->budget);
 }
 
-/* Waits for at most `limit_ms` milliseconds until all connections are closed. Returns true if they
-   are. */
+/* Waits for at most `limit_ms` milliseconds until all connections are closed. Returns false on
+   timeout. */
 static bool wait_closed(struct http *http, int64_t limit_ms)
 {
     const int64_t end = clock_ms() + limit_ms;
@@ -63,8 +63,8 @@ static bool wait_closed(struct http *http, int64_t limit_ms)
     return true;
 }
 
-/* Waits for at most --drain-timeout until all requests are complete. Then cancels the others, and
-   gives their clients HTTP_DRAIN_LAST_MS to read the error response. */
+/* Waits for at most --drain-timeout until all requests are complete. Then cancels the remaining
+   requests and gives their clients HTTP_DRAIN_LAST_MS to read the error response. */
 static void wait_for_clients(struct http *http)
 {
     const int64_t late = clock_ms() + http->settings.limits.drain_timeout,
@@ -75,8 +75,8 @@ static void wait_for_clients(struct http *http)
             cancel_all(http);
         if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
-        /* A request may be in transit on a keep-alive connection: wait until it arrives, so that
-           its response can say "Connection: close". */
+        /* A request may be in transit on a keep-alive connection. Wait for it, so that its response
+           can contain "Connection: close". */
         if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
             return;
         if (!watch_expects(http->monitor) && atomic_load(&http->served) == served)

@@ -9,8 +9,8 @@
 #include "number/hex.h"
 #include "util/header_value.h"
 
-/* The characters of a token besides letters and digits (RFC 9110, section 5.6.2). Methods and
-   header names are tokens. */
+/* The characters allowed in a token besides letters and digits (RFC 9110, section 5.6.2). Methods
+   and header names are tokens. */
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 static bool is_token(const char *text, size_t len)
@@ -38,12 +38,12 @@ static bool is_printable_ascii(const char *text, size_t len)
 
 /* ---- Headers ---- */
 
-/* Counts and values of the headers that matter to framing. */
+/* Counts and values of the headers that affect framing. */
 struct scan {
     unsigned hosts, lengths, encodings, json_lengths;
     const char *length, *encoding;
     bool expects_continue;
-    const char *fault; /* the first one, static text */
+    const char *fault; /* the first fault; static text */
 };
 
 static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -51,8 +51,8 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
 {
     (void)kind;
     struct scan *scan = context;
-    /* Also rejects "Content-Length : 5": libmicrohttpd makes the space part of the name, and finds
-       no body. */
+    /* Also rejects "Content-Length : 5": libmicrohttpd treats the space as part of the name and
+       therefore sees no body. */
     if (!is_token(name, name_len)) {
         scan->fault =
             "a header name contains a character that is not allowed in one, such as a space";
@@ -131,7 +131,7 @@ struct http_error head_validate(struct MHD_Connection *connection, const char *m
     *framing = (struct framing){.has_length = scan.lengths > 0,
                                 .chunked = scan.encodings > 0,
                                 .expects_continue = scan.expects_continue && !http10};
-    /* strict_parser.c has checked that the value consists of digits. */
+    /* strict_parser.c has already checked that the value consists of digits. */
     for (const char *digit = scan.length; digit && *digit; digit++)
         framing->length = framing->length * 10 + (uint64_t)(*digit - '0');
     return (struct http_error){.status = 0};

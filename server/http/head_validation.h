@@ -1,8 +1,8 @@
 /*
  * Rejects malformed requests that libmicrohttpd 0.9.75 accepts: requests whose end a proxy could
- * see elsewhere (request smuggling), and names, values and paths with bytes that are not allowed in
- * them. These checks run when libmicrohttpd has parsed the headers and before it reads the body.
- * strict_parser.h runs first and checks what the parsed headers do not show.
+ * interpret differently (request smuggling), and names, values and paths with invalid bytes. These
+ * checks run after libmicrohttpd has parsed the headers and before it reads the body.
+ * strict_parser.h runs earlier and checks what the parsed headers no longer show.
  */
 #ifndef SERVER_HTTP_HEAD_VALIDATION_H
 #define SERVER_HTTP_HEAD_VALIDATION_H
@@ -22,17 +22,18 @@ struct framing {
     bool expects_continue; /* the client sends the body only after a "100 Continue" */
 };
 
-/* Checks the headers of a request and fills `framing`. On failure, the error's status is not 0;
-   close the connection after the response, as the end of the request is unknown. */
+/* Checks the headers of a request and fills `framing`. On failure, the status of the returned error
+   is not 0. The connection must then be closed after the response, because the end of the request
+   is unknown. */
 struct http_error head_validate(struct MHD_Connection *connection, const char *method,
                                 const char *version, struct framing *framing);
 
 enum head_path { HEAD_PATH_OK, HEAD_PATH_MALFORMED, HEAD_PATH_UNKNOWN };
 
-/* Decodes the raw target of a request, without its query, to `path`, `size` bytes of printable
+/* Decodes a raw request target without its query to `path`, a buffer of `size` bytes, as printable
    ASCII. The target may have the absolute form. Returns HEAD_PATH_MALFORMED if it contains a
-   control character, raw or encoded, an encoded slash or a broken escape. Returns
-   HEAD_PATH_UNKNOWN if it is valid but cannot match a route: too long, or not ASCII. */
+   control character, raw or encoded, an encoded slash or a broken escape. Returns HEAD_PATH_UNKNOWN
+   if it is valid but cannot match a route because it is too long or not ASCII. */
 enum head_path head_decode_path(const char *raw, char *path, size_t size);
 
 #endif

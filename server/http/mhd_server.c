@@ -22,24 +22,25 @@
 
 enum {
     HTTP_CONNECTIONS_MIN = 16,
-    /* Bytes of libmicrohttpd's pool of a connection, for headers and a piece of the body, which has
-       half of it. Long headers need more: see connection_memory. libmicrohttpd clears the pool for
-       each request: 128 KiB took a quarter of a small request's time, and no body was faster. */
+    /* Size of libmicrohttpd's memory pool per connection, for the headers and, in one half, a piece
+       of the body. Long headers need more: see connection_memory. libmicrohttpd clears the pool for
+       each request. Clearing 128 KiB took a quarter of the time of a small request, and made no
+       body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
     HTTP_HEADER_MEMORY = 68,    /* bytes of the pool per header, besides its name and value */
     HTTP_PARAMETER_MEMORY = 64, /* bytes of the pool per parameter of a query */
     HTTP_ANSWER_MEMORY = 2048,  /* bytes of the pool for the headers of the response */
     HTTP_SPARE_FILES = 64,      /* descriptors for everything but connections and I/O threads */
     HTTP_THREAD_FILES = 4,      /* descriptors per I/O thread: two with TLS, two without */
-    HTTP_CONNECTION_BYTES = 8 * 1024, /* per connection, outside the pool */
-    HTTP_SECURE_BYTES = 40 * 1024,    /* per connection, for GnuTLS */
+    HTTP_CONNECTION_BYTES = 8 * 1024, /* bytes per connection outside the pool */
+    HTTP_SECURE_BYTES = 40 * 1024,    /* bytes per connection for GnuTLS */
     HTTP_CONNECTIONS_SHARE = 4,       /* connections may use 1/4 of --max-memory */
 };
 
 /* ---- Callbacks ---- */
 
-/* Leaves paths and queries encoded: libmicrohttpd would decode %00 to the end of the string and
-   %0d%0a to line breaks. head_decode_path rejects these. */
+/* Leaves paths and queries encoded. libmicrohttpd would decode %00 to the end of the string and
+   %0d%0a to line breaks; head_decode_path rejects these. */
 static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context;
@@ -61,9 +62,10 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 
 /* ---- Limits ---- */
 
-/* Returns the bytes of libmicrohttpd's pool of a connection. They suffice for the longest headers
-   that the limits allow, so that lossd rejects longer ones itself. libmicrohttpd reads into one
-   half of the pool; if pipelined requests fill that, everything else must fit the other half. */
+/* Returns the size of libmicrohttpd's pool for a connection. It suffices for the longest headers
+   that the limits allow, so that lossd itself rejects longer ones. libmicrohttpd reads into one
+   half of the pool. If pipelined requests fill that half, everything else must fit into the
+   other. */
 static size_t connection_memory(const struct limits *limits)
 {
     const size_t besides = (size_t)STRICT_PARSER_PARAMETERS * HTTP_PARAMETER_MEMORY +
@@ -74,8 +76,8 @@ static size_t connection_memory(const struct limits *limits)
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 
-/* Raises the soft limit on open files for `most` connections. Returns how many it allows, at most
-   `most`. */
+/* Raises the soft limit on open files for `most` connections. Returns how many connections it
+   allows, at most `most`. */
 static unsigned connection_limit(unsigned most, int io_threads)
 {
     const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
@@ -124,7 +126,7 @@ static bool divide_memory(struct http *http)
         most = (unsigned)room;
     }
     most = connection_limit(most, http->settings.io_threads);
-    http->settings.limits.max_connections = (int)most; /* GET /v1/limits shows it */
+    http->settings.limits.max_connections = (int)most; /* shown by GET /v1/limits */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
     http->budget =
         memory_budget_new(limits->max_memory - (size_t)most * each,
@@ -133,7 +135,7 @@ static bool divide_memory(struct http *http)
            memory_budget_add_metrics(http->budget, http->settings.metrics);
 }
 
-/* Returns false if memory is insufficient. */
+/* Creates the rate limit, if --request-rate is set. Returns false if memory is insufficient. */
 static bool limit_rates(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
@@ -145,8 +147,8 @@ static bool limit_rates(struct http *http)
 
 /* ---- Daemons ---- */
 
-/* Returns the seconds without a byte after which libmicrohttpd closes a connection. They matter
-   only if there was insufficient memory to monitor it. */
+/* Returns after how many seconds without traffic libmicrohttpd closes a connection. This matters
+   only if memory was insufficient to monitor the connection. */
 static unsigned quiet_seconds(const struct limits *limits)
 {
     const int64_t longest = limits->idle_timeout > limits->min_rate_window
@@ -161,7 +163,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threa
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                            MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
                            (secure ? MHD_USE_TLS : 0);
-    /* libmicrohttpd rejects a pool of one thread; without a pool it has one. */
+    /* libmicrohttpd rejects a pool of one thread. Without a pool it uses one thread. */
     struct MHD_OptionItem pool[] = {
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
@@ -180,7 +182,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threa
         MHD_OPTION_END);
 }
 
-/* On failure, returns false and writes a one-line reason to `message`. */
+/* Starts all daemons. On failure, returns false and writes a one-line reason to `message`. */
 static bool start_daemons(struct http *http, char *message, size_t size)
 {
     if (http->settings.has_secure && !handshake_start(HTTP_FILES, message, size))

@@ -3,7 +3,7 @@
  *
  * libmicrohttpd calls http_on_request several times for one request, always on the I/O thread of
  * the connection: after the headers, for each piece of the body, after the body, and after a
- * suspended connection is resumed. request.state says what to do next:
+ * suspended connection is resumed. request.state determines what to do next:
  *
  *                    rejected, body long or malformed
  *     (first call) ---------------------------------------------------------------> ANSWERED
@@ -19,24 +19,25 @@
  *          |                                      v                            |
  *          +------- body complete, large: queued --> COMPUTING ----------------+  resumed
  *
- * READY changes to COMPUTING once if the executor has to compress the response.
+ * READY changes to COMPUTING at most once, if the executor must compress the response.
  *
  * Ownership of a request (struct request): the I/O thread owns it from the first call until
- * http_on_completed frees it, except in three states. In COMPUTING the executor owns it; in WAITING
- * and GATHERING, memory_budget.h does, which may pass it to the executor directly. They return it
- * by calling on_job_done or on_memory, on any thread: one of the executor's two, that of
- * connection_monitor.h, or an I/O thread that frees memory or queues a job. This is safe for three
- * reasons:
- * (1) The connection is suspended before the request changes owner. libmicrohttpd does not touch a
- *     suspended connection, not even if the client disconnects, so neither http_on_request nor
+ * http_on_completed frees it, except in three states. In COMPUTING the executor owns it. In WAITING
+ * and GATHERING memory_budget.h owns it, and may pass it to the executor directly. These owners
+ * return it by calling on_job_done or on_memory. They may do so on the executor thread, its
+ * supervisor, the monitor thread, or an I/O thread that frees memory or queues a job. This is safe
+ * for three reasons:
+ * (1) The connection is suspended before the request changes owner. libmicrohttpd does not access a
+ *     suspended connection, even if the client disconnects, so neither http_on_request nor
  *     http_on_completed can run.
- * (2) MHD_resume_connection is the last operation of the other owner on a request. The I/O thread
- *     may free the request from then on, so nothing uses it or the connection after that call.
- * (3) MHD_resume_connection locks the mutex under which the I/O thread takes the connection back,
+ * (2) MHD_resume_connection is the last operation of the other owner on a request. Afterwards the
+ *     I/O thread may free the request, so the other owner uses neither the request nor the
+ *     connection after that call.
+ * (3) MHD_resume_connection locks the mutex that the I/O thread locks to take the connection back,
  *     so the I/O thread sees all earlier writes.
  *
- * If the client resets or closes its connection meanwhile, connection_monitor.h detects that and
- * cancels the work. Sending then fails, and http_on_completed frees the request.
+ * If the client resets or closes the connection in one of these states, connection_monitor.h
+ * detects that and cancels the work. Sending then fails, and http_on_completed frees the request.
  */
 #include "http/http_internal.h"
 
@@ -57,7 +58,7 @@
 
 /* ---- Identity ---- */
 
-/* Headers that identify a request, and its time limit. */
+/* Headers with the identity and the time limit of a request. */
 struct identity {
     const char *id, *traceparent;
     unsigned traceparents;
@@ -168,7 +169,7 @@ void request_report_to_watchdog(struct request *request)
     request->memory.quota.heartbeat = watchdog_progress_flag();
 }
 
-/* Implements http_on_request, which reports to the watchdog around it. */
+/* Implements http_on_request, which also reports to the watchdog. */
 static enum MHD_Result advance(struct http *http, struct MHD_Connection *connection,
                                const char *target, const char *method, const char *version,
                                const char *data, size_t *size, void **slot)
@@ -203,13 +204,13 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
     case REQUEST_GATHERING: /* likewise */
     case REQUEST_LATE:      /* impossible: the connection is closed */
     case REQUEST_COMPUTING: /* impossible: the connection is suspended */
-    case REQUEST_ANSWERED:  /* impossible: libmicrohttpd does not call again */
+    case REQUEST_ANSWERED:  /* impossible: libmicrohttpd makes no further call */
         break;
     }
     return MHD_YES;
 }
 
-/* Returns the kind of the connection's I/O thread. */
+/* Returns the kind of I/O thread that serves the connection. */
 static enum watchdog_thread watchdog_thread_of(const struct http *http,
                                                struct MHD_Connection *connection)
 {
@@ -239,7 +240,7 @@ static void set_phase(struct request *request, enum phase phase, double ms)
         request->ns[phase] = ms > 0 ? (int64_t)(ms * 1e6) : 0;
 }
 
-/* Returns true if a route evaluates losses, and `loss` is not NULL if its path names one. */
+/* Returns true if a route evaluates losses and, if its path names a loss, that loss exists. */
 static bool evaluates(const struct route *route, const struct loss_descriptor *loss)
 {
     return route->evaluate && (loss || !strstr(route->path, "{loss}"));

@@ -20,7 +20,7 @@ void request_fail_too_large(struct request *request)
                 request->http->settings.limits.max_body);
 }
 
-/* 413 if the request can never get enough memory, 503 if it cannot at the moment. */
+/* The status is 413 if the request can never get enough memory, or 503 if a retry may succeed. */
 void request_fail_no_memory(struct request *request, const char *what)
 {
     struct http *const http = request->http;
@@ -52,11 +52,11 @@ static enum rejection rejection_reason(int status)
     }
 }
 
-/* The end of a malformed request is unknown, so the rest of the connection cannot be parsed. */
+/* The end of a malformed request is unknown, so nothing after it can be parsed. */
 void request_fail_malformed(struct request *request, const struct http_error *fault)
 {
     request_free_body(request);
-    if (request->reply.status == RESPONSE_NONE) { /* otherwise already rejected */
+    if (request->reply.status == RESPONSE_NONE) { /* otherwise it was already rejected */
         request_count_rejection(request, rejection_reason(fault->status));
         reply_error(&request->reply, fault->status, "%s", fault->detail);
     }
@@ -69,7 +69,7 @@ bool request_is_cancelled(const struct request *request)
     return quota_cancelled(&request->memory.quota);
 }
 
-/* 499 if the client disconnected, 503 if the server stops before the work is complete. */
+/* The status is 499 if the client disconnected, or 503 if the server is shutting down. */
 void request_fail_cancelled(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
@@ -80,8 +80,8 @@ void request_fail_cancelled(struct request *request)
     request->close = true;
 }
 
-/* Sets Retry-After only if at least half of the time was spent waiting: otherwise a retry would
-   time out too. */
+/* Sets Retry-After only if at least half of the time was spent waiting. Otherwise a retry would
+   also time out. */
 void request_fail_timeout(struct request *request)
 {
     const int64_t limit_ms = request_timeout_ms(request), waited_ms = request->waited / 1000000;

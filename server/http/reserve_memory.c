@@ -1,6 +1,6 @@
 /*
- * Reserves memory for a request before its body arrives, waits for it if necessary, and trims the
- * reservation to the response.
+ * Reserves memory for a request before its body arrives, waits for it if necessary, and later
+ * reduces the reservation to what the response needs.
  */
 #include "http/http_internal.h"
 
@@ -10,12 +10,12 @@
 #include "util/clock.h"
 
 enum {
-    /* A request with a body is expected to need HTTP_REQUEST_BYTES and this multiple of the body:
-       numbers and response are about as large as the body. */
+    /* A request is expected to need HTTP_REQUEST_BYTES plus this multiple of its body: the numbers
+       and the response are about as large as the body. */
     HTTP_BODY_FACTOR = 2,
     HTTP_CODED_FACTOR = 5,          /* the multiple for a compressed body */
-    HTTP_REQUEST_BYTES = 64 * 1024, /* bytes, whatever the size of the body */
-    HTTP_ANSWER_FREE = 4096, /* bytes; shorter responses are covered by the connection's memory */
+    HTTP_REQUEST_BYTES = 64 * 1024, /* bytes, regardless of the size of the body */
+    HTTP_ANSWER_FREE = 4096, /* bytes; shorter responses count as part of the connection's memory */
 };
 
 size_t request_expected_bytes(const struct request *request, size_t bytes)
@@ -23,8 +23,8 @@ size_t request_expected_bytes(const struct request *request, size_t bytes)
     const size_t factor = request->content_coding.content.coding == CODING_IDENTITY
                               ? HTTP_BODY_FACTOR
                               : HTTP_CODED_FACTOR;
-    const size_t expected =
-        HTTP_REQUEST_BYTES + bytes * factor; /* cannot overflow: --max-body is small enough */
+    /* Cannot overflow: --max-body is small enough. */
+    const size_t expected = HTTP_REQUEST_BYTES + bytes * factor;
     const size_t most = memory_budget_max_claim(request->http->budget);
     return expected < most ? expected : most;
 }
@@ -54,7 +54,7 @@ static void fail_memory_wait(struct request *request)
     MHD_resume_connection(request->connection);
 }
 
-/* Called on any thread when memory is granted or the wait for it ends without. */
+/* Called on any thread when the wait for memory ends. */
 static void on_memory(struct reservation *memory, bool granted)
 {
     struct request *const request =
@@ -79,7 +79,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
 {
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
-    request->memory.quota.heartbeat = NULL; /* the flag belongs to this thread */
+    request->memory.quota.heartbeat = NULL; /* it belongs to this thread */
     monitor_turn(request->monitored, MONITOR_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
@@ -108,13 +108,13 @@ enum MHD_Result request_reserve_memory(struct request *request)
 void request_keep_response_memory(struct request *request)
 {
     struct buffer *const body = &request->reply.body;
-    const size_t piece =
-        body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* libmicrohttpd's buffer for a piece */
+    /* libmicrohttpd allocates a buffer for one piece. */
+    const size_t piece = body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0;
     struct quota *const quota = &request->memory.quota;
     if (request->kept)
         return;
     request->kept = true;
-    /* Health and metrics must work when memory is used up. */
+    /* Health checks and metrics must work even if no memory is left. */
     const bool probe = request->route && request->route->scope != SCOPE_MAIN;
     const size_t bytes =
         piece + (body->quota || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);

@@ -1,5 +1,5 @@
 /*
- * Sends the reply: now, or after the rest of the body.
+ * Sends the response: now, or after the rest of the body.
  */
 #include "http/http_internal.h"
 
@@ -13,7 +13,7 @@
 #include "util/digits.h"
 
 enum {
-    /* Bytes of a rejected request's body. Shorter bodies are read and discarded, so that the
+    /* Maximum length of the body of a rejected request that is read and discarded, so that the
        connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
 };
@@ -36,7 +36,7 @@ add_header_printf(struct MHD_Response *response, const char *name, const char *f
     return add_header(response, name, value);
 }
 
-/* Writes "name;dur=12.345". Avoids snprintf, because it runs for every response. */
+/* Writes "name;dur=12.345". Does not use snprintf, because this runs for every response. */
 static char *put_duration(char *to, const char *name, double ms)
 {
     to = stpcpy(stpcpy(to, name), ";dur=");
@@ -53,14 +53,14 @@ static bool add_timing(struct MHD_Response *response, const struct response *rep
 
 const char inference_header[] = "Inference-Header-Content-Length";
 
-/* Returns true if the reply is to a GET or HEAD, whose response caches may store. */
+/* Returns true if caches may store the response: it is a successful response to GET or HEAD. */
 static bool is_read(const struct request *request)
 {
     return (request->reply.status == 200 || request->reply.status == 304) &&
            strcmp(request->method, "POST") != 0;
 }
 
-/* Adds the headers that few replies have. */
+/* Adds the headers that few responses have. */
 static bool add_rare_headers(const struct response *reply, struct MHD_Response *response)
 {
     bool added = !reply->etag || add_header(response, "ETag", reply->etag);
@@ -96,7 +96,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 
 /* ---- Responses ---- */
 
-/* Copies the bytes of the response from offset `at` on, at most `room`
+/* Copies at most `room` bytes of the response, starting at offset `at`
    (MHD_ContentReaderCallback). */
 static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
 {
@@ -109,9 +109,10 @@ static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
     return (ssize_t)size;
 }
 
-/* Makes a response that refers to the reply's body, which exists until http_on_completed. Long
-   bodies are copied piece by piece: libmicrohttpd would send one in a single call, which lasts as
-   long as the client keeps reading (25 ms for 22 MB), and delay the thread's other connections. */
+/* Creates the MHD_Response, which refers to the body of request->response; that exists until
+   http_on_completed. Long bodies are copied piece by piece. Otherwise libmicrohttpd would send them
+   in a single call, which lasts as long as the client keeps reading (25 ms for 22 MB) and delays
+   the other connections of the thread. */
 static struct MHD_Response *body_response(struct request *request)
 {
     struct buffer *body = &request->reply.body;
@@ -121,7 +122,7 @@ static struct MHD_Response *body_response(struct request *request)
     return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
 }
 
-/* Makes the response for the reply. Returns NULL if memory is insufficient even for that. */
+/* Creates the MHD_Response with its headers. Returns NULL if memory is insufficient. */
 static struct MHD_Response *make_response(struct request *request)
 {
     struct response *reply = &request->reply;
@@ -154,8 +155,8 @@ struct MHD_Response *http_no_memory_response(void)
 
 /* ---- Sending ---- */
 
-/* Sends the response that http_start made for lack of memory. It has no "Connection: close", so it
-   is sent only if the connection may stay open. */
+/* Sends the out-of-memory response that http_start created. It has no "Connection: close", so it is
+   sent only if the connection may stay open. */
 static enum MHD_Result send_no_memory(struct request *request)
 {
     if (request->close)
@@ -180,12 +181,12 @@ enum MHD_Result request_send_reply(struct request *request)
     request->handed = clock_ns();
     enum MHD_Result result =
         MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
-    MHD_destroy_response(response); /* this reference; the connection has its own */
+    MHD_destroy_response(response); /* the connection has its own reference */
     return result;
 }
 
-/* Responds at the first call, with the body unread. libmicrohttpd then closes the connection: see
-   lingering_close.h. */
+/* Responds at the first call, without reading the body. libmicrohttpd then closes the connection:
+   see lingering_close.h. */
 static enum MHD_Result reply_before_body(struct request *request)
 {
     request->unread = true;
@@ -197,12 +198,12 @@ enum MHD_Result request_reply_after_headers(struct request *request)
     const struct framing *framing = &request->framing;
     bool body = framing->chunked || framing->length > 0;
     if (!body) {
-        /* libmicrohttpd closes the connection after a response at the first call. The next call
-           follows immediately. */
+        /* libmicrohttpd would close the connection after a response at the first call. The next
+           call follows immediately. */
         request->state = REQUEST_READY;
         return MHD_YES;
     }
-    /* A client that waits for "100 Continue" must be told before it sends the body. */
+    /* A client that waits for "100 Continue" must get the response before it sends the body. */
     if (framing->chunked || framing->expects_continue || framing->length > HTTP_DISCARD_BODY)
         return reply_before_body(request);
     request->state = REQUEST_DISCARDING;
@@ -210,7 +211,7 @@ enum MHD_Result request_reply_after_headers(struct request *request)
     return MHD_YES;
 }
 
-/* ---- Sending past libmicrohttpd ---- */
+/* ---- Sending without libmicrohttpd ---- */
 
 static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name,
                                      const char *value)
@@ -220,7 +221,8 @@ static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-/* Writes to the socket, past libmicrohttpd. Returns false unless all bytes are sent immediately. */
+/* Writes directly to the socket, bypassing libmicrohttpd. Returns false unless all bytes are sent
+   immediately. */
 static bool send_now(struct request *request, const struct buffer *text)
 {
     const union MHD_ConnectionInfo *info =
@@ -231,14 +233,15 @@ static bool send_now(struct request *request, const struct buffer *text)
            (ssize_t)text->len;
 }
 
-/* libmicrohttpd cannot respond in the middle of a body: it would wait for the end, which may never
-   come. So this writes the few hundred bytes directly to the socket, to which nothing of the
-   response has been sent yet. lingering_close.h reads what the client still sends. */
+/* libmicrohttpd cannot respond in the middle of a body: it would wait for the end of the body,
+   which may never arrive. So this function writes the response, a few hundred bytes, directly to
+   the socket; no part of it has been sent yet. lingering_close.h reads what the client still
+   sends. */
 enum MHD_Result request_reply_and_close(struct request *request)
 {
     const struct buffer *body = &request->reply.body;
     struct buffer text = {.data = NULL};
-    if (!monitor_turn(request->monitored, MONITOR_ANSWER)) /* the monitor has closed it */
+    if (!monitor_turn(request->monitored, MONITOR_ANSWER)) /* the monitor has cut the connection */
         return MHD_NO;
     request->close = true;
     struct MHD_Response *response = make_response(request);
@@ -261,8 +264,8 @@ cleanup:
 
 /* ---- Compression ---- */
 
-/* Enqueues the compression of the response. If the queue is full, leaves it uncompressed, or fails
-   if the client accepts only a compressed one. */
+/* Enqueues the compression of the response. If the queue is full, leaves the response uncompressed,
+   or fails if the client accepts only compressed responses. */
 static enum MHD_Result enqueue_compression(struct request *request)
 {
     if (request_enqueue_compute(request))
@@ -280,8 +283,8 @@ static bool is_long_compression(const struct request *request)
            !(request->route && request->route->inline_only);
 }
 
-/* If only the executor can compress the response and it is busy, sends it uncompressed if the
-   client accepts that, so that no page of documentation waits for a job. */
+/* If the response is too long to be compressed on the I/O thread and the executor is busy, sends it
+   uncompressed if the client accepts that. So documentation pages do not wait for a job. */
 enum MHD_Result request_finish_reply(struct request *request)
 {
     struct content_coding *const content_coding = &request->content_coding;

@@ -1,5 +1,5 @@
 /*
- * Early first bytes of responses.
+ * Sends the first bytes of responses early.
  */
 #include "mhd_workarounds/early_status_line.h"
 
@@ -12,8 +12,8 @@
 
 static const char prefix[] = "HTTP/1.";
 
-/* By descriptor: the number of bytes sent early, and how many of these have been omitted from the
-   response so far. */
+/* By descriptor: how many bytes have been sent early, and how many of these have been omitted from
+   the response so far. */
 static struct early {
     atomic_uchar sent, left_out;
 } * early;
@@ -54,7 +54,7 @@ static bool is_early(int fd)
 }
 
 /* Returns how many of the next `len` bytes of the response were sent early and must be omitted.
-   Returns -1 if the response begins with other bytes than those sent; it cannot be sent then. */
+   Returns -1 if they differ from the bytes sent early; the response then cannot be sent. */
 static ssize_t leave_out(int fd, const char *bytes, size_t len)
 {
     if (!is_early(fd))
@@ -73,8 +73,8 @@ static ssize_t leave_out(int fd, const char *bytes, size_t len)
 typedef ssize_t send_function(int fd, const void *bytes, size_t len, int flags);
 typedef ssize_t sendmsg_function(int fd, const struct msghdr *message, int flags);
 
-/* Replaces libc's send. The dynamic linker binds libmicrohttpd's calls to this function, because it
-   searches the program before its libraries. */
+/* Replaces libc's send. The dynamic linker searches the program before its libraries, so
+   libmicrohttpd calls this function. */
 __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t len,
                                                     int flags)
 {
@@ -94,8 +94,8 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
     return left_out + (more > 0 ? more : 0);
 }
 
-/* Replaces libc's sendmsg. If bytes were sent early, sends only the first buffer of the message, as
-   a short write. */
+/* Replaces libc's sendmsg. If bytes were sent early, sends only the first buffer of the message,
+   like a short write. */
 __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
                                                        int flags)
 {

@@ -1,12 +1,13 @@
 /*
- * Sends the first bytes of a response before the rest, to find out if the client has closed.
+ * Sends the first bytes of a response early, to find out whether the client has closed the
+ * connection.
  *
- * A client that has closed its connection and one that has only closed its sending half look the
- * same to the server: both have sent a FIN. Linux even answers keepalive probes for a closed
- * connection until tcp_fin_timeout expires. Only new data distinguishes the two: a closed
- * connection answers it with a reset. So while a response is computed, the server sends a client
- * that may have closed the first bytes of every response, "HTTP/1.", one at a time. The program's
- * own send and sendmsg, which libmicrohttpd calls instead of libc's, later omit those bytes.
+ * The server cannot distinguish a client that has closed its connection from one that has closed
+ * only its sending half: both have sent a FIN. Linux even answers keepalive probes for a closed
+ * connection until tcp_fin_timeout expires. Only new data makes a difference: a closed connection
+ * responds with a reset. All responses begin with "HTTP/1.". So if a client may have closed while
+ * its response is computed, the server sends it these bytes, one at a time. The program's own send
+ * and sendmsg, which libmicrohttpd calls instead of libc's, later omit the bytes already sent.
  */
 #ifndef SERVER_MHD_WORKAROUNDS_EARLY_STATUS_LINE_H
 #define SERVER_MHD_WORKAROUNDS_EARLY_STATUS_LINE_H

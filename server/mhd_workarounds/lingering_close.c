@@ -18,10 +18,10 @@
 #include "util/clock.h"
 
 enum {
-    LINGER_IDLE_MS = 5000,   /* a client that sends nothing for this long has stopped or left */
-    LINGER_TOTAL_MS = 30000, /* the longest that a connection lingers */
-    LINGER_STOP_MS = 2000,   /* the longest that lingering_close_stop waits */
-    LINGER_READ = 1 << 16,   /* bytes discarded by one call */
+    LINGER_IDLE_MS = 5000,   /* a client that sends nothing for this long is considered done */
+    LINGER_TOTAL_MS = 30000, /* maximum time that a connection lingers */
+    LINGER_STOP_MS = 2000,   /* maximum time that lingering_close_stop waits */
+    LINGER_READ = 1 << 16,   /* bytes discarded per call */
 };
 
 struct lingering {
@@ -31,7 +31,7 @@ struct lingering {
 
 struct lingerer {
     pthread_t thread;
-    char scratch[LINGER_READ]; /* for discarded bytes; used only by the thread */
+    char scratch[LINGER_READ]; /* buffer for discarded bytes; used only by the thread */
     int wake;                  /* eventfd: the list has grown, or `stopping` is set */
     pthread_mutex_t mutex;
     struct lingering list[LINGER_MAX]; /* only the thread removes entries */
@@ -70,7 +70,7 @@ void lingering_close_add(struct lingerer *linger, int fd)
 /* Discards received bytes. Returns false if the connection must be closed. */
 static bool discard(struct lingering *entry, char *scratch, int64_t now)
 {
-    /* With MSG_TRUNC a TCP socket discards bytes without copying them (tcp(7)). A Unix socket
+    /* With MSG_TRUNC, a TCP socket discards bytes without copying them (tcp(7)); a Unix socket
        copies them. */
     ssize_t got = recv(entry->fd, scratch, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
     if (got > 0)
@@ -80,7 +80,7 @@ static bool discard(struct lingering *entry, char *scratch, int64_t now)
     return now < entry->idle_until && now < entry->until;
 }
 
-/* Fills the descriptors to poll. Returns their number, or 0 if the thread must end. */
+/* Fills the list of descriptors to poll. Returns their number, or 0 if the thread must end. */
 static size_t fill(struct lingerer *linger, struct pollfd *wait)
 {
     wait[0] = (struct pollfd){.fd = linger->wake, .events = POLLIN};
@@ -113,7 +113,7 @@ static void *run(void *argument)
     struct lingerer *linger = argument;
     struct pollfd wait[LINGER_MAX + 1];
     for (size_t count; (count = fill(linger, wait)) > 0;) {
-        /* Deadlines need no more precision than a second. */
+        /* A precision of one second suffices for the deadlines. */
         if (poll(wait, count, count > 1 ? 1000 : -1) > 0 && (wait[0].revents & POLLIN)) {
             eventfd_t ignored;
             eventfd_read(linger->wake, &ignored);

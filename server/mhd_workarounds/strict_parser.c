@@ -1,6 +1,6 @@
 /*
- * Strict parser for requests: where each one ends, and whether its lines and chunks conform to RFC
- * 9112.
+ * A strict parser for requests. It determines where each request ends, and whether its lines and
+ * chunks conform to RFC 9112.
  */
 #include "mhd_workarounds/strict_parser.h"
 #include "number/hex.h"
@@ -15,12 +15,11 @@
 #include <sys/socket.h>
 
 enum {
-    STRICT_PARSER_WORD = 24,   /* bytes of the longest name or value to recognize, and one more */
-    STRICT_PARSER_METHOD = 64, /* bytes; the longest registered method has 17 */
-    STRICT_PARSER_EXTENSION = 1024, /* bytes of a chunk extension, which is ignored */
-    STRICT_PARSER_LENGTH_DIGITS =
-        19,                          /* always fit 64 bits; more are rejected, even leading zeros */
-    STRICT_PARSER_CHUNK_DIGITS = 16, /* hexadecimal digits of 64 bits */
+    STRICT_PARSER_WORD = 24,          /* length of the longest name or value to recognize, plus 1 */
+    STRICT_PARSER_METHOD = 64,        /* longest method; the longest registered one has 17 bytes */
+    STRICT_PARSER_EXTENSION = 1024,   /* maximum length of a chunk extension, which is ignored */
+    STRICT_PARSER_LENGTH_DIGITS = 19, /* fit into 64 bits; more are rejected, even zeros */
+    STRICT_PARSER_CHUNK_DIGITS = 16,  /* hexadecimal digits in 64 bits */
 };
 
 enum strict_parser_state {
@@ -34,7 +33,7 @@ enum strict_parser_state {
     STRICT_PARSER_CHUNK_EXTENSION,
     STRICT_PARSER_CHUNK_DATA, /* of `left` more bytes */
     STRICT_PARSER_CHUNK_END,  /* the CRLF after the data */
-    STRICT_PARSER_STOPPED,    /* the end of the request is unknown, so nothing more is parsed */
+    STRICT_PARSER_STOPPED, /* nothing more is parsed, because the end of the request is unknown */
 };
 
 struct strict_parser {
@@ -42,11 +41,11 @@ struct strict_parser {
     bool encrypted;  /* the bytes come from TLS */
     bool end_hidden; /* see strict_parser_hide_end */
     enum strict_parser_state state;
-    bool cr; /* the last byte was a CR: an LF must follow */
+    bool cr; /* the last byte was a CR, so an LF must follow */
     bool in_trailer;
-    bool blank;      /* the last byte of the request line was a space; the value is still empty */
-    unsigned words;  /* of the request line so far */
-    size_t line_len; /* bytes of its last word, or of a chunk extension */
+    bool blank;     /* the last byte of the request line was a space, or the value is still empty */
+    unsigned words; /* of the request line so far */
+    size_t line_len;               /* length of its last word, or of a chunk extension */
     unsigned parameters;           /* of the query; 0: no query yet */
     char word[STRICT_PARSER_WORD]; /* the current name, then its value, in lower case */
     size_t word_len;
@@ -59,12 +58,12 @@ struct strict_parser {
     uint64_t length, left;
     unsigned digits; /* of the length or the chunk size */
     /* Of the connection. */
-    atomic_bool begun;       /* a request has been received in part */
-    unsigned next;           /* requests that the library has delivered */
-    unsigned heads;          /* requests whose headers are complete */
-    unsigned ends;           /* complete requests */
+    atomic_bool begun;       /* part of a request has been received */
+    unsigned next;           /* number of requests that the library has delivered */
+    unsigned heads;          /* number of requests with complete headers */
+    unsigned ends;           /* number of complete requests */
     struct http_error fault; /* of request number `ends` */
-    const char *end; /* the replacement bytes not yet passed to the library; NULL: no fault */
+    const char *end;         /* replacement bytes not yet passed to the library; NULL: no fault */
 };
 
 static struct strict_parser *parsers; /* by descriptor */
@@ -73,7 +72,8 @@ static const struct limits *strict_parser_limits;
 
 /* ---- Faults ---- */
 
-/* Returns the shortest text that completes a request within its request line. */
+/* Returns the shortest text that completes a request of which only part of the request line has
+   been read. */
 static const char *end_of_request_line(const struct strict_parser *parser)
 {
     static const char request[] = "GET / HTTP/1.1\r\n\r\n";
@@ -91,7 +91,7 @@ static const char *end_of_request_line(const struct strict_parser *parser)
 }
 
 /* Returns the shortest text after which the library delivers the current request, which is valid so
-   far. If the size of a chunk is known, one byte of data suffices, since the library delivers the
+   far. Within a chunk of known size, one byte of data suffices, because the library delivers the
    body in parts. */
 static const char *end_of_request(const struct strict_parser *parser)
 {
@@ -128,7 +128,7 @@ static const char *end_of_request(const struct strict_parser *parser)
     return end + parser->cr; /* the library already has the CR */
 }
 
-/* Records a fault. The current byte is the first one that is not passed to the library. */
+/* Records a fault. The current byte and all later bytes are not passed to the library. */
 static void fail_with(struct strict_parser *parser, int status, const char *fault)
 {
     parser->fault = (struct http_error){status, fault};
@@ -143,7 +143,8 @@ static void fail(struct strict_parser *parser, const char *fault)
 
 /* ---- Lines ---- */
 
-/* Checks a byte of a line. Returns true if it is a valid end of the line. Stops at a fault. */
+/* Checks a byte of a line. Returns true if it validly ends the line. Records a fault if it is
+   invalid. */
 static bool ends_line(struct strict_parser *parser, char byte)
 {
     if (parser->cr && byte != '\n')
@@ -156,7 +157,7 @@ static bool ends_line(struct strict_parser *parser, char byte)
     return byte == '\n' && parser->state != STRICT_PARSER_STOPPED;
 }
 
-/* Returns true if the last byte is not part of the line's end and the line is valid so far. */
+/* Returns true if the last byte is not part of a line end and the line is valid so far. */
 static bool is_text(const struct strict_parser *parser)
 {
     return !parser->cr && parser->state != STRICT_PARSER_STOPPED;
@@ -308,8 +309,8 @@ static void end_value(struct strict_parser *parser)
     }
 }
 
-/* Decides after the headers how the body is delimited. If that is ambiguous, head_validation.c
-   rejects the request, and the connection accepts no further request. */
+/* Determines how the body is delimited, after the last header. If that is ambiguous,
+   head_validation.c rejects the request and the connection accepts no further requests. */
 static void end_head(struct strict_parser *parser)
 {
     parser->heads++;
@@ -377,8 +378,8 @@ static void begin_value(struct strict_parser *parser)
     }
 }
 
-/* Renames the Cookie header for the library, which would parse cookies and allocate memory for
-   each. The server does not use them. */
+/* Renames the Cookie header. Otherwise the library would parse cookies and allocate memory for
+   each. The server does not use cookies. */
 static void hide_cookies(const struct strict_parser *parser, char *byte)
 {
     if (word_is(parser, "cooki") && (*byte == 'e' || *byte == 'E'))
@@ -416,7 +417,7 @@ static void read_value(struct strict_parser *parser, char byte)
     }
     if (!is_text(parser))
         return;
-    const bool first = parser->blank; /* a blank after the colon is not counted */
+    const bool first = parser->blank; /* one blank after the colon is not counted */
     parser->blank = false;
     if (!(first && blank) && !has_room(parser))
         return;
@@ -430,7 +431,7 @@ static void read_value(struct strict_parser *parser, char byte)
 
 /* ---- Body ---- */
 
-/* Skips the bytes that belong to the body or the chunk. Returns their number. */
+/* Skips the bytes that belong to the body or chunk. Returns their number. */
 static size_t read_data(struct strict_parser *parser, size_t len)
 {
     const size_t some = parser->left < len ? (size_t)parser->left : len;
@@ -606,7 +607,7 @@ unsigned strict_parser_next(struct strict_parser *parser)
     return parser->next++;
 }
 
-/* Returns the fault of a request that this parser has not read as far as the library has. */
+/* Returns the fault of a request in which the library has read further than this parser. */
 static struct http_error fault_of(const struct strict_parser *parser)
 {
     return parser->fault.status != 0
@@ -638,7 +639,8 @@ struct http_error strict_parser_early_fault(const struct strict_parser *parser, 
 
 /* ---- Receiving ---- */
 
-/* Returns the parser of bytes received with or without TLS on `fd`; NULL if there is none. */
+/* Returns the active parser of `fd` if its bytes come from TLS as `encrypted` says; otherwise
+   NULL. */
 static struct strict_parser *reading(int fd, bool encrypted)
 {
     return fd >= 0 && (size_t)fd < strict_parser_count && parsers[fd].active &&
@@ -647,7 +649,8 @@ static struct strict_parser *reading(int fd, bool encrypted)
                : NULL;
 }
 
-/* Parses received bytes. Returns how many to pass to the library, or `nothing` if none. */
+/* Parses received bytes. Returns how many bytes to pass to the library, or `nothing` if there are
+   none. */
 static ssize_t given(struct strict_parser *parser, void *bytes, ssize_t got, size_t size,
                      ssize_t nothing)
 {
@@ -655,8 +658,8 @@ static ssize_t given(struct strict_parser *parser, void *bytes, ssize_t got, siz
     return parser && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
 }
 
-/* Replaces libc's recv. The dynamic linker binds libmicrohttpd's calls to this function, because it
-   searches the program before its libraries. */
+/* Replaces libc's recv. The dynamic linker searches the program before its libraries, so
+   libmicrohttpd calls this function. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
     struct strict_parser *const parser = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
@@ -669,11 +672,11 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
         return -1;
     }
     if (got > 0)
-        errno = EAGAIN; /* in case none of it is passed on */
+        errno = EAGAIN; /* in case no byte is passed on */
     return given(parser, bytes, got, size, -1);
 }
 
-/* Replaces GnuTLS's function for libmicrohttpd, and calls it. */
+/* Replaces GnuTLS's function for libmicrohttpd, and calls the original. */
 __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session,
                                                                   void *bytes, size_t size)
 {

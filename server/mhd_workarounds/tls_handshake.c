@@ -1,5 +1,5 @@
 /*
- * Suspension of TLS handshakes.
+ * Suspends TLS handshakes.
  */
 #include "mhd_workarounds/tls_handshake.h"
 
@@ -17,15 +17,15 @@
 
 enum { HANDSHAKE_EVENTS = 64 };
 
-/* The connection of a descriptor. */
+/* The TLS connection of a descriptor. */
 struct handshake {
-    struct MHD_Connection *connection; /* NULL: none with TLS */
+    struct MHD_Connection *connection; /* NULL: none */
     bool waits;                        /* suspended */
 };
 
-/* Global, because gnutls_handshake gets only the session. */
+/* Global, because gnutls_handshake only gets the session. */
 static struct {
-    pthread_mutex_t mutex; /* protects all below */
+    pthread_mutex_t mutex; /* protects the members below */
     struct handshake *list;
     size_t files;
     int epoll, stop; /* `stop`: an eventfd */
@@ -33,7 +33,7 @@ static struct {
     pthread_t thread;
 } all = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Resumes a connection; no-op if not suspended. The mutex must be locked. */
+/* Resumes a connection. No-op if it is not suspended. The mutex must be locked. */
 static void resume(int fd)
 {
     struct handshake *handshake = &all.list[fd];
@@ -128,7 +128,7 @@ void handshake_stop(void)
 }
 
 /* Suspends the connection of a session until its socket is ready. On failure the I/O thread spins,
-   as it does without this workaround. */
+   as without this workaround. */
 static void wait_for_client(gnutls_session_t session)
 {
     const int fd = gnutls_transport_get_int(session);
@@ -146,7 +146,7 @@ static void wait_for_client(gnutls_session_t session)
     pthread_mutex_unlock(&all.mutex);
 }
 
-/* Replaces GnuTLS's function for libmicrohttpd. */
+/* Replaces GnuTLS's function for libmicrohttpd, and calls the original. */
 __attribute__((visibility("default"))) int gnutls_handshake(gnutls_session_t session)
 {
     typedef int function(gnutls_session_t session);

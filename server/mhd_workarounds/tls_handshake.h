@@ -1,13 +1,13 @@
 /*
  * Suspends connections during a TLS handshake while the server waits for the client.
  *
- * With epoll, libmicrohttpd 0.9.75 treats a socket as readable until a read says otherwise, and
- * ignores what the reads of a handshake say. So from the first byte of a handshake to its end the
- * I/O thread spins: a client that stops in between uses a CPU for as long as it likes, and a
- * distant client for at least its round trips. Therefore a handshake that cannot continue suspends
- * its connection, and one thread waits for all of these sockets and resumes each connection when
- * its socket is ready. This happens in gnutls_handshake itself: the program defines its own, as it
- * does recv (see strict_parser.h).
+ * With epoll, libmicrohttpd 0.9.75 treats a socket as readable until a read shows that it is not,
+ * and ignores the result of the reads during a handshake. So the I/O thread spins from the first
+ * byte of a handshake to its end: a client that stops in between uses a CPU for as long as it
+ * likes, and a distant client uses it for at least its round trips. Therefore a handshake that
+ * cannot continue suspends its connection. One thread waits for all these sockets and resumes each
+ * connection when its socket is ready. This is done in gnutls_handshake, which the program defines
+ * itself, like recv (see strict_parser.h).
  */
 #ifndef SERVER_MHD_WORKAROUNDS_TLS_HANDSHAKE_H
 #define SERVER_MHD_WORKAROUNDS_TLS_HANDSHAKE_H
@@ -20,15 +20,15 @@
    writes a one-line reason to `message`. */
 bool handshake_start(size_t files, char *message, size_t size);
 
-/* Registers a connection. Call it before its first handshake, on its I/O thread. */
+/* Registers a connection. Must be called on its I/O thread, before the handshake. */
 void handshake_begin(int fd, struct MHD_Connection *connection);
 
-/* Removes the connection of a descriptor. Call it after the last handshake, on its I/O thread.
+/* Removes the connection of a descriptor. Must be called on its I/O thread, after the handshake.
    No-op if there is none. */
 void handshake_end(int fd);
 
-/* Resumes all suspended handshakes and suspends no more, so that libmicrohttpd can be stopped.
-   No-op if not started. */
+/* Stops the thread. Resumes all suspended handshakes and suspends no more, so that libmicrohttpd
+   can be stopped. No-op if the thread was not started. */
 void handshake_stop(void);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The log line of a request. It has a bounded length, and contains no tensor values and no query.
+ * The access log: one line per request. Lines have a bounded length, and contain neither tensor
+ * values nor queries.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -37,7 +38,7 @@ static bool is_wanted(const struct request_record *record)
     return false;
 }
 
-/* ---- Fields: `,"name":` or ` name=` and a value ---- */
+/* ---- Fields: `,"name":` or ` name=`, then a value ---- */
 
 static void name(struct log_line *line, const char *text)
 {
@@ -95,7 +96,7 @@ static void address_field(struct log_line *line, const struct sockaddr *address)
 
 /* ---- The line ---- */
 
-/* In text, method, path and status have no names, as in other servers' logs. */
+/* In text format, method, path and status have no names, as in the logs of other servers. */
 static void write_head(struct log_line *line, const struct request_record *record)
 {
     if (line->format == LOG_FORMAT_JSON) {

@@ -1,5 +1,5 @@
 /*
- * The log: lines as text or JSON.
+ * Formats log lines as text or JSON.
  */
 #include "observe/log.h"
 
@@ -15,7 +15,7 @@
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {"error", "warning", "info", "debug"};
 const char *const log_format_names[LOG_FORMAT_COUNT + 1] = {"text", "json"};
 
-enum { LOG_MESSAGE = 1024 }; /* bytes of a message, unescaped and escaped */
+enum { LOG_MESSAGE = 1024 }; /* maximum length of a message, both before and after escaping */
 
 static enum log_level log_level = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;

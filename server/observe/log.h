@@ -1,6 +1,6 @@
 /*
- * The log: lines on stderr, as text or JSON. Lines are written as a whole (log_writer.h), so those
- * of several threads do not mix. Bytes from clients are escaped, so that they cannot forge lines or
+ * The log: lines on stderr, as text or JSON. Lines are written as a whole (log_writer.h), so lines
+ * of different threads do not mix. Text from clients is escaped, so that it cannot forge lines or
  * control a terminal.
  */
 #ifndef SERVER_OBSERVE_LOG_H
@@ -19,20 +19,22 @@ enum log_level {
 };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COUNT };
 
-/* Names of the option values, NULL-terminated, in the order of the enums. */
+/* Values of the options --log-level and --log-format, in the order of the enums;
+   NULL-terminated. */
 extern const char *const log_level_names[LOG_LEVEL_COUNT + 1];
 extern const char *const log_format_names[LOG_FORMAT_COUNT + 1];
 
-/* Must be called before any thread is started. Until then the log is text at level info. */
+/* Must be called before any thread is started. Until then, the log has text format and level
+   info. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 
-/* Logs a line about the server itself. */
+/* Logs a message about the server itself. */
 __attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format,
                                                        ...);
 
-/* Which requests are logged: all, all but successful probes (health, metrics), failed ones, none.
- */
+/* Which requests are logged: all, all except successful health and metrics requests, only failed
+   ones, or none. */
 enum access_log {
     ACCESS_LOG_ALL,
     ACCESS_LOG_WORK,
@@ -41,7 +43,7 @@ enum access_log {
     ACCESS_LOG_COUNT
 };
 extern const char *const access_log_names[ACCESS_LOG_COUNT + 1];
-/* Must be called before any thread is started. Until then all requests are logged. */
+/* Must be called before any thread is started. Until then, all requests are logged. */
 void access_log_setup(enum access_log which);
 
 /* Logs a line about a completed request, at level info. */

@@ -1,5 +1,5 @@
 /*
- * A line of the log under construction.
+ * Builds a line of the log.
  */
 #ifndef SERVER_OBSERVE_LOG_LINE_H
 #define SERVER_OBSERVE_LOG_LINE_H
@@ -10,12 +10,12 @@
 #include "observe/log.h"
 
 enum {
-    LOG_LINE_SIZE = 3900, /* below PIPE_BUF, so that a write to a pipe is not torn (log_writer.c) */
-    LOG_LINE_FIELD = 1024, /* bytes that one text may take once escaped: a long one must not push
-                          out what follows */
+    LOG_LINE_SIZE = 3900, /* less than PIPE_BUF, so that writes to a pipe are atomic */
+    /* Maximum length of a text after escaping, so that the fields after it still fit. */
+    LOG_LINE_FIELD = 1024,
 };
 
-/* Text that does not fit is dropped. */
+/* A line. Text that does not fit is dropped. */
 struct log_line {
     enum log_format format;
     size_t len;
@@ -25,7 +25,8 @@ struct log_line {
 /* Begins a line with the current time and a level. */
 void log_line_begin(struct log_line *line, enum log_level level);
 void log_line_text(struct log_line *line, const char *text);
-/* Appends untrusted text, escaped. If that exceeds `most` bytes, it is cut and ends with "...". */
+/* Appends untrusted text, escaped. If it then exceeds `most` bytes, it is truncated and ends with
+   "...". */
 void log_line_escaped(struct log_line *line, const char *text, size_t most);
 /* Ends the line and writes it to stderr. */
 void log_line_write(struct log_line *line);

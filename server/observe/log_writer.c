@@ -1,13 +1,13 @@
 /*
- * The thread that writes the log: a ring buffer of whole lines between the logging threads and
+ * The thread that writes the log. A ring buffer of whole lines decouples the logging threads from
  * stderr.
  *
- * stderr may be a pipe or a terminal whose reader has stopped, a file on a full disk or at its size
+ * stderr may be a pipe or terminal whose reader has stopped, a file on a full disk or at its size
  * limit, or a socket of journald. Other processes often share its open file description, so it is
- * not made non-blocking; only this thread blocks in write(2).
+ * not set to non-blocking mode. Only this thread blocks in write(2).
  *
- * When the ring is full, all lines are dropped until it is empty again, so that one line in their
- * place can report their number.
+ * When the ring buffer is full, all lines are dropped until it is empty again. One line in their
+ * place then reports how many were dropped.
  */
 #include "observe/log_writer.h"
 
@@ -24,44 +24,44 @@
 #include "observe/log_line.h"
 #include "util/clock.h"
 
-/* Bytes written together: at most PIPE_BUF, so that writes to a pipe are atomic. */
+/* Maximum size of a write: at most PIPE_BUF, so that writes to a pipe are atomic. */
 enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
 
-/* Otherwise the line would stay in the ring forever. */
+/* Otherwise the line would stay in the ring buffer forever. */
 _Static_assert((int)LOG_WRITER_REPORT + (int)LOG_LINE_SIZE <= (int)LOG_WRITER_BATCH,
                "a line fits in a batch after the report");
 
 struct writer {
     pthread_mutex_t mutex; /* protects what is not atomic; not locked while writing */
-    pthread_cond_t wanted; /* there are lines to write, or `stopping` is set */
-    pthread_cond_t idle;   /* all lines are written, or the thread has ended */
+    pthread_cond_t wanted; /* signals that there are lines to write or `stopping` is set */
+    pthread_cond_t idle;   /* signals that all lines are written */
     pthread_t thread;
     atomic_bool running;
     bool stopping;
     bool writing;    /* a batch is being written */
-    bool overflowed; /* a line was dropped since the ring was last empty */
+    bool overflowed; /* a line has been dropped since the ring buffer was last empty */
     bool failed;     /* the last batch could not be written */
-    bool torn; /* it was written in part, and the next one begins with a newline; used by the thread
-                  alone */
-    uint64_t unreported; /* dropped lines that the log has not reported */
+    bool torn; /* part of a line was written, so the next batch begins with a newline; used only by
+                  the thread */
+    uint64_t unreported; /* dropped lines not yet reported in the log */
     atomic_ullong dropped;
-    size_t head,
-        used; /* of the ring: where its first line begins, and how many bytes of lines there are */
+    /* Offset of the first line in the ring buffer, and total length of the lines. */
+    size_t head, used;
     char ring[LOG_WRITER_BUFFER];
 };
 
 static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER,
                                .wanted = PTHREAD_COND_INITIALIZER};
 
-/* The bytes that are written next. */
+/* The bytes to write next. */
 struct batch {
     size_t len;
-    size_t report_len; /* bytes of the report of dropped lines, which comes first */
-    uint64_t reported; /* dropped lines in that report */
+    size_t report_len; /* length of the report of dropped lines at the start */
+    uint64_t reported; /* number of dropped lines in that report */
     char text[LOG_WRITER_BATCH];
 };
 
-/* ---- Ring buffer, with the mutex locked ---- */
+/* ---- Ring buffer; the mutex is locked ---- */
 
 static void copy_in(const char *line, size_t len)
 {
@@ -86,7 +86,7 @@ static void drop(uint64_t lines)
     atomic_fetch_add_explicit(&writer.dropped, lines, memory_order_relaxed);
 }
 
-/* Begins a batch with a report of dropped lines. */
+/* Begins a batch with a report of the dropped lines. */
 static void take_report(struct batch *batch)
 {
     struct log_line line;
@@ -101,7 +101,7 @@ static void take_report(struct batch *batch)
     batch->reported = writer.unreported;
 }
 
-/* Moves the whole lines that fit to the batch. */
+/* Moves as many whole lines as fit from the ring buffer to the batch. */
 static void take_lines(struct batch *batch)
 {
     char *const to = batch->text + batch->len;
@@ -134,8 +134,8 @@ static void take(struct batch *batch)
 
 /* ---- Writing ---- */
 
-/* Waits until stderr has room for a write of PIPE_BUF bytes, at most `limit_ms` milliseconds; -1:
- * without limit. */
+/* Waits until stderr accepts a write of PIPE_BUF bytes, for at most `limit_ms` milliseconds (-1: no
+   limit). Returns false on timeout. */
 static bool wait_for_room(int limit_ms)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -146,7 +146,7 @@ static bool wait_for_room(int limit_ms)
     return ready > 0;
 }
 
-/* Writes all bytes, however long that takes. Returns the number written before an error. */
+/* Writes all bytes, without a time limit. Returns the number of bytes written before an error. */
 static size_t write_all(const char *text, size_t len)
 {
     size_t done = 0;
@@ -155,7 +155,7 @@ static size_t write_all(const char *text, size_t len)
         if (written > 0)
             done += (size_t)written;
         else if (written < 0 && errno == EAGAIN)
-            wait_for_room(-1); /* another process made it non-blocking */
+            wait_for_room(-1); /* another process has set it to non-blocking mode */
         else if (written == 0 || errno != EINTR)
             break;
     }
@@ -184,7 +184,7 @@ static size_t write_batch(const struct batch *batch)
     return done;
 }
 
-/* Counts the dropped lines of a batch of which `done` bytes were written. A partly written line
+/* Counts the dropped lines of a batch of which `done` bytes were written. A partially written line
    counts as dropped. The mutex must be locked. */
 static void settle(const struct batch *batch, size_t done)
 {
@@ -256,7 +256,8 @@ void log_writer_put(const char *line, size_t len)
     pthread_mutex_unlock(&writer.mutex);
 }
 
-/* Waits until all is written or the time is up. The mutex must be locked. */
+/* Waits until all lines are written, for at most `limit_ms` milliseconds. Returns false on timeout.
+   The mutex must be locked. */
 static bool wait_written(int64_t limit_ms)
 {
     const int64_t until_ns = clock_ns() + limit_ms * 1000000;

@@ -1,6 +1,6 @@
 /*
- * Counting without locks: each counting thread has its own row of cells, so adding needs no locked
- * instruction. Threads beyond the expected number share one more row, under a mutex.
+ * Counts without locks: each counting thread has its own row of cells, so adding needs no locked
+ * instruction. Threads beyond the expected number share an additional row, protected by a mutex.
  */
 #include "observe/metrics.h"
 
@@ -26,8 +26,8 @@ const int64_t cells_bound[CELLS_BOUNDS] = {
 struct metrics {
     size_t routes;
     struct route_label (*label)(size_t route);
-    size_t owned;          /* rows with an owner; there is one more */
-    atomic_size_t claimed; /* threads that have asked for a row */
+    size_t owned;          /* rows owned by a thread; there is one additional row */
+    atomic_size_t claimed; /* number of threads that have requested a row */
     pthread_mutex_t mutex; /* protects the last row */
     struct rejections rejects;
     struct metric_group *groups, **last_group;
@@ -161,7 +161,7 @@ static void count(atomic_ullong *row, const struct request_record *record)
 
 void metrics_count(struct metrics *metrics, const struct request_record *record)
 {
-    static _Thread_local size_t number; /* of this thread's row, from 1 */
+    static _Thread_local size_t number; /* number of this thread's row, from 1 */
     if (number == 0)
         number = 1 + atomic_fetch_add(&metrics->claimed, 1);
     if (number <= metrics->owned) {

@@ -1,10 +1,9 @@
 /*
- * Metrics: exported by GET /metrics in Prometheus's text format, and by the statistics of the Open
+ * Metrics, exported by GET /metrics in Prometheus's text format and by the statistics of the Open
  * Inference Protocol.
  *
- * Each thread that answers requests counts into its own cells, without a lock; readers add the
- * cells up. State that exists elsewhere (connections, queue, memory) is read by functions that are
- * registered at startup.
+ * Each thread that handles requests counts in its own cells without a lock; readers sum the cells.
+ * State of other modules (connections, queue, memory) is read by functions registered at startup.
  */
 #ifndef SERVER_OBSERVE_METRICS_H
 #define SERVER_OBSERVE_METRICS_H
@@ -24,17 +23,18 @@ struct route_label {
     const char *method, *path;
 };
 
-/* `threads` threads count without waiting; further ones wait for each other. Requests are counted
-   by route: `label` returns the labels of each of `routes` routes. There can be one in a process.
-   Returns NULL if memory has run out. */
+/* `threads` threads can count without waiting; further threads wait for each other. Requests are
+   counted by route; `label` returns the labels of each of the `routes` routes. A process can have
+   only one `struct metrics`. Returns NULL if memory is insufficient. */
 struct metrics *metrics_new(int threads, size_t routes, struct route_label (*label)(size_t route));
-/* No thread may count any more. No-op if NULL. */
+/* No thread may still be counting. No-op if NULL. */
 void metrics_free(struct metrics *metrics);
 
 /* Counts a completed request. Thread-safe. */
 void metrics_count(struct metrics *metrics, const struct request_record *record);
 
-/* Returns the rejections, in which any thread may count. They live as long as the metrics. */
+/* Returns the counters of rejections, which any thread may increment. They are valid as long as the
+   metrics. */
 struct rejections *metrics_rejections(struct metrics *metrics);
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
@@ -44,21 +44,21 @@ struct metric_source {
     const char *name; /* "lossd_..."; ends in _total for counters */
     enum metric_type type;
     const char *help;
-    const char *labels; /* such as "file=\"server\"", for consecutive sources that share a name;
-                           else NULL */
-    /* Called on any thread; must not block. NaN: no value at the moment; the line is omitted. */
+    const char *labels; /* such as "file=\"server\"", for consecutive sources with the same name;
+                           NULL if none */
+    /* Called on any thread; must not block. If it returns NaN, the line is omitted. */
     double (*read)(void *context, size_t index);
 };
-/* Adds a table of sources, which is borrowed. `read` gets the context and the index in the table.
-   Must be called before any thread counts or exports. Returns false if memory runs out. */
+/* Adds a table of sources; borrows it. `read` gets the context and the index in the table. Must be
+   called before any thread counts or exports. Returns false if memory is insufficient. */
 bool metrics_add_sources(struct metrics *metrics, const struct metric_source table[], size_t count,
                          void *context);
 
-/* Appends all metrics as text. Returns false if memory runs out. */
+/* Appends all metrics as text. Returns false if memory is insufficient. */
 bool metrics_write(struct metrics *metrics, struct buffer *out);
 
-/* Returns the statistics of each loss, in the order of loss_at, which the caller frees. Returns
-   NULL if memory runs out. */
+/* Returns the statistics of each loss, in the order of loss_at; the caller must free them. Returns
+   NULL if memory is insufficient. */
 struct oip_statistics *metrics_statistics(struct metrics *metrics);
 
 #endif

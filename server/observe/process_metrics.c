@@ -1,6 +1,6 @@
 /*
- * Metrics of this process, read from /proc when they are exported. A value that cannot be read is
- * omitted.
+ * Metrics of this process, read when they are exported, mostly from /proc. Values that cannot be
+ * read are omitted.
  */
 #include "observe/process_metrics.h"
 
@@ -16,7 +16,7 @@
 
 #include "loss.h"
 
-/* The fields of /proc/self/stat, as proc(5) numbers them. */
+/* Fields of /proc/self/stat, numbered as in proc(5). */
 enum { STAT_THREADS = 20, STAT_START = 22, STAT_VIRTUAL = 23, STAT_RESIDENT = 24 };
 
 static double stat_field(int field)
@@ -27,16 +27,16 @@ static double stat_field(int field)
         return NAN;
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
-    const char *at = strrchr(text, ')'); /* ends the second field, which may contain blanks */
+    const char *at = strrchr(text, ')'); /* end of the second field, which may contain spaces */
     for (int i = 2; at && i < field; i++)
         at = strchr(at + 1, ' ');
     uint64_t value = 0;
     return at && sscanf(at, " %" SCNu64, &value) == 1 ? (double)value : NAN;
 }
 
-static double started; /* computed once: it must not change when the clock is set */
+static double started; /* computed once, so that it does not change when the clock is set */
 
-/* The kernel reports the time since boot. */
+/* The kernel reports the start time relative to boot. */
 static double start_time(void)
 {
     struct timespec now, up;
@@ -55,7 +55,8 @@ static double cpu_seconds(void)
                : NAN;
 }
 
-/* Since Linux 6.2 the size of the directory is their number; before, they must be counted. */
+/* Since Linux 6.2, the size of /proc/self/fd is the number of open files. On older kernels, the
+   entries must be counted. */
 static double count_open_files(void)
 {
     struct stat about;
@@ -64,7 +65,7 @@ static double count_open_files(void)
     DIR *const directory = opendir("/proc/self/fd");
     if (!directory)
         return NAN;
-    double count = -1; /* the descriptor of the directory itself */
+    double count = -1; /* excludes the descriptor of the directory itself */
     for (const struct dirent *entry; (entry = readdir(directory));)
         count += entry->d_name[0] != '.';
     closedir(directory);
@@ -77,7 +78,7 @@ static double max_open_files(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : NAN;
 }
 
-static char build_labels[160]; /* filled at startup, when the instruction set is known */
+static char build_labels[160]; /* filled at startup, after the instruction set is chosen */
 
 enum { CPU, START, RESIDENT, VIRTUAL, OPEN_FILES, MAX_FILES, THREADS, BUILD, SOURCES };
 

@@ -1,5 +1,5 @@
 /*
- * Metrics of this process, with the names of Prometheus's client libraries.
+ * Metrics of this process, with the names that Prometheus's client libraries use.
  */
 #ifndef SERVER_OBSERVE_PROCESS_METRICS_H
 #define SERVER_OBSERVE_PROCESS_METRICS_H
@@ -8,7 +8,7 @@
 
 #include "observe/metrics.h"
 
-/* Adds the process_* metrics and lossd_build_info. Returns false if memory runs out. */
+/* Adds the process_* metrics and lossd_build_info. Returns false if memory is insufficient. */
 bool process_metrics_add(struct metrics *metrics);
 
 #endif

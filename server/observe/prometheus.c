@@ -12,8 +12,8 @@
 
 enum { LABELS = 160, DEPRECATED_HELP = 96 };
 
-/* Metrics that were renamed. Both names are exported; remove a row one release after the release
-   that renames the metric. */
+/* Renamed metrics. Both names are exported. Remove a row one release after the release that renames
+   the metric. */
 static const struct {
     const char *old_name, *name;
 } renames[] = {
@@ -27,7 +27,7 @@ static const struct {
     {"lossd_log_dropped_lines_total", "lossd_log_lines_dropped_total"},
 };
 
-/* The former name of a metric; NULL if it has none. */
+/* Returns the former name of a metric, or NULL if it has none. */
 static const char *old_name_of(const char *name)
 {
     for (size_t i = 0; i < sizeof renames / sizeof *renames; i++) {
@@ -57,14 +57,14 @@ static double seconds(uint64_t ns)
 
 /* ---- Counters ---- */
 
-/* What is written: the metrics, and the sums of their rows (metric_cells.h). */
+/* The metrics to write, and the sum of their rows (metric_cells.h). */
 struct snapshot {
     struct metrics *metrics;
     const uint64_t *sum;
 };
 
-/* Writes a line for each status that was sent. The line of 200 is always there, since a rate needs
-   a value to start from. */
+/* Writes a line for each status that was sent. The line for 200 is always written, because a rate
+   needs an initial value. */
 static void write_statuses(const char *name, const char *labels,
                            const uint64_t cells[CELLS_STATUSES], struct buffer *out)
 {
@@ -109,7 +109,7 @@ static void write_rejections(const char *name, const struct snapshot *from, stru
                       (uint64_t)atomic_load_explicit(&rejects->count[i], memory_order_relaxed));
 }
 
-/* The label value of the loss at an index of the cells. */
+/* Returns the label value of the loss at an index of the cells. */
 static const char *loss_label(size_t index)
 {
     return index < loss_count() ? loss_at(index)->name : request_record_several;
@@ -231,7 +231,7 @@ static void write_value(const char *name, const char *labels, double value, stru
         buffer_printf(out, "%s %.15g\n", name, value);
 }
 
-/* The end of the run of sources that share the name of the one at `first`. */
+/* Returns the end of the run of sources with the same name as the source at `first`. */
 static size_t run_end(const struct metric_group *group, size_t first)
 {
     size_t end = first + 1;

@@ -1,5 +1,5 @@
 /*
- * Label values of the reasons.
+ * Label values of the reasons for rejections.
  */
 #include "observe/rejections.h"
 

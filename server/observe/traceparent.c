@@ -8,15 +8,15 @@
 #include "util/header_value.h"
 
 enum {
-    TRACE_VERSION = 2, /* digits of each part */
+    TRACE_VERSION = 2, /* number of digits of each part */
     TRACE_ID = 32,
     TRACE_PARENT = 16,
     TRACE_FLAGS = 2,
     TRACE_LENGTH = TRACE_VERSION + 1 + TRACE_ID + 1 + TRACE_PARENT + 1 + TRACE_FLAGS,
 };
 
-/* Skips `count` lower-case hexadecimal digits. Returns false if there are fewer, or all are `but`.
- */
+/* Skips `count` lower-case hexadecimal digits. Returns false if there are fewer or all of them are
+   `but`. */
 static bool skip_digits(const char **at, size_t count, char but)
 {
     const bool sound =
@@ -40,7 +40,7 @@ bool traceparent_is_valid(const char *text)
         return false;
     if (strncmp(text, "00", TRACE_VERSION) == 0)
         return *at == '\0';
-    /* Fields of a later version follow a hyphen. They are echoed, so they must be as safe as a
-       request id. */
+    /* Later versions may append fields after a hyphen. They are echoed, so they must be as safe as
+       a request id. */
     return *at == '\0' || (*at == '-' && is_request_id(text));
 }

@@ -25,7 +25,7 @@ static void answer_text(struct response *reply, int status, const char *text)
 void handle_root(const struct route_request *request, struct response *reply)
 {
     static const struct response_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
-    /* Browsers name text/html in Accept; curl sends only the wildcard. */
+    /* Browsers list text/html in Accept; curl sends only a wildcard. */
     if (media_type_is_named(request->view.accept, "text/html")) {
         asset_answer_page(request->if_none_match, reply);
         return;

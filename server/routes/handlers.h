@@ -1,5 +1,5 @@
 /*
- * The endpoint handlers listed in the table of routes.c. Each fills the reply.
+ * The handlers in the table of routes.c. Each fills the response.
  */
 #ifndef SERVER_ROUTES_HANDLERS_H
 #define SERVER_ROUTES_HANDLERS_H

@@ -1,5 +1,5 @@
 /*
- * Serves the OpenAPI document. It takes milliseconds to generate and does not change while the
+ * Serves the OpenAPI document. Generating it takes milliseconds and it does not change while the
  * server runs, so it is cached.
  */
 #include "routes/openapi_endpoint.h"
@@ -14,7 +14,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct response made; /* the cached document; its status is 0 until it is generated */
 
-/* Generates the document. On failure, fills the reply with an error. */
+/* Generates the document. On failure, fills the response with an error. */
 static void make(struct response *reply)
 {
     struct openapi_route *const routes = calloc(route_count(), sizeof *routes);

@@ -6,7 +6,8 @@
 
 #include "content/response.h"
 
-/* Fills the reply with the document, or with an error. The document is generated on first use. */
+/* Fills the response with the document, or with an error. The document is generated on first
+   use. */
 void document_answer(struct response *reply);
 
 #endif

@@ -11,7 +11,7 @@
 
 const char router_allow_any[] = "GET, HEAD, POST, OPTIONS";
 
-/* Values of the Allow header, indexed by a bit mask of methods: 1 for GET, 2 for POST. */
+/* Values of the Allow header, indexed by a bit mask of methods: 1 is GET, 2 is POST. */
 static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS",
                                           router_allow_any};
 
@@ -19,7 +19,8 @@ static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPT
 enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
 static const char *const place_names[PLACES] = {"{loss}", "{version}", "{file}"};
 
-/* Pointers to the parameters in a path, NULL if absent. Each extends to the end of its segment. */
+/* Pointers to the parameters in a path; NULL if absent. Each parameter extends to the end of its
+   segment. */
 struct places {
     char *at[PLACES];
 };
@@ -33,7 +34,7 @@ static enum place place_of(const char *wanted, size_t len)
     return place;
 }
 
-/* Returns true if a path matches a route, segment by segment, and sets its parameters. */
+/* Returns true if a path matches a route, segment by segment. Sets the parameters. */
 static bool match(const struct route *route, char *path, struct places *places)
 {
     const char *wanted = route->path;
@@ -91,7 +92,7 @@ struct route_match route_find(enum listener_scope side, const char *method, char
 
 enum response_errors route_errors(const char *target)
 {
-    /* strchr also finds the NUL, so it accepts exactly "/v2". */
+    /* strchr also finds the NUL, so "/v2" matches, too. */
     return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3]) ? RESPONSE_OIP
                                                                      : RESPONSE_PROBLEM;
 }
@@ -127,11 +128,11 @@ void route_not_found(enum listener_scope side, const char *path, struct response
         if (!is_served(route, side) || strcmp(text, path) == 0)
             continue;
         loss_nearest_try(&search, text);
-        if (search.best == text) /* keep it; write the next candidate to the other buffer */
+        if (search.best == text) /* keep it, and write the next candidate to the other buffer */
             text = texts[text == texts[0] ? 1 : 0];
     }
     json_quote_long(path, quote);
-    if (search.best) /* it may contain segments of `path`, which are not trusted */
+    if (search.best) /* it may contain untrusted segments of `path` */
         search.best = json_quote_long(search.best, best);
     if (!search.best && side == SCOPE_ADMIN)
         reply_error(reply, 404,

@@ -12,19 +12,20 @@ struct route_match {
     const char *loss;          /* the segment that matches {loss}, or NULL */
     const char *version;       /* the segment that matches {version}, or NULL */
     const char *file;          /* the segment that matches {file}, or NULL */
-    const char *allow; /* value of the Allow header for the path; NULL if no route has the path */
+    const char *allow; /* value of the Allow header for the path; NULL if no route has this path */
 };
-/* Finds the route among those that addresses of scope `side` serve (SCOPE_ALL: all routes). Cuts
-   `path` into the segments that the result points to. */
+/* Finds the route among those that addresses of scope `side` serve (SCOPE_ALL: all routes). Writes
+   NULs into `path` to end the segments that the result points to. */
 struct route_match route_find(enum listener_scope side, const char *method, char *path);
 
 /* Returns the format of error responses for a request target, raw or decoded. */
 enum response_errors route_errors(const char *target);
 
-/* All methods that any route supports, for "OPTIONS *". */
+/* The methods that any route supports, for "OPTIONS *". */
 extern const char router_allow_any[];
 
-/* Fills a 404 response for a path without a route, with the nearest existing path as a hint. */
+/* Fills the response with a 404 for a path without a route. It suggests the nearest existing
+   path. */
 void route_not_found(enum listener_scope side, const char *path, struct response *reply);
 
 #endif

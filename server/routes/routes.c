@@ -1,5 +1,5 @@
 /*
- * The table of endpoints.
+ * The table of routes.
  */
 #include "routes/routes.h"
 

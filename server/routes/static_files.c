@@ -1,4 +1,4 @@
-/* Serving the files of web/. */
+/* Serves the files of web/. */
 #include "routes/static_files.h"
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@
    files each time, because a file keeps its name when its content changes; the ETag makes this
    cheap. */
 static const struct response_header page_headers[] = {
-    {"Vary", "Accept"}, /* only for the path that depends on Accept; FOR_FILES skips it */
+    {"Vary", "Accept"}, /* only for the page whose path depends on Accept; FOR_FILES skips it */
     {"Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; "
                                 "form-action 'self'; frame-ancestors 'none'"},
     {"Referrer-Policy", "no-referrer"},
@@ -31,7 +31,7 @@ static const struct asset *find(const char *name)
 }
 
 /* Returns true if an If-None-Match header contains a tag, weak or strong. A substring search is
-   exact, because a tag contains no quotes within its quoted part. */
+   exact, because the quoted part of a tag contains no quotes. */
 static bool has_tag(const char *if_none_match, const char *etag)
 {
     return if_none_match &&
@@ -56,7 +56,7 @@ static void answer(const struct asset *asset, const char *if_none_match,
                                .etag = asset->etag,
                                .headers = headers};
     buffer_append(&reply->body, asset->bytes,
-                  (size_t)(asset->end - asset->bytes)); /* for a 304, only its length is sent */
+                  (size_t)(asset->end - asset->bytes)); /* for a 304, only the length is sent */
 }
 
 void asset_answer(const char *name, const char *if_none_match, struct response *reply)

@@ -1,6 +1,6 @@
 /*
- * The files of web/, compiled into the program and served as /assets/NAME. No file is read from the
- * file system at run time.
+ * The files of web/, compiled into the program and served as /assets/NAME. No files are read from
+ * the file system at run time.
  */
 #ifndef SERVER_ROUTES_STATIC_FILES_H
 #define SERVER_ROUTES_STATIC_FILES_H
@@ -10,7 +10,7 @@
 #include "content/response.h"
 
 struct asset {
-    const char *name;         /* file name, e.g. "icon.svg" */
+    const char *name;         /* file name, such as "icon.svg" */
     const char *content_type; /* derived from the extension */
     const char *etag;         /* hash of the bytes; weak, because all content codings share it */
     const char *bytes, *end;
@@ -20,13 +20,13 @@ struct asset {
 extern const struct asset assets[];
 extern const size_t asset_count;
 
-/* Fills the reply with the file `name` and the headers of a page. The status is 304 if
+/* Fills the response with the file `name` and the headers of a page. The status is 304 if
    `if_none_match` (the request's header, or NULL) contains the file's tag. If the file does not
    exist, the status is 404 and the error names the nearest file. */
 void asset_answer(const char *name, const char *if_none_match, struct response *reply);
 
-/* Fills the reply likewise with index.html, and adds Vary: Accept, because clients other than
-   browsers get a different response at the same path. */
+/* Like asset_answer for index.html, but adds Vary: Accept, because clients other than browsers get
+   a different response for the same path. */
 void asset_answer_page(const char *if_none_match, struct response *reply);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * Limits of cgroups.
+ * Reads the limits of cgroups.
  */
 #include "system/cgroup.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { CGROUP_PATH = 4096 }; /* bytes of a cgroup path */
+enum { CGROUP_PATH = 4096 }; /* size of a cgroup path */
 
 bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size)
 {
@@ -34,7 +34,8 @@ static bool is_about(const char *line, const char *controller)
     return at && (*at == ':' || *at == ',') && (at[1 + len] == ':' || at[1 + len] == ',');
 }
 
-/* Writes the path of this process's cgroup, "" for the root. Returns false if there is none. */
+/* Writes the path of the cgroup of this process, or "" for the root. Returns false if it has
+   none. */
 static bool own_group(const char *controller, char *group, size_t size)
 {
     char line[CGROUP_PATH];

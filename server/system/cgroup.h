@@ -11,8 +11,8 @@
    Returns false if there is none. */
 bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size);
 
-/* Calls `see` with the first line of the file `name` of this process's cgroup and of each ancestor.
-   `controller`: a cgroup v1 controller such as "memory"; NULL for cgroup v2. */
+/* Calls `see` with the first line of the file `name` in the cgroup of this process and in each
+   ancestor. `controller`: a cgroup v1 controller such as "memory"; NULL for cgroup v2. */
 void cgroup_for_each(const char *controller, const char *name,
                      void (*see)(void *context, const char *line), void *context);
 

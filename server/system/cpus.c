@@ -12,12 +12,13 @@
 #include "system/cgroup.h"
 
 enum {
-    CPUS_MASK_MAX = 1 << 16, /* CPUs of the widest affinity mask to try */
+    CPUS_MASK_MAX = 1 << 16, /* size of the largest affinity mask to try */
 };
 
 static int affinity(void)
 {
-    /* The kernel rejects masks narrower than its own, so widen the mask until it is accepted. */
+    /* The kernel rejects masks smaller than its own, so enlarge the mask until the kernel accepts
+       it. */
     for (int width = CPU_SETSIZE; width <= CPUS_MASK_MAX; width *= 2) {
         cpu_set_t *set = CPU_ALLOC((size_t)width);
         if (!set)
@@ -42,7 +43,7 @@ int cpus_of_quota(const char *text)
     return cpus > INT_MAX ? 0 : (int)cpus;
 }
 
-/* Lowers *least to the quota of a cgroup. 0 means none. */
+/* Lowers *least to the quota of a cgroup. 0 means no quota. */
 static void see_quota(void *context, const char *line)
 {
     int *const least = context;

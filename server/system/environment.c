@@ -1,5 +1,5 @@
 /*
- * Environment variables.
+ * Reads environment variables.
  */
 #include "system/environment.h"
 

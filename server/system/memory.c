@@ -1,5 +1,5 @@
 /*
- * Available memory.
+ * Determines the available memory.
  */
 #include "system/memory.h"
 
@@ -10,7 +10,7 @@
 
 #include "system/cgroup.h"
 
-/* Lowers *least to the limit of a cgroup, which may be "max" for none. */
+/* Lowers *least to the limit of a cgroup. "max" means no limit. */
 static void see_limit(void *context, const char *line)
 {
     size_t *const least = context;

@@ -1,6 +1,6 @@
 /*
- * The memory that this process may use: the machine's, or less if its cgroup or RLIMIT_AS limits
- * it.
+ * The memory that this process may use: the memory of the machine, or less if the cgroup or
+ * RLIMIT_AS limits it.
  */
 #ifndef SERVER_SYSTEM_MEMORY_H
 #define SERVER_SYSTEM_MEMORY_H

@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* The calls that serving needs according to strace -f of the test suites, and calls that the C
-   library may use instead: on other kernels or processors, or after errors. */
+/* The system calls that serving needs, as shown by strace -f of the test suites, and calls that the
+   C library may use instead on other kernels or processors, or after errors. */
 static const char *const calls[] = {
     /* Connections. */
     "accept", "accept4", "close", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl",
@@ -34,7 +34,7 @@ static const char *const calls[] = {
     /* Properties of process and system. */
     "getpid", "getrandom", "getrlimit", "getrusage", "prlimit64", "sysinfo", "uname"};
 
-/* Allows a call, with at most one condition. Ignores calls that this processor does not have.
+/* Allows a call, with at most one condition. Ignores calls that do not exist on this processor.
    Returns 0 or a negative error number. */
 static int allow(scmp_filter_ctx filter, const char *call, const struct scmp_arg_cmp *condition)
 {
@@ -70,7 +70,7 @@ bool sandbox_enter(char *message, size_t size)
     if (error == 0)
         error = allow_all(filter);
     if (error == 0)
-        error = seccomp_load(filter); /* which also sets no_new_privs */
+        error = seccomp_load(filter); /* also sets no_new_privs */
     if (filter)
         seccomp_release(filter);
     if (error == 0)

@@ -1,14 +1,14 @@
 /*
- * A system call filter by libseccomp, for use without systemd's, such as in a container.
+ * A system call filter, for use without systemd's own filter, such as in a container. Uses
+ * libseccomp.
  *
- * It is installed after startup, for all threads and for good. So calls that only startup needs
- * (bind, exec, raising limits) are blocked. Two of the allowed calls are restricted:
- *  - sockets must be Unix sockets, for notifications to systemd, since the server connects to
+ * It is installed after startup, permanently and for all threads. So it also blocks calls that only
+ * startup needs (bind, exec, raising limits). Two of the allowed calls are restricted:
+ *  - new sockets must be Unix sockets, which notifications to systemd need; the server connects to
  *    nothing else;
- *  - memory may be writable or executable, not both.
- * Blocked calls fail with ENOSYS. Killing the process would turn a harmless call of a library into
- * an outage. The C library takes ENOSYS for an older kernel and falls back to an older call; with
- * EPERM it would not.
+ *  - memory may be writable or executable, but not both. Blocked calls fail with ENOSYS. Killing
+ *    the process would turn a harmless call by a library into an outage. On ENOSYS, the C library
+ *    assumes an older kernel and falls back to an older call; on EPERM it would not.
  */
 #ifndef SERVER_SYSTEM_SANDBOX_H
 #define SERVER_SYSTEM_SANDBOX_H

@@ -30,7 +30,7 @@ struct signals {
 
 static struct signals signals = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Exits after giving the reader of the log a moment. */
+/* Exits, after giving the log writer a short time. */
 _Noreturn static void end_at_once(void)
 {
     log_message(LOG_LEVEL_WARNING, "second signal: exiting immediately");
@@ -78,14 +78,14 @@ static void *reload_files(void *argument)
     return argument;
 }
 
-/* Signals that would end or stop the process by accident. */
+/* Ignores signals that would accidentally terminate or stop the process. */
 static void ignore_accidents(void)
 {
     static const int ignored[] = {
-        SIGPIPE,          /* a client or the log's reader has closed; EPIPE reports it */
-        SIGXFSZ,          /* the log file is at its size limit; EFBIG reports it */
+        SIGPIPE,          /* a client or the reader of the log has closed; reported by EPIPE */
+        SIGXFSZ,          /* the log file has reached its size limit; reported by EFBIG */
         SIGTTOU,          /* a background process writes to its terminal */
-        SIGUSR1, SIGUSR2, /* other servers reopen their logs on these */
+        SIGUSR1, SIGUSR2, /* on these signals, other servers reopen their logs */
     };
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);

@@ -19,7 +19,7 @@
 #include "system/environment.h"
 #include "util/clock.h"
 
-/* Sends a message of lines NAME=value. Logs failures: the service manager would only see a
+/* Sends a message of NAME=value lines. Logs failures, because the service manager would only see a
    timeout. */
 static void notify(const char *state)
 {
@@ -36,7 +36,7 @@ static void notify(const char *state)
     if (to.sun_path[0] == '@') /* an abstract socket */
         to.sun_path[0] = '\0';
     const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-    const struct timeval timeout = {.tv_sec = 1}; /* if the service manager does not read */
+    const struct timeval timeout = {.tv_sec = 1}; /* in case the service manager does not read */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0 ||
         sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)(void *)&to, size) < 0)
@@ -46,7 +46,7 @@ static void notify(const char *state)
         close(fd);
 }
 
-/* No state is sent after STOPPING=1, although another thread may still be reloading. */
+/* No state is sent after STOPPING=1, even if another thread is still reloading. */
 static pthread_mutex_t state_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool stopping;
 

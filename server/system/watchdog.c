@@ -1,5 +1,5 @@
 /*
- * The watchdog.
+ * Detects threads that make no progress.
  */
 #include "system/watchdog.h"
 
@@ -17,10 +17,10 @@
 #include "util/clock.h"
 
 enum {
-    WATCHDOG_SLOTS = 1024,     /* more threads than the options allow */
-    WATCHDOG_ID = 129,         /* bytes of a request id, with its NUL */
-    WATCHDOG_TARGET = 128,     /* bytes of a path in the log, with its NUL */
-    WATCHDOG_PERIOD_MS = 1000, /* between checks, unless a quarter of the timeout is shorter */
+    WATCHDOG_SLOTS = 1024,     /* more than the number of threads that the options allow */
+    WATCHDOG_ID = 129,         /* size of a request id, including the NUL */
+    WATCHDOG_TARGET = 128,     /* size of a path in the log, including the NUL */
+    WATCHDOG_PERIOD_MS = 1000, /* time between checks, unless a quarter of the timeout is shorter */
 };
 
 static const char *const thread_names[WATCHDOG_THREADS] = {"io", "admin", "executor", "accept",
@@ -28,12 +28,12 @@ static const char *const thread_names[WATCHDOG_THREADS] = {"io", "admin", "execu
 
 /* The task of one thread. */
 struct slot {
-    pthread_mutex_t mutex; /* protects all but `asked` */
+    pthread_mutex_t mutex; /* protects all members except `asked` */
     enum watchdog_thread thread;
     const char *phase; /* NULL: no task */
     int64_t since;     /* clock_ms when the task began */
     int64_t progress;  /* clock_ms of the last progress */
-    bool stalled;      /* reported as stuck */
+    bool stalled;      /* it was reported as stuck */
     char id[WATCHDOG_ID], target[WATCHDOG_TARGET];
     bool asked; /* set atomically by the watchdog, cleared by progress */
 };
@@ -45,7 +45,7 @@ struct watchdog {
     pthread_cond_t stop;
     bool running, stopping;
     int64_t looked;      /* clock_ms of the last check */
-    atomic_size_t slots; /* in use */
+    atomic_size_t slots; /* slots in use */
     atomic_ullong stalls[WATCHDOG_THREADS];
     struct slot slot[WATCHDOG_SLOTS];
 };
@@ -61,7 +61,7 @@ static double seconds(int64_t ms)
     return (double)ms / 1000;
 }
 
-/* Logs that a thread is stuck or no longer is. The slot's mutex must be locked. */
+/* Logs that a thread is stuck or continues. The slot's mutex must be locked. */
 static void report(const struct slot *slot, int64_t now, const char *what, int64_t ms)
 {
     const bool request = slot->id[0] != '\0';
@@ -131,10 +131,10 @@ bool *watchdog_progress_flag(void)
     return &own_slot()->asked;
 }
 
-/* ---- The watchdog's thread ---- */
+/* ---- The watchdog thread ---- */
 
-/* Checks one thread. `skipped` milliseconds since the last check do not count. Returns true if it
-   is stuck. */
+/* Checks one thread. `skipped` milliseconds since the last check do not count. Returns true if the
+   thread is stuck. */
 static bool check_slot(struct slot *slot, int64_t now, int64_t skipped)
 {
     const int64_t timeout = watchdog.settings.timeout_ms;
@@ -157,11 +157,11 @@ static bool check_slot(struct slot *slot, int64_t now, int64_t skipped)
     return stuck;
 }
 
-/* Checks all threads. Returns true if one is stuck. */
+/* Checks all threads. Returns true if any of them is stuck. */
 static bool check_all(int64_t period_ms)
 {
     const int64_t now = clock_ms(), late = now - watchdog.looked - 2 * period_ms;
-    const int64_t skipped = late > 0 ? late : 0; /* the whole process was suspended */
+    const int64_t skipped = late > 0 ? late : 0; /* the process was suspended */
     const size_t taken = atomic_load(&watchdog.slots),
                  count = taken < WATCHDOG_SLOTS ? taken : WATCHDOG_SLOTS;
     bool stuck = false;

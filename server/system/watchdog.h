@@ -1,10 +1,10 @@
 /*
- * The watchdog: detects threads that work on something and make no progress.
+ * The watchdog: detects threads that are working on a task and make no progress.
  *
- * A thread reports when it begins and ends a task. During a long task it shows progress by clearing
- * a flag that the watchdog sets again; core and proto clear it wherever they check for
- * cancellation. So a job that computes for an hour makes progress, and a thread that waits for a
- * lock forever does not.
+ * A thread reports when it begins and ends a task. During a long task, it shows progress by
+ * clearing a flag, which the watchdog sets again. core and proto clear it wherever they check for
+ * cancellation. So a job that computes for an hour makes progress, but a thread that waits forever
+ * for a lock does not.
  */
 #ifndef SERVER_SYSTEM_WATCHDOG_H
 #define SERVER_SYSTEM_WATCHDOG_H
@@ -25,8 +25,8 @@ enum watchdog_thread {
 };
 
 struct watchdog_settings {
-    int64_t timeout_ms; /* without progress; 0: no limit */
-    bool exit;          /* exit with EXIT_FAILURE if a thread exceeds it */
+    int64_t timeout_ms; /* maximum time without progress; 0: no limit */
+    bool exit;          /* exit with EXIT_FAILURE if a thread exceeds this time */
 };
 
 /* Starts the watchdog. On failure, returns false and writes a one-line reason to `message`. */
@@ -36,20 +36,20 @@ bool watchdog_start(const struct watchdog_settings *settings, struct metrics *me
 /* Stops the watchdog. No-op if it does not run. */
 void watchdog_stop(void);
 
-/* The calling thread begins a task. Until watchdog_end it must make progress. `phase` is static
-   text. */
+/* Begins a task of the calling thread, which must make progress until watchdog_end. `phase`
+   describes the task; static text. */
 void watchdog_begin(enum watchdog_thread thread, const char *phase);
 
-/* Names the request of the task, for the log. Copies both texts. */
+/* Sets the request of the task, for the log. Copies both texts. */
 void watchdog_request(const char *id, const char *target);
 
-/* The task enters another phase, which is progress. */
+/* Begins another phase of the task, which counts as progress. */
 void watchdog_phase(const char *phase);
 
-/* The task has ended. */
+/* Ends the task. */
 void watchdog_end(void);
 
-/* Returns the flag that the calling thread, or threads that work for it, clear atomically to show
+/* Returns the flag that the calling thread, or threads working for it, clear atomically to show
    progress. Never NULL; valid until the process exits. */
 bool *watchdog_progress_flag(void);
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Returns milliseconds since a fixed time in the past; never decreases. */
+/* Returns the milliseconds since a fixed time in the past. Never decreases. */
 static inline int64_t clock_ms(void)
 {
     struct timespec now = {0};
@@ -15,7 +15,7 @@ static inline int64_t clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Returns the same in nanoseconds. */
+/* Returns the same time in nanoseconds. */
 static inline int64_t clock_ns(void)
 {
     struct timespec now = {0};

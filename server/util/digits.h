@@ -1,13 +1,13 @@
 /*
- * Writes numbers as text without printf, which takes as long as a small loss. Each function writes
- * to `to`, without a NUL, and returns the end of the text.
+ * Writes numbers as text without printf, which takes as long as evaluating a small loss. Each
+ * function writes to `to`, without a NUL, and returns the end of the text.
  */
 #ifndef SERVER_UTIL_DIGITS_H
 #define SERVER_UTIL_DIGITS_H
 
 #include <stdint.h>
 
-/* Writes at least `least` digits; at most 64. */
+/* Writes at least `least` digits, and at most 64. */
 static inline char *put_digits(char *to, uint64_t value, unsigned base, int least)
 {
     char digits[64];
@@ -19,7 +19,7 @@ static inline char *put_digits(char *to, uint64_t value, unsigned base, int leas
     return to;
 }
 
-/* Writes nanoseconds as milliseconds, "12.345"; at most 24 bytes. */
+/* Writes nanoseconds as milliseconds, such as "12.345", in at most 24 bytes. */
 static inline char *put_ms(char *to, int64_t ns)
 {
     const uint64_t microseconds = ns > 0 ? ((uint64_t)ns + 500) / 1000 : 0;

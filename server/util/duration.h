@@ -1,5 +1,5 @@
 /*
- * Durations in seconds as text: "5", "0.25".
+ * Durations in seconds as text, such as "5" and "0.25".
  */
 #ifndef SERVER_UTIL_DURATION_H
 #define SERVER_UTIL_DURATION_H
@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Reads up to nine digits and, after a point, up to three more. Writes milliseconds. Returns false
-   if the text has any other form. */
+/* Reads up to nine digits and, optionally, a decimal point and up to three more digits. Sets *ms to
+   milliseconds. Returns false if the text has another form. */
 bool duration_read(const char *text, uint64_t *ms);
 
 #endif

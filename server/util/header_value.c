@@ -1,5 +1,5 @@
 /*
- * Header values that are copied into responses or logs.
+ * Checks header values that are copied to responses or logs.
  */
 #include "util/header_value.h"
 

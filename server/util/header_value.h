@@ -1,5 +1,5 @@
 /*
- * Header values that are copied into responses or logs.
+ * Checks header values that are copied to responses or logs.
  */
 #ifndef SERVER_UTIL_HEADER_VALUE_H
 #define SERVER_UTIL_HEADER_VALUE_H

@@ -234,3 +234,37 @@ void batch_free(struct batch *batch)
         free(batch->tensor[k].data);
     *batch = (struct batch){0};
 }
+
+struct loss_tensor batch_vector(void *data, enum loss_dtype dtype, size_t n)
+{
+    return (struct loss_tensor){.data = data, .dtype = dtype, .rank = 1, .shape = {n}};
+}
+
+struct loss_tensor batch_matrix(void *data, enum loss_dtype dtype, size_t rows, size_t columns)
+{
+    return (struct loss_tensor){.data = data, .dtype = dtype, .rank = 2, .shape = {rows, columns}};
+}
+
+struct batch batch_of(const char *loss, const struct loss_tensor *first,
+                      const struct loss_tensor *second)
+{
+    struct batch batch = {0};
+    ck_assert_ptr_nonnull(loss_find(loss));
+    loss_request_init(&batch.request, loss_find(loss));
+    batch.request.tensor[0] = first;
+    batch.request.tensor[1] = second;
+    return batch;
+}
+
+void batch_refused(struct batch *batch, const char *path, const char *message)
+{
+    ck_assert_int_eq(batch_run(batch, 1), LOSS_INVALID);
+    ck_assert_str_eq(batch->error.path, path);
+    ck_assert_str_eq(batch->error.message, message);
+    batch_clear(batch);
+}
+
+const double *batch_grad(const struct batch *batch, int k)
+{
+    return batch->plan.grad[k].data;
+}

@@ -43,4 +43,15 @@ enum loss_status batch_run(struct batch *batch, int threads);
 void batch_clear(struct batch *batch);
 void batch_free(struct batch *batch);
 
+/* Contiguous tensors of borrowed data. */
+struct loss_tensor batch_vector(void *data, enum loss_dtype dtype, size_t n);
+struct loss_tensor batch_matrix(void *data, enum loss_dtype dtype, size_t rows, size_t columns);
+/* Returns a batch for a loss with two tensors, which it borrows. Call batch_clear after a run. */
+struct batch batch_of(const char *loss, const struct loss_tensor *first,
+                      const struct loss_tensor *second);
+/* Runs the batch. The library must refuse it with this path and message. */
+void batch_refused(struct batch *batch, const char *path, const char *message);
+/* Returns the gradient of tensor k, which must be float64. */
+const double *batch_grad(const struct batch *batch, int k);
+
 #endif

@@ -1,0 +1,109 @@
+#include "http/formats/oip_fixture.h"
+
+#include "memory/buffer.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct server_process oip_server;
+struct http_client oip_client;
+struct http_response oip_response;
+json_t *oip_tree;
+
+void oip_setup(void)
+{
+    server_process_start(&oip_server, (const char *const[]){"--log-level", "warning", "--threads",
+                                                            "2", "--max-body", "1M", NULL});
+    ck_assert(http_client_connect(&oip_client, "127.0.0.1", oip_server.port));
+    oip_tree = NULL;
+}
+
+void oip_teardown(void)
+{
+    json_decref(oip_tree);
+    http_client_close(&oip_client);
+    http_response_free(&oip_response);
+    server_process_end(&oip_server);
+}
+
+const float oip_three[6] = {0.5F, 0.25F, 2, 1, 0.25F, -1};
+
+/* A header gives its length if binary data follows. */
+size_t oip_read_tree(void)
+{
+    char value[OIP_NAME], type[OIP_NAME];
+    json_error_t error;
+    const bool binary =
+        http_response_header(&oip_response, "Inference-Header-Content-Length", value, sizeof value);
+    const size_t len = binary ? strtoul(value, NULL, 10) : oip_response.body_len;
+    ck_assert_uint_le(len, oip_response.body_len);
+    ck_assert_ptr_nonnull(http_response_header(&oip_response, "Content-Type", type, sizeof type));
+    ck_assert_str_eq(type, binary ? "application/octet-stream" : "application/json");
+    json_decref(oip_tree);
+    oip_tree = json_loadb(oip_response.body, len, 0, &error);
+    ck_assert_msg(oip_tree != NULL, "%s in %.*s", error.text, (int)len, oip_response.body);
+    return len;
+}
+
+size_t oip_ask(const char *method, const char *path, const char *headers, const char *body,
+               size_t len)
+{
+    ck_assert(http_client_ask(&oip_client, method, path, headers, body, len, &oip_response));
+    return oip_read_tree();
+}
+
+void oip_get(const char *path)
+{
+    oip_ask("GET", path, NULL, NULL, 0);
+}
+
+void oip_infer_json(const char *model, const char *json)
+{
+    char path[OIP_NAME];
+    snprintf(path, sizeof path, "/v2/models/%s/infer", model);
+    oip_ask("POST", path, NULL, json, strlen(json));
+}
+
+size_t oip_infer_bytes(const char *model, const char *json, const void *bytes, size_t len)
+{
+    char path[OIP_NAME], header[OIP_NAME];
+    struct buffer body = {0};
+    snprintf(path, sizeof path, "/v2/models/%s/infer", model);
+    snprintf(header, sizeof header, "inference-header-content-length: %zu\r\n", strlen(json));
+    buffer_text(&body, json);
+    buffer_append(&body, bytes, len);
+    const size_t json_len = oip_ask("POST", path, header, body.data, body.len);
+    buffer_free(&body);
+    return json_len;
+}
+
+void oip_expect_error(int status, const char *text)
+{
+    const char *error = json_string_value(json_object_get(oip_tree, "error"));
+    ck_assert_msg(oip_response.status == status, "expected status %d with '%s', got %d: %s", status,
+                  text, oip_response.status, oip_response.body);
+    ck_assert_ptr_nonnull(error);
+    ck_assert_uint_eq(json_object_size(oip_tree), 1);
+    ck_assert_msg(strstr(error, text) != NULL, "'%s' is not in '%s'", text, error);
+}
+
+json_t *oip_output_at(size_t index, const char *name, const char *datatype)
+{
+    json_t *output = json_array_get(json_object_get(oip_tree, "outputs"), index);
+    ck_assert_msg(oip_response.status == 200 && output, "%s", oip_response.body);
+    ck_assert_str_eq(json_string_value(json_object_get(output, "name")), name);
+    ck_assert_str_eq(json_string_value(json_object_get(output, "datatype")), datatype);
+    return output;
+}
+
+double oip_data_at(const json_t *output, size_t index)
+{
+    return json_number_value(json_array_get(json_object_get(output, "data"), index));
+}
+
+int64_t oip_integer_at(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}

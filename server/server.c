@@ -287,7 +287,7 @@ static bool start(struct server *server, const struct options *options, char *me
 /* Reads the token file and the certificates again. */
 static void reload(void *auth)
 {
-    watchdog_begin(WATCHDOG_RELOAD, "reading tokens and certificates again");
+    watchdog_begin(WATCHDOG_RELOAD, "reloading tokens and certificates");
     systemd_notify_reloading();
     auth_reload(auth);
     systemd_notify_ready();

@@ -40,15 +40,16 @@ static bool check_lists(const struct auth_settings *settings, char *message, siz
 {
     char item[128];
     if (!origins_check_hosts(settings->hosts, item, sizeof item)) {
-        snprintf(message, size,
-                 "allowed-hosts: \"%s\" is not the name of a host, such as loss.example.org, "
-                 "without a port",
-                 item);
+        snprintf(
+            message, size,
+            "allowed-hosts: \"%s\" is not a host name; expected a name without a port, such as "
+            "loss.example.org",
+            item);
         return false;
     }
     if (!origins_check_origins(settings->origins, item, sizeof item)) {
         snprintf(message, size,
-                 "cors-origins: \"%s\" is not an origin; write scheme://host[:port], without a "
+                 "cors-origins: \"%s\" is not an origin; expected scheme://host[:port], without a "
                  "trailing slash or default port, such as https://example.org or "
                  "http://localhost:3000",
                  item);
@@ -115,7 +116,7 @@ static void reload_tokens(struct auth *auth)
     if (!tokens) {
         atomic_fetch_add(&auth->failures[RELOAD_TOKENS], 1);
         log_message(LOG_LEVEL_ERROR,
-                    "cannot reload the tokens, the previous ones stay in effect: %s", message);
+                    "cannot reload the tokens; the previous ones stay in effect: %s", message);
         return;
     }
     log_message(LOG_LEVEL_INFO, "%zu tokens read from %s: %zu added, %zu removed",
@@ -139,7 +140,7 @@ static void reload_tls(struct auth *auth)
     }
     atomic_fetch_add(&auth->failures[RELOAD_CERTIFICATES], 1);
     log_message(LOG_LEVEL_ERROR,
-                "cannot reload the certificates, the previous ones stay in effect: %s", message);
+                "cannot reload the certificates; the previous ones stay in effect: %s", message);
 }
 
 void auth_reload(struct auth *auth)

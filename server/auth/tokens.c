@@ -162,7 +162,7 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
         right = fail(message, size, "cannot read %s: %s", path, strerror(errno));
     if (right && tokens->count < declared)
         right = fail(message, size,
-                     "%s is truncated: its first line declares %zu tokens, and it has %zu; "
+                     "%s is truncated: its first line declares %zu tokens, but it has %zu; "
                      "if tokens were removed on purpose, lower that number",
                      path, declared, tokens->count);
     if (right && tokens->count == 0)
@@ -180,7 +180,7 @@ static void check_permissions(FILE *file, const char *path)
     struct stat about;
     if (fstat(fileno(file), &about) == 0 && (about.st_mode & S_IWOTH) != 0)
         log_message(LOG_LEVEL_WARNING,
-                    "%s: any user of this machine can write it, and so add a token; chmod o-w",
+                    "%s: any user of this machine can write to it and add a token; run chmod o-w",
                     path);
 }
 
@@ -188,7 +188,7 @@ struct tokens *tokens_read(const char *path, char *message, size_t size)
 {
     FILE *file = fopen(path, "re");
     if (!file) {
-        fail(message, size, "cannot read the tokens: %s: %s", path, strerror(errno));
+        fail(message, size, "cannot read the token file %s: %s", path, strerror(errno));
         return NULL;
     }
     struct tokens *tokens = calloc(1, sizeof *tokens);
@@ -476,7 +476,7 @@ static bool count_file(const char *path, size_t *count, char *message, size_t si
     *count = tokens ? tokens->count : 0;
     tokens_free(tokens);
     if (*count >= TOKENS_FILE)
-        return fail(message, size, "%s has %zu tokens, the largest number allowed", path, *count);
+        return fail(message, size, "%s has %zu tokens, the maximum", path, *count);
     return tokens != NULL;
 }
 

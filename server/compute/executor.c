@@ -217,11 +217,11 @@ static void *execute(void *argument)
     struct executor *executor = argument;
     int team = loss_warm_up(executor->threads); /* now, instead of during the first request */
     if (team < executor->threads)
-        log_message(
-            LOG_LEVEL_WARNING,
-            "computing with %d threads instead of %d: OpenMP limits them (OMP_THREAD_LIMIT, "
-            "OMP_DYNAMIC?)",
-            team, executor->threads);
+        log_message(LOG_LEVEL_WARNING,
+                    "computing with %d threads instead of %d, the limit of OpenMP; check "
+                    "OMP_THREAD_LIMIT and "
+                    "OMP_DYNAMIC",
+                    team, executor->threads);
     pthread_mutex_lock(&executor->mutex);
     executor->warm = true;
     pthread_cond_broadcast(&executor->changed);
@@ -252,7 +252,7 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
     if (error != 0) {
         snprintf(
             message, size,
-            "cannot have %d computing threads: %s; lower --threads or raise the limit on processes",
+            "cannot create %d compute threads: %s; lower --threads or raise the limit on processes",
             threads, strerror(error));
         return NULL;
     }
@@ -352,15 +352,16 @@ static const struct metric_source sources[SOURCES] = {
     [JOBS] = {"lossd_queue_jobs", METRIC_GAUGE, "Requests waiting for the executor.", NULL,
               read_value},
     [LIMIT] = {"lossd_queue_limit", METRIC_GAUGE,
-               "Requests that may wait for the executor, --max-queue.", NULL, read_value},
+               "Maximum number of requests waiting for the executor (--max-queue).", NULL,
+               read_value},
     [CLIENTS] = {"lossd_queue_clients", METRIC_GAUGE,
                  "Clients with requests waiting for the executor.", NULL, read_value},
     [OLDEST] = {"lossd_queue_oldest_seconds", METRIC_GAUGE,
-                "Time that the oldest of these requests has waited.", NULL, read_value},
+                "Time that the oldest request in the queue has waited.", NULL, read_value},
     [BUSY] = {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL,
               read_value},
     [BUSY_SECONDS] = {"lossd_executor_busy_seconds_total", METRIC_COUNTER,
-                      "Time that the executor has computed.", NULL, read_value},
+                      "Time that the executor has spent computing.", NULL, read_value},
     [THREADS] = {"lossd_compute_threads", METRIC_GAUGE, "Compute threads.", NULL, read_value},
 };
 

@@ -32,7 +32,9 @@ const struct option option_table[] = {
      .fallback = "",
      .max = ADDRESS_MAX,
      .value = "ADDRESSES",
-     .doc = "Further addresses, for health and metrics only. /metrics is then served only there"},
+     .doc =
+         "Additional addresses that serve only health checks and metrics. /metrics is then served "
+         "only there"},
     {.name = "socket-mode",
      .type = OPTION_MODE,
      .offset = offsetof(struct options, socket_mode),
@@ -80,7 +82,7 @@ const struct option option_table[] = {
      .fallback = "",
      .value = "NAMES",
      .doc = "Host names to accept, separated by commas; * accepts any. Loopback addresses accept "
-            "only these, localhost and IP addresses"},
+            "only these names, localhost and IP addresses"},
     {.name = "cors-origins",
      .type = OPTION_TEXT,
      .offset = offsetof(struct options, cors_origins),
@@ -136,7 +138,8 @@ const struct option option_table[] = {
      .max = 3600000,
      .value = "SECONDS",
      .limits_member = "memory_wait",
-     .doc = "How long a request may wait for memory before its body is read; then it gets 503"},
+     .doc =
+         "Maximum time that a request waits for memory before its body is read; then it gets 503"},
     {.name = "max-memory-waiters",
      .type = OPTION_INTEGER,
      .offset = offsetof(struct options, limits.max_memory_waiters),
@@ -144,7 +147,7 @@ const struct option option_table[] = {
      .max = 60000,
      .value = "N",
      .limits_member = "memory_queue",
-     .doc = "Requests that may wait for memory; further ones get 503 at once"},
+     .doc = "Maximum number of requests waiting for memory; further ones get 503 immediately"},
     {.name = "slow-client-memory-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, limits.slow_client_memory_timeout),
@@ -161,23 +164,23 @@ const struct option option_table[] = {
      .min = 1,
      .max = 1000000,
      .value = "N",
-     .doc = "Large requests that may wait for the executor; further ones get 503"},
+     .doc = "Maximum number of large requests waiting for the executor; further ones get 503"},
     {.name = "max-work",
      .type = OPTION_AMOUNT,
      .offset = offsetof(struct options, limits.max_work),
      .fallback = "1000G",
      .max = WORK_LIMIT,
      .value = "N",
-     .doc = "Reject requests that need more than N nanoseconds of one core, for all their losses "
-            "together (413). 0 means no limit"},
+     .doc = "Reject requests whose losses together need more than N nanoseconds of one core (413). "
+            "0 means no limit"},
     {.name = "compute-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, limits.compute_timeout),
      .fallback = "60",
      .max = 86400000,
      .value = "SECONDS",
-     .doc = "Time from the end of a request's body to its response, including waiting; then it "
-            "gets 503. 0 means no limit"},
+     .doc = "Maximum time from the end of a request's body to its response, including waiting; "
+            "then the request gets 503. 0 means no limit"},
     {.name = "max-url",
      .type = OPTION_BYTES,
      .offset = offsetof(struct options, limits.max_url),
@@ -218,8 +221,8 @@ const struct option option_table[] = {
      .fallback = "0",
      .max = 1000000,
      .value = "N",
-     .doc = "Average requests per second of each token, or of each address without one; further "
-            "ones get 429. 0 means no limit"},
+     .doc = "Average number of requests per second for each token, or for each address without a "
+            "token; further ones get 429. 0 means no limit"},
     {.name = "request-burst",
      .type = OPTION_INTEGER,
      .offset = offsetof(struct options, limits.request_burst),
@@ -235,15 +238,15 @@ const struct option option_table[] = {
      .min = 1,
      .max = 60000,
      .value = "N",
-     .doc = "Concurrent connections; further clients wait until one closes"},
+     .doc = "Maximum number of concurrent connections; further clients wait until one closes"},
     {.name = "max-connections-per-address",
      .type = OPTION_INTEGER,
      .offset = offsetof(struct options, limits.max_connections_per_address),
      .fallback = "1024",
      .max = 60000,
      .value = "N",
-     .doc = "Concurrent connections from one IPv4 address or IPv6 /64; further ones get 429. 0 "
-            "means no limit"},
+     .doc = "Maximum number of concurrent connections from one IPv4 address or IPv6 /64; further "
+            "ones get 429. 0 means no limit"},
     {.name = "header-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, limits.header_timeout),
@@ -251,8 +254,8 @@ const struct option option_table[] = {
      .min = 100,
      .max = 3600000,
      .value = "SECONDS",
-     .doc = "Time from a request's first byte to the end of its headers; then it gets 408 and the "
-            "connection is closed"},
+     .doc = "Maximum time from a request's first byte to the end of its headers; then the request "
+            "gets 408 and the connection is closed"},
     {.name = "idle-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, limits.idle_timeout),
@@ -302,7 +305,8 @@ const struct option option_table[] = {
      .fallback = "30",
      .max = 86400000,
      .value = "SECONDS",
-     .doc = "Time that running requests have after SIGTERM and --drain-delay; then they get 503"},
+     .doc = "Maximum time to complete running requests after SIGTERM and --drain-delay; then they "
+            "get 503"},
     {.name = "watchdog-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, watchdog_timeout),
@@ -349,7 +353,7 @@ const struct option option_table[] = {
      .fallback = "all",
      .names = access_log_names,
      .value = "WHICH",
-     .doc = "Requests to log; work leaves out successful health and metrics requests"},
+     .doc = "Requests to log; work omits successful health and metrics requests"},
     {.name = "isa",
      .type = OPTION_CHOICE,
      .offset = offsetof(struct options, isa),
@@ -357,7 +361,7 @@ const struct option option_table[] = {
      .names = isa_names,
      .value = "NAME",
      .doc = "Instruction set to compute with; auto selects the best that the CPU supports. Results "
-            "are the same on all"},
+            "do not depend on it"},
 };
 const size_t option_count = sizeof option_table / sizeof *option_table;
 _Static_assert(sizeof option_table / sizeof *option_table <= OPTION_MAX, "OPTION_MAX is too small");
@@ -379,9 +383,8 @@ const struct option_command option_commands[] = {
      OPTIONS_SERVE},
     {"print-config", "", "Print the options in effect as a config file and exit", OPTIONS_PRINT},
     {"new-token", "NAME",
-     "Create a token, print it to stderr and exit. Its line is added to --token-file, or printed "
-     "to "
-     "stdout without one",
+     "Create a token, print it to stderr and exit. Its line is added to --token-file or, without "
+     "that option, printed to stdout",
      OPTIONS_NEW_TOKEN},
     {"hash-token", "NAME", "Read a token from stdin, print its line for --token-file and exit",
      OPTIONS_HASH_TOKEN},

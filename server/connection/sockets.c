@@ -133,7 +133,7 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
         return true;
     cannot(message, size, &wanted, strerror(error));
     if (error == EADDRINUSE)
-        strncat(message, "; is another server running there? choose another port with --listen",
+        strncat(message, "; is another server running? choose another port with --listen",
                 size - strlen(message) - 1);
     return false;
 }
@@ -149,7 +149,7 @@ static bool clear_path(const struct address *wanted, const struct sockaddr_un *a
     if (lstat(wanted->host, &file) != 0)
         return errno == ENOENT || cannot(message, size, wanted, strerror(errno));
     if (!S_ISSOCK(file.st_mode))
-        return cannot(message, size, wanted, "there is a file there that is not a socket");
+        return cannot(message, size, wanted, "the path exists and is not a socket");
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return cannot(message, size, wanted, strerror(errno));
@@ -157,7 +157,7 @@ static bool clear_path(const struct address *wanted, const struct sockaddr_un *a
                        errno == ECONNREFUSED;
     close(fd);
     if (!stale)
-        return cannot(message, size, wanted, "another server is running there");
+        return cannot(message, size, wanted, "another server is listening on it");
     return unlink(wanted->host) == 0 || errno == ENOENT ||
            cannot(message, size, wanted, strerror(errno));
 }
@@ -219,8 +219,8 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
     const bool listens =
         socket_option(fd, SO_TYPE) == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1;
     if (!listens || getsockname(fd, &at.any, &len) != 0) {
-        snprintf(message, size,
-                 "descriptor %d, given by LISTEN_FDS, is not a listening stream socket", fd);
+        snprintf(message, size, "descriptor %d from LISTEN_FDS is not a listening stream socket",
+                 fd);
         return false;
     }
     struct address *const address = &sockets->address;
@@ -233,8 +233,7 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
         getnameinfo(&at.any, len, address->host, sizeof address->host, NULL, 0, NI_NUMERICHOST);
         address->port = port_of(fd);
     } else {
-        snprintf(message, size,
-                 "descriptor %d, given by LISTEN_FDS, is neither an Internet nor a Unix socket",
+        snprintf(message, size, "descriptor %d from LISTEN_FDS is neither an IP nor a Unix socket",
                  fd);
         return false;
     }

@@ -108,7 +108,8 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     const bool early = ends_early(&data);
     gnutls_free(data.data);
     if (error < 0)
-        return fail(message, size, "%s: not a PEM certificate chain, the server's own first: %s",
+        return fail(message, size,
+                    "%s: not a PEM certificate chain that starts with the server certificate: %s",
                     path, gnutls_strerror(error));
     identity->count = (unsigned)error;
     if (early)
@@ -116,7 +117,7 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
     const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
     if (end < time(NULL))
-        log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will refuse it",
+        log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will reject it",
                     path);
     return true;
 }
@@ -170,7 +171,7 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(data.data);
     if (error < 0 || count == 0)
-        return fail(message, size, "%s: contains no PEM certificate of an authority: %s", path,
+        return fail(message, size, "%s: contains no CA certificate in PEM format: %s", path,
                     gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
@@ -183,7 +184,7 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     }
     /* GnuTLS adds fewer certificates than requested only if memory is insufficient. */
     if (right)
-        right = fail(message, size, "%s: cannot load its certificates: %s", path,
+        right = fail(message, size, "%s: cannot load the certificates: %s", path,
                      gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
     if (identity->trusted)
         gnutls_x509_trust_list_deinit(identity->trusted, 0);
@@ -290,7 +291,7 @@ static double read_expiry_days(void *context, size_t index)
 #define EXPIRY(file)                                                                               \
     {                                                                                              \
         "lossd_tls_certificate_expiry_timestamp_seconds", METRIC_GAUGE,                            \
-            "Unix time at which the first certificate of a file expires.", "file=\"" file "\"",    \
+            "Earliest expiry of the certificates in a file, as Unix time.", "file=\"" file "\"",   \
             read_expiry                                                                            \
     }
 

@@ -33,11 +33,11 @@ bool http_has_room(void *context, const struct listen_address *listen_address)
 static void turn_away(struct http *http, int fd, const struct listen_address *listen_address)
 {
     static const char text[] =
-        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: "
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 114\r\nContent-Type: "
         "application/problem+json\r\n"
         "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
-        "\"detail\":\"there are too many connections from this address\"}\n";
+        "\"detail\":\"too many connections from this address\"}\n";
     rejections_add(metrics_rejections(http->settings.metrics), REJECTION_CONNECTIONS_PER_ADDRESS);
     if (!listen_address->secure &&
         send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
@@ -82,7 +82,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     /* libmicrohttpd has closed the socket. Its descriptor has not been reused, because only this
        thread accepts connections. */
     connections_remove(http->connections, fd);
-    log_message(LOG_LEVEL_WARNING, "a connection was closed: insufficient memory for it");
+    log_message(LOG_LEVEL_WARNING, "closed a new connection: insufficient memory");
 }
 
 void http_on_connection(void *context, struct MHD_Connection *connection, void **slot,

@@ -54,8 +54,7 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
     /* Also rejects "Content-Length : 5": libmicrohttpd treats the space as part of the name and
        therefore sees no body. */
     if (!is_token(name, name_len)) {
-        scan->fault =
-            "a header name contains a character that is not allowed in one, such as a space";
+        scan->fault = "a header name contains a character that is not allowed, such as a space";
         return MHD_NO;
     }
     if (!value)
@@ -109,7 +108,7 @@ struct http_error head_validate(struct MHD_Connection *connection, const char *m
     if (scan.fault)
         return malformed(scan.fault);
     if (!is_token(method, strlen(method)))
-        return malformed("the method contains a character that is not allowed in one");
+        return malformed("the method contains a character that is not allowed");
     if (scan.hosts > 1)
         return malformed("more than one Host header");
     if (scan.hosts == 0 && !http10)

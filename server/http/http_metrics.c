@@ -23,14 +23,14 @@ static double read_value(void *context, size_t index)
 
 static const struct metric_source sources[SOURCES] = {
     [CONNECTIONS] = {"lossd_connections", METRIC_GAUGE, "Open connections.", NULL, read_value},
-    [LIMIT] = {"lossd_connections_limit", METRIC_GAUGE, "Connections that may be open at a time.",
-               NULL, read_value},
-    [ACCEPTED] = {"lossd_connections_accepted_total", METRIC_COUNTER,
-                  "Connections that were accepted.", NULL, read_value},
+    [LIMIT] = {"lossd_connections_limit", METRIC_GAUGE, "Maximum number of open connections.", NULL,
+               read_value},
+    [ACCEPTED] = {"lossd_connections_accepted_total", METRIC_COUNTER, "Accepted connections.", NULL,
+                  read_value},
     [IN_FLIGHT] =
         {"lossd_http_requests_in_flight", METRIC_GAUGE,
-         "Requests between their headers and the end of their response, this one included.", NULL,
-         read_value},
+         "Requests from the end of their headers to the end of their response, including this one.",
+         NULL, read_value},
     [DRAINING] = {"lossd_draining", METRIC_GAUGE, "1 after shutdown has begun, otherwise 0.", NULL,
                   read_value},
     [IO_THREADS] = {"lossd_io_threads", METRIC_GAUGE, "I/O threads.", NULL, read_value},

@@ -29,8 +29,8 @@ void request_fail_no_memory(struct request *request, const char *what)
     if (request->memory.never)
         reply_error(
             &request->reply, 413,
-            "the request needs more than %zu bytes of memory, the most that --max-memory allows "
-            "one request",
+            "the request needs more than %zu bytes of memory, the maximum that --max-memory "
+            "allows for one request",
             memory_budget_max_claim(http->budget));
     else
         reply_error(&request->reply, 503, "insufficient memory for %s; retry later", what);

@@ -25,8 +25,9 @@ bool request_read_timeout(struct request *request)
     }
     if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
         reply_error(&request->reply, 400,
-                    "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5", timeout_header,
-                    json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);
+                    "%s is '%s'; expected a number of seconds from 0.001 to %d, such as 2.5",
+                    timeout_header, json_quote(request->timeout, quote),
+                    HTTP_TIMEOUT_MOST_MS / 1000);
         return false;
     }
     request->timeout_ms = (int64_t)ms;

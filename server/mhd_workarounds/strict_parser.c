@@ -353,7 +353,7 @@ static void read_line_start(struct strict_parser *parser, char byte)
     } else if (byte == ':') {
         fail(parser, "a header has no name");
     } else if (parser->headers == (unsigned)strict_parser_limits->max_header_count) {
-        fail_with(parser, 431, "there are more headers than --max-header-count allows");
+        fail_with(parser, 431, "the request has more headers than --max-header-count allows");
     } else if (has_room(parser)) {
         parser->headers++;
         parser->state = STRICT_PARSER_NAME;
@@ -494,7 +494,7 @@ static void read_chunk_end(struct strict_parser *parser, char byte)
         parser->left = 0;
         parser->digits = 0;
     } else if (is_text(parser)) {
-        fail(parser, "a chunk is longer than its size");
+        fail(parser, "a chunk is longer than its declared size");
     }
 }
 

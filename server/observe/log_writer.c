@@ -305,7 +305,7 @@ static double read_dropped(void *context, size_t index)
 
 static const struct metric_source sources[] = {
     {"lossd_log_lines_dropped_total", METRIC_COUNTER,
-     "Lines of the log that were dropped since it could not be written.", NULL, read_dropped},
+     "Log lines that were dropped because they could not be written.", NULL, read_dropped},
 };
 
 bool log_writer_add_metrics(struct metrics *metrics)

@@ -185,7 +185,7 @@ static const struct family {
     void (*write)(const char *name, const struct snapshot *from, struct buffer *out);
 } families[] = {
     {"lossd_http_requests_total", "counter",
-     "Completed requests by route. Status 499: the client left before its response.",
+     "Completed requests by route. Status 499: the client disconnected before the response.",
      write_requests},
     {"lossd_request_body_bytes_total", "counter", "Bytes of request bodies, as received.",
      write_bytes_in},
@@ -200,7 +200,8 @@ static const struct family {
     {"lossd_loss_seconds_total", "counter", "Time spent on evaluations, by loss and phase.",
      write_loss_seconds},
     {"lossd_phase_duration_seconds", "histogram",
-     "Time of evaluations in each phase. Phase queue has only those that waited for the executor.",
+     "Time of evaluations in each phase. Phase queue includes only those that waited for the "
+     "executor.",
      write_phases},
     {"lossd_evaluation_duration_seconds", "histogram",
      "Time from the end of an evaluation's headers to the last byte of its response.",

@@ -135,11 +135,11 @@ void route_not_found(enum listener_scope side, const char *path, struct response
     if (search.best) /* it may contain untrusted segments of `path` */
         search.best = json_quote_long(search.best, best);
     if (!search.best && side == SCOPE_ADMIN)
-        reply_error(reply, 404,
-                    "there is no path '%s' on this address, which serves only health checks and "
-                    "metrics",
-                    quote);
+        reply_error(
+            reply, 404,
+            "no such path '%s' on this address, which serves only health checks and metrics",
+            quote);
     else
-        reply_error(reply, 404, "there is no path '%s'%s", quote,
+        reply_error(reply, 404, "no such path '%s'%s", quote,
                     loss_nearest_text(&search, "'", "'", "GET / lists the paths", meant));
 }

@@ -44,7 +44,7 @@ static void refuse_unknown(const char *name, struct response *reply)
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    reply_error(reply, 404, "there is no file '%s'%s", json_quote(name, quote),
+    reply_error(reply, 404, "no such file '%s'%s", json_quote(name, quote),
                 loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
 }
 

@@ -75,7 +75,7 @@ void systemd_notify_stopping(void)
 {
     pthread_mutex_lock(&state_mutex);
     stopping = true;
-    notify("STOPPING=1\nSTATUS=Finishing the requests under way");
+    notify("STOPPING=1\nSTATUS=Finishing running requests");
     pthread_mutex_unlock(&state_mutex);
 }
 

@@ -149,7 +149,7 @@ static bool check_slot(struct slot *slot, int64_t now, int64_t skipped)
         stuck = now - slot->progress > timeout;
         if (stuck && !slot->stalled) {
             atomic_fetch_add(&watchdog.stalls[slot->thread], 1);
-            report(slot, now, "has not progressed for", now - slot->progress);
+            report(slot, now, "has made no progress for", now - slot->progress);
         }
         slot->stalled = stuck;
     }

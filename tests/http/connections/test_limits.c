@@ -1356,7 +1356,7 @@ START_TEST(limits_timeout_header_is_parsed_strictly)
         snprintf(headers, sizeof headers, "X-Request-Timeout: %s\r\n", wrong[i]);
         ck_assert(http_client_ask(&client, "POST", mse_path, headers, mse, strlen(mse), &response));
         expect_status(400, "X-Request-Timeout is '");
-        expect_status(400, "it takes seconds from 0.001 to 86400, such as 2.5");
+        expect_status(400, "expected a number of seconds from 0.001 to 86400, such as 2.5");
     }
     ck_assert(http_client_ask(&client, "POST", mse_path,
                               "X-Request-Timeout: 1\r\nx-request-timeout: 2\r\n", mse, strlen(mse),

@@ -520,7 +520,7 @@ START_TEST(server_rejects_a_thread_count_that_cannot_start)
     if (strstr(out, "Sanitizer") || WEXITSTATUS(status) > 2)
         return; /* sanitizers cannot start with this limit */
     ck_assert_int_eq(WEXITSTATUS(status), 1);
-    ck_assert_msg(strstr(out, "lossd: cannot have 1024 computing threads: ") == out, "%s", out);
+    ck_assert_msg(strstr(out, "lossd: cannot create 1024 compute threads: ") == out, "%s", out);
     ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
 }
 END_TEST

@@ -143,9 +143,9 @@ static const struct shape shapes[] = {
     REFUSES(400, "1 to 16", CHUNKED "1000000000000001a\r\n" BODY "\r\n0\r\n\r\n"),
     WAITS(CHUNKED "7fffffffffffffff\r\n" BODY "\r\n0\r\n\r\n"),
     WAITS(CHUNKED "ffffffffffffffff\r\n" BODY "\r\n0\r\n\r\n"),
-    REFUSES(400, "longer than its size", CHUNKED "19\r\n" BODY "\r\n0\r\n\r\n"),
-    REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "0\r\n\r\n"),
-    REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
+    REFUSES(400, "longer than its declared size", CHUNKED "19\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "longer than its declared size", CHUNKED "1a\r\n" BODY "0\r\n\r\n"),
+    REFUSES(400, "longer than its declared size", CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
     /* ---- Trailers ---- */
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nX-Trailer: 1\r\n\r\n"),
     TAKES((200),

@@ -501,9 +501,9 @@ static const struct {
     const char *metric, *log;
 } stuck[] = {
     {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}",
-     "thread io has not progressed for "},
+     "thread io has made no progress for "},
     {"lossd", 200000, "lossd_watchdog_stalls_total{thread=\"executor\"}",
-     "thread executor has not progressed for "},
+     "thread executor has made no progress for "},
 };
 
 START_TEST(watchdog_reports_where_a_thread_is_stuck)
@@ -624,7 +624,7 @@ START_TEST(stalled_reload_does_not_prevent_serving_or_exit)
     unlink(path);
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "thread reload has not progressed for ");
+    server_process_expect_log(&server, "thread reload has made no progress for ");
     expect_quick("/healthz");
     const int64_t began = now_ms();
     ck_assert_int_eq(server_process_stop(&server), 0);

@@ -153,7 +153,7 @@ START_TEST(auth_keeps_the_socket_of_a_running_server)
 {
     const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
     server_process_start(&server, arguments);
-    expect_refused_start(arguments, "another server is running there");
+    expect_refused_start(arguments, "another server is listening on it");
     connect_path(folder_path("socket"));
     expect_evaluated();
 }
@@ -165,7 +165,7 @@ START_TEST(auth_keeps_a_file_that_is_not_a_socket)
     ck_assert_ptr_nonnull(file);
     fclose(file);
     expect_refused_start(ARGUMENTS(option_path("--listen=unix:", "socket")),
-                         "there is a file there that is not a socket");
+                         "the path exists and is not a socket");
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
 }
 END_TEST
@@ -214,7 +214,7 @@ START_TEST(auth_does_not_start_if_one_address_is_in_use)
     char listen[64];
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0"));
     snprintf(listen, sizeof listen, "127.0.0.1:0,127.0.0.1:%d", server.port);
-    expect_refused_start(ARGUMENTS("--listen", listen), "is another server running there?");
+    expect_refused_start(ARGUMENTS("--listen", listen), "is another server running?");
 }
 END_TEST
 
@@ -591,7 +591,7 @@ START_TEST(auth_rejects_a_truncated_token_file)
     snprintf(text, sizeof text, "# lossd tokens: 2\n%s", alice_line);
     folder_write("tokens", text);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "its first line declares 2 tokens, and it has 1");
+    server_process_expect_log(&server, "its first line declares 2 tokens, but it has 1");
     expect_known(bob);
     char headers[128];
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", bob);
@@ -740,7 +740,7 @@ START_TEST(auth_adds_no_token_to_a_full_file)
         server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
     ck_assert_int_eq(
         server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
-    expect_text(err, "tokens has 10000 tokens, the largest number allowed");
+    expect_text(err, "tokens has 10000 tokens, the maximum");
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option));
     connect_port(server.port);
     expect_known(alice);
@@ -848,7 +848,7 @@ START_TEST(auth_warns_about_a_world_writable_token_file)
     ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
     server_process_start(&server,
                          ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
-    server_process_expect_log(&server, "any user of this machine can write it");
+    server_process_expect_log(&server, "any user of this machine can write to it");
 }
 END_TEST
 
@@ -1179,10 +1179,10 @@ START_TEST(auth_rejects_invalid_lists)
                                         "a b/c"};
     for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
         expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins", origins[i]),
-                             "is not an origin; write scheme://host[:port]");
+                             "is not an origin; expected scheme://host[:port]");
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]),
-                             "is not the name of a host");
+                             "is not a host name");
 }
 END_TEST
 

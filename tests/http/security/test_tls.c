@@ -477,7 +477,7 @@ START_TEST(tls_reloads_its_certificate_on_sighup)
     fclose(file);
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server,
-                              "cannot reload the certificates, the previous ones stay in effect: ");
+                              "cannot reload the certificates; the previous ones stay in effect: ");
     ck_assert(connects(&later, NULL, NULL));
     http_client_close(&later);
     certificate_free(&renewed);
@@ -507,7 +507,7 @@ START_TEST(tls_does_not_start_with_invalid_files)
         "none: No such file or directory");
     expect_refused_start(
         MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", key),
-        "contains no PEM certificate of an authority");
+        "contains no CA certificate in PEM format");
 }
 END_TEST
 

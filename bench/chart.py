@@ -40,14 +40,15 @@ TICKS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def tokens():
-    """The variables of web/tokens.css: the light ones, and those that dark mode overrides."""
+    """Returns the variables of web/tokens.css: the light ones, and those that dark mode
+    overrides."""
     text = (ROOT / "web/tokens.css").read_text(encoding="utf-8")
     light, _, dark = text.partition("@media (prefers-color-scheme: dark)")
     return [dict(re.findall(r"--([\w-]+):\s*([^;]+);", part)) for part in (light, dark)]
 
 
 def style():
-    """The tokens that the chart uses, and its rules."""
+    """Returns the style sheet of the chart, with the tokens that it uses."""
     light, dark = tokens()
     used = ("panel", "text", "soft", "grid", "line", "accent")
 
@@ -66,7 +67,7 @@ def style():
 
 
 def groups(rows):
-    """(title, [(label, row)]) of each group that has rows."""
+    """Returns (title, [(label, row)]) of each group that has rows."""
     found = {(row["figure"], row["name"]): row for row in rows if row["status"] == "ok"}
     losses = [
         (name.removesuffix(KEPT), row)
@@ -95,7 +96,7 @@ def groups(rows):
 
 
 class Scale:
-    """Logarithmic, from the values to pixels."""
+    """Returns a logarithmic scale from values to pixels."""
 
     def __init__(self, values):
         self.low = max(tick for tick in TICKS if tick <= min(0.5, *values) or tick == TICKS[0])
@@ -111,7 +112,7 @@ class Scale:
 
 
 def bar(label, row, y, scale):
-    """One bar with its label, whisker and number."""
+    """Returns the SVG of a bar with its label, whisker and number."""
     value, (low, high) = row["value"], row["quartiles"]
     left, right, middle = sorted((scale(1), scale(value))) + [y + BAR / 2]
     kind = "mean" if label == "geometric mean" else "bar"
@@ -125,7 +126,7 @@ def bar(label, row, y, scale):
 
 
 def draw(results, shown):
-    """The chart of these groups, as SVG."""
+    """Returns the chart of the groups as SVG."""
     scale = Scale([row["value"] for _, bars in shown for _, row in bars])
     lines, y = [], 16
     for title, bars in shown:
@@ -164,7 +165,8 @@ def draw(results, shown):
 
 
 def write_chart(json_path, svg_path):
-    """Draws one file from the other. Returns false if no row is one that the chart shows."""
+    """Draws the chart of a JSON file. Returns false if the file contains no row that the chart
+    shows."""
     results = json.loads(Path(json_path).read_text(encoding="utf-8"))
     shown = groups(results["rows"])
     if shown:

@@ -5,7 +5,7 @@
  *     triad COUNT THREADS REPETITIONS                      {"ns": [...], "bytes": ...}
  *
  * A loss is evaluated in float32 with the gradients of its predictions, reduction mean, after one
- * untimed evaluation. Each time is that of BATCH evaluations divided by BATCH. The gradient buffers
+ * untimed evaluation. Each time is the mean of BATCH evaluations. The gradient buffers
  * are reused, as in training. CLASSES is the length of a row for losses over rows, else 0. `bytes`
  * is the size of the operands and gradients, which any algorithm must read and write.
  *
@@ -51,7 +51,8 @@ static void forget(void)
     problem.name[0] = '\0';
 }
 
-/* Number i of one of two fixed sequences that fill [0, 1) evenly. 24 bits, hence exact in a float.
+/* Returns number i of one of two fixed sequences that fill [0, 1) evenly. It has 24 bits, so it is
+   exact in float.
  */
 static float unit(size_t i, int sequence)
 {
@@ -198,7 +199,7 @@ static void time_triad(size_t count, int threads, int repetitions)
         a = allocate(count * sizeof *a);
         b = allocate(count * sizeof *b);
         c = allocate(count * sizeof *c);
-        problem.buffers = 0; /* not freed with the problem */
+        problem.buffers = 0; /* outlives the problem */
         allocated = count;
     }
     double ns[MAX_REPETITIONS];

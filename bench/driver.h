@@ -1,7 +1,7 @@
 /*
  * Shared by the drivers in C. A driver reads one command per line and answers with one line of
- * JSON. Thus bench/run.py can alternate between several drivers, and changes in the machine's speed
- * affect all of them alike.
+ * JSON. This lets bench/run.py alternate between drivers, so that changes in the machine's speed
+ * affect all of them equally.
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H

@@ -17,7 +17,7 @@ SMALL_REPETITIONS = 200  # small requests per round
 
 
 def tensors(count):
-    """The bytes of input and target in float32. The numbers repeat after 1e5."""
+    """Returns the bytes of input and target in float32. The numbers repeat after 1e5."""
     make, some = random.Random(1), min(count, 100_000)
     values = [array.array("f", [make.gauss(0, 1) for _ in range(some)]).tobytes() for _ in range(2)]
     return [(value * (count // some + 1))[: 4 * count] for value in values]
@@ -38,7 +38,7 @@ def safetensors(count, values):
 
 
 def read_safetensors(answer):
-    """The loss and the size of the gradient in bytes."""
+    """Returns the loss and the size of the gradient in bytes."""
     (length,) = struct.unpack_from("<Q", answer)
     header = json.loads(answer[8 : 8 + length])
     (loss,) = struct.unpack_from("<d", answer, 8 + length + header["loss"]["data_offsets"][0])
@@ -47,7 +47,7 @@ def read_safetensors(answer):
 
 
 def infer_request(count, values):
-    """Body and headers as NVIDIA's tritonclient sends them."""
+    """Returns a body and headers like those that NVIDIA's tritonclient sends."""
     inputs = [
         {
             "name": name,
@@ -75,7 +75,7 @@ def repeated(ask, times):
 
 
 def rows_of(settings, count, ours, peer, bare):
-    """mse of `count` elements with gradient: safetensors against both peers, then the Open
+    """Measures mse of `count` elements with gradient: safetensors against both peers, then the Open
     Inference Protocol."""
     values = tensors(count)
     file, raw, infer = safetensors(count, values), b"".join(values), infer_request(count, values)

@@ -32,7 +32,7 @@ TRIAD_MARKS = {
 }
 TWO_THREADS = ["mse", "bce_with_logits"]
 BREAK_EVEN_REACH = 65536
-# glibc always maps blocks of more than 32 MiB anew, unless mapping is turned off.
+# Unless mapping is disabled, glibc maps new memory for each block above 32 MiB.
 KEEP_BLOCKS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
@@ -41,7 +41,7 @@ KEEP_BLOCKS = {
 
 
 class Measured:
-    """The times of each repetition, by asker, or the reason why there are none."""
+    """Returns the times of each repetition by asker, or the reason why there are none."""
 
     def __init__(self):
         self.ns, self.why, self.bytes = {}, {}, {}
@@ -57,7 +57,7 @@ class Measured:
 
 
 def measure(settings, askers):
-    """Runs all askers in turn, for each round. An asker returns the answer of a driver."""
+    """Runs all askers in turn in each round. An asker returns the answer of a driver."""
     result, values = Measured(), {}
     for _ in range(settings.rounds):
         for who, ask in askers.items():
@@ -118,7 +118,7 @@ def torch_rows(figure, name, measured, reach=None, stretch=None):
 
 
 def summary_rows(all_measured):
-    """The geometric mean and the worst of all losses, which have goals."""
+    """Makes the rows for the geometric mean and the worst of all losses, which have goals."""
     for who, label in (("plain", "plain"), ("kept", "blocks kept")):
         try:
             series = {name: measured.ratio(who, "ours") for name, measured in all_measured.items()}
@@ -151,9 +151,9 @@ def triad_rows(all_measured):
 
 
 def break_even(settings, drivers, name):
-    """The smallest size at which two threads are at least 10 % faster than one, and also at twice
-    that size; the largest size if there is none. Compares the best of several short runs, since
-    interrupted runs say nothing about the cost of a team."""
+    """Returns the smallest size at which two threads are at least 10 % faster than one, and also at
+    twice that size; the largest size if there is none. Compares the best of several short runs,
+    because runs that are interrupted do not measure the cost of a team."""
     sizes = [1 << k for k in range(10, 21) if 1 << k <= max(2048, (1 << 20) // settings.shrink)]
     found = []
     for _ in range(settings.rounds):

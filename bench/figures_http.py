@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 def numbers(count, seed):
-    """The text of `count` numbers as Python writes them. The numbers repeat after 1e5."""
+    """Returns `count` numbers as Python writes them. They repeat after 1e5."""
     make = random.Random(seed)
     some = min(count, 100_000)
     text = ", ".join([repr(make.gauss(0, 1)) for _ in range(some)])
@@ -49,15 +49,15 @@ def elements_text(count):
 
 
 def large_body(megabytes):
-    """An mse request of `megabytes` MB, and the count of its numbers."""
+    """Returns an mse request of `megabytes` MB and the count of its numbers."""
     size = len(numbers(100_000, 1)) / 100_000
     count = int(megabytes * 1e6 / size / 2)
     return mse_body(count), 2 * count
 
 
 def interleave(rounds, askers):
-    """The nanoseconds of each request by asker, and the last responses. The first round does not
-    count."""
+    """Returns the nanoseconds of each request by asker, and the last responses. The first round
+    does not count."""
     times, answers = {who: [] for who in askers}, {}
     for repetition in range(rounds + 1):
         for who, ask in askers.items():
@@ -185,8 +185,7 @@ def small_requests(settings, ours, peer, body_file, answer):
 
 
 def beside_large(settings, ours, body_file, body):
-    """Small requests at a fixed rate, while another connection sends one large request after the
-    other."""
+    """Measures small requests at a fixed rate while another connection sends large requests."""
     stop, done, trouble = threading.Event(), [], []
 
     def large():
@@ -279,8 +278,8 @@ def double_precision(settings, ours):
 
 
 def guarded(figure, name, rows):
-    """The rows, or one row with the reason why there are none. A server that fails ends its
-    figure, not the bench."""
+    """Returns the rows, or one row with the reason why there are none. If a server fails, only its
+    figure is missing."""
     try:
         yield from rows
     except (NotMeasured, OSError) as reason:

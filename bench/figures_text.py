@@ -16,8 +16,8 @@ WRITE_PEERS = [("to_chars", 1.5, 3), ("double-conversion", None, None)]
 
 
 def measure(settings, text, commands):
-    """The times of each repetition, by peer, or the reason why there are none. Wrong numbers of
-    lossd are a failure."""
+    """Returns the times of each repetition by peer, or the reason why there are none. Incorrect
+    numbers from lossd are a failure."""
     times = {}
     for _ in range(settings.rounds):
         for who, (verb, peer, *rest, threads) in commands.items():

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs and names the Debian packages that `make bench` compares lossd with. Does not start nginx.
+# Installs the Debian packages of the programs that `make bench` compares lossd with, and prints their names. Does not start
+# nginx.
 set -eu
 
 packages='g++ python3-torch python3-numpy python3-fastapi python3-uvicorn libsimdjson-dev libfast-float-dev

@@ -6,7 +6,7 @@
  * With RATE 0, each connection sends its next request when it has a response (a closed loop), which
  * measures throughput. Otherwise RATE requests per second are due at fixed times. Latencies count
  * from the time at which a request was due, so that a stall of the server counts for every request
- * that it delays. The first 0.2 seconds do not count.
+ * that it delays. The first 0.2 seconds are not measured.
  *
  * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ...,
  * "p50_ms": ..., "p99_ms": ..., "max_ms": ...}.

@@ -1,5 +1,5 @@
-"""The measured processes: drivers, which answer lines, and servers, which answer requests. None
-outlives the bench."""
+"""The measured processes: drivers, which answer lines, and servers, which answer requests. All end
+with the bench."""
 import contextlib
 import ctypes
 import json
@@ -9,13 +9,13 @@ import socket
 import subprocess
 import time
 
-PYTHON = "/usr/bin/python3"  # Debian's, which has the peers' packages
+PYTHON = "/usr/bin/python3"  # Debian's Python, for which the peers' packages are installed
 LIBC = ctypes.CDLL(None)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class NotMeasured(Exception):
-    """The reason why a row has no number; the text is printed instead."""
+    """A row has no number. The message is printed instead."""
 
     def __init__(self, text, fatal=True, is_missing=False):
         super().__init__(text)
@@ -55,7 +55,7 @@ def running(command, log, env=None, **streams):
                 process.wait(patience)
                 break
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what the leader left running
+            os.killpg(process.pid, signal.SIGKILL)  # processes that the leader left running
 
 
 class Driver:
@@ -118,7 +118,7 @@ class Server:
         self.pid, self.port = pid, port
 
     def memory(self, what):
-        """VmHWM or VmRSS, in bytes."""
+        """Returns VmHWM or VmRSS in bytes."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             for line in status:
                 if line.startswith(what + ":"):
@@ -234,7 +234,7 @@ class Client:
         self.socket.close()
 
     def post(self, path, body, headers="Content-Type: application/json\r\n"):
-        """The nanoseconds and the body of the response."""
+        """Returns the nanoseconds and the body of the response."""
         headers = f"Host: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n"
         head = f"POST {path} HTTP/1.1\r\n{headers}\r\n".encode()
         start = time.perf_counter_ns()
@@ -259,7 +259,7 @@ class Client:
         return elapsed, answer
 
     def _length(self, have):
-        """The start and the end of the body, once the head is complete."""
+        """Returns the start and the end of the body, once the headers are complete."""
         end = self.buffer.find(b"\r\n\r\n", 0, have)
         if end < 0:
             return 0, None

@@ -32,12 +32,12 @@ def quartiles(samples):
 
 
 def ratios(of, to):
-    """The ratio of each repetition. `of` and `to` were measured next to each other."""
+    """Returns the ratio of each repetition. `of` and `to` were measured in alternation."""
     return [a / b for a, b in zip(of, to)]
 
 
 def geometric_means(series):
-    """The geometric mean over several series, per repetition."""
+    """Returns the geometric mean of several series, per repetition."""
     return [math.exp(statistics.fmean(map(math.log, values))) for values in zip(*series)]
 
 

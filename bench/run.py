@@ -31,8 +31,8 @@ GROUPS = {
     "several": figures_several.figures,
 }
 
-# rounds: how often all take turns; repetitions: how often each measures per turn (the median
-# counts); shrink: divisor of all other batch sizes.
+# rounds: number of turns of each program; repetitions: measurements per turn, of which the median
+# counts; shrink: divisor of all other batch sizes.
 FULL = {
     "rounds": 9,
     "repetitions": 3,
@@ -88,8 +88,8 @@ def cpu_model():
 
 
 class Others:
-    """The share of the machine that other processes and other virtual machines of the host used.
-    Figures measured on a busy machine are not reliable."""
+    """Returns the share of the CPU time that other processes and virtual machines used. Figures
+    from a busy machine are not reliable."""
 
     def __init__(self, cores):
         self.cores, self.wall, self.busy, self.ours = (

@@ -11,8 +11,8 @@
  * (libstdc++), double-conversion. Each reads the same text into an allocated array, or writes the
  * same floats, with commas, into an allocated buffer.
  *
- * `wrong` counts numbers that are not correctly rounded (of written ones, that do not read back).
- * simdjson has a few in float32, because it returns doubles, which are rounded a second time.
+ * `wrong` counts read numbers that are not correctly rounded, or written numbers that do not read
+ * back. simdjson has a few in float32, because it returns doubles, which are rounded a second time.
  *
  * A peer that was not installed when this was compiled answers {"missing": package}.
  */

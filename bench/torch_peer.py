@@ -68,7 +68,7 @@ def label(count, sequence):
 
 
 def prepare(name, count, classes):
-    """The arguments of a loss, with gradients where lossd computes them."""
+    """Returns the arguments of a loss. Those whose gradient lossd computes require a gradient."""
     rows = count // classes if classes else count
     if name == "cosine_embedding":
         arguments = [anything(count, k).reshape(rows, classes).requires_grad_() for k in (0, 1)]
@@ -108,7 +108,7 @@ for line in sys.stdin:
         arguments = None
         arguments = prepare(*problem)
         prepared = problem
-        for _ in range(2):  # fills the heap with the blocks that it reuses
+        for _ in range(2):  # so that the heap contains blocks to reuse
             evaluate(name, arguments)
     loss = evaluate(name, arguments)
     times = []

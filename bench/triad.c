@@ -1,4 +1,5 @@
-/* A separate file, because it is compiled for this CPU: the reference for the memory bandwidth. */
+/* The reference for the memory bandwidth, in a separate file because it is compiled for this CPU.
+ */
 #include "triad.h"
 
 void triad(float *restrict a, const float *restrict b, const float *restrict c, float s,

@@ -1,47 +1,47 @@
 #!/bin/sh
-# Installs the Debian packages needed to build and try lossd, and prints which and why. Prints nothing if all are installed.
+# Installs the Debian packages needed to build and run lossd, and prints the reason for each. Prints nothing if all are installed.
 # An argument adds packages:
 #   tests     to run the tests
 #   clients   to run the tests, all examples in tests/clients and the tests of clients/
 #   web       to run the tests of the web pages
 #   check     to run `make check`
 #   docs      to build the documentation
-#   coverage  to run the tests and create the coverage report
+#   coverage  to run the tests and write the coverage report
 set -eu
 
-# package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
-# libgcc-*-dev, but only recommends libc6-dev; libsubunit-dev is named because the tests link with it.
+# Package and purpose. gcc depends on OpenMP and the runtimes of the sanitizers (libgomp, libasan, libubsan, libtsan) through
+# libgcc-*-dev, but only recommends libc6-dev. libsubunit-dev is listed because the tests link with it.
 needs="gcc               the C compiler, with OpenMP and the sanitizers
 libc6-dev         headers of the C library
 make              runs the build
 libmicrohttpd-dev the HTTP server library
-libgnutls28-dev   TLS, and hashes of tokens
-libseccomp-dev    the filter of system calls
+libgnutls28-dev   TLS, and the hashes of tokens
+libseccomp-dev    the system call filter
 libjansson-dev    the JSON library
 zlib1g-dev        gzip and deflate
 libzstd-dev       zstd
 check             the unit test library
-libsubunit-dev    what check links with
+libsubunit-dev    a library that check needs
 curl              sends the requests of \`make run\`"
 
 # Without these, lossctl is not built, and the tests that need the tools (examples, promtool, proxies, emulation of other
 # processors, the systemd unit) are skipped with a message.
 for_tests="
-prometheus        promtool, which reads what GET /metrics says
-haproxy           a proxy for two servers in a test
-nginx             likewise
+prometheus        promtool, which checks metrics and alerts
+haproxy           a proxy in front of two servers in a test
+nginx             another such proxy
 libcurl4-openssl-dev for lossctl, and the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
-qemu-user         runs the programs on processors that lack instructions
+qemu-user         emulates processors without certain instructions
 perl              for the example in Perl
 python3-numpy     for the example in Python, and the Python client
 python3-pytest    for the Python client's tests
 python3-pip       builds the Python client's wheel
 python3-setuptools builds the Python client's wheel
 python3-wheel     builds the Python client's wheel
-python3-venv      installs that wheel, to try it
-pkgconf           finds the installed library, as the README does
-openssl           certificates for the Python client's tests
+python3-venv      tests the installation of that wheel
+pkgconf           finds the installed library, as in the README
+openssl           makes certificates for the Python client's tests
 mypy              checks the Python client's types
 systemd           systemd-analyze, which checks the units"
 
@@ -49,36 +49,36 @@ for_clients="
 golang-go         for the example in Go
 default-jdk-headless for the example in Java
 libjackson2-databind-java for the example in Java
-python3-torch     for the Python client's modules of PyTorch
+python3-torch     for the Python client's PyTorch modules
 python3-sklearn   for the Python client's scorers
-python3-pandas    whose arrays the Python client's tests send
+python3-pandas    for arrays in the Python client's tests
 python3-xgboost   for the Python client's objectives
 r-base-core       for the example in R
 r-cran-curl       for the example in R
 r-cran-jsonlite   for the example in R"
 
-# Node from elsewhere than Debian may bring it.
+# A Node that is not from Debian may include npm.
 command -v npm >/dev/null || for_clients="$for_clients
-npm               fetches TypeScript for the tests of clients/js, a validator of OpenAPI documents, and Kubernetes' schemas"
+npm               fetches TypeScript for the tests of clients/js, an OpenAPI validator, and the schemas of Kubernetes"
 
 for_docs="
-mkdocs            makes the pages
+mkdocs            builds the pages
 python3-matplotlib draws the curves"
 
 for_coverage="
-gcovr             writes the report of what the tests cover"
+gcovr             writes the coverage report"
 
 for_checks="
-clang-format      checks how the sources are formatted
-clang-tidy        checks the sources for mistakes
+clang-format      checks the format of the sources
+clang-tidy        checks the sources for common errors
 codespell         checks the spelling
 git               lists the files of the repository
 python3           runs the checks of documents"
 
 for_web="
-chromium-headless-shell shows the page to the tests of tests/web"
+chromium-headless-shell runs the page in tests/web"
 command -v npm >/dev/null || for_web="$for_web
-npm               fetches what drives Chromium"
+npm               fetches the driver for Chromium"
 
 case ${1:-} in
 docs) needs="$needs$for_docs" ;;
@@ -91,8 +91,8 @@ esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
-# Used if no package can be installed: succeeds if all tools are available anyway, and otherwise prints which are missing.
-look_around() {
+# Used if packages cannot be installed. Exits successfully if all tools are available anyway; otherwise prints the missing ones.
+check_tools() {
     missing=
     cc=${CC:-gcc}
     for tool in "$cc" make curl; do
@@ -105,20 +105,20 @@ look_around() {
         done
     fi
     [ -n "$missing" ] || exit 0
-    say "$1; not found here:$missing"
+    say "$1; missing:$missing"
     say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of libmicrohttpd (0.9.75 or newer),'
     say 'GnuTLS (3.7 or newer), libseccomp, jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
     exit 1
 }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    look_around 'this is not a Debian-like system'
+    check_tools 'this is not a Debian-like system'
 fi
 
 packages=
 reasons=
 while read -r package reason; do
-    # An architecture each on a line of its own; "not-installed" must not count.
+    # dpkg-query prints one line per architecture; -x excludes "not-installed".
     if ! dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed; then
         packages="$packages $package"
         reasons="$reasons
@@ -131,7 +131,7 @@ END
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || look_around "apt-get install$packages is needed, but this user is not root and there is no sudo"
+    command -v sudo >/dev/null || check_tools "apt-get install$packages is needed, but this user is not root and there is no sudo"
     as_root=sudo
 fi
 
@@ -140,7 +140,7 @@ trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Debian starts a server that it installs, and again with the machine. None is wanted here: only the programs are used.
+# Debian starts servers when they are installed and when the machine boots. The tests need only the programs.
 policy=/usr/sbin/policy-rc.d
 hold_services() {
     [ ! -e "$policy" ] || return 0
@@ -154,7 +154,7 @@ disable_services() {
     done >/dev/null 2>&1 || true
 }
 
-# apt-get, quietly; waits where another one (unattended-upgrades on a fresh machine) holds the lock.
+# Runs apt-get without output. Waits while another process, such as unattended-upgrades on a new machine, has the lock.
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1; }
 # shellcheck disable=SC2086 # a list
 add() { apt install --no-install-recommends $packages; }

@@ -15,7 +15,7 @@ export class Client {
     #token;
     #retries;
     #fetch;
-    #known = new Map(); // descriptions of losses that are not in the table of this version
+    #known = new Map(); // descriptions of losses that the table of this version does not contain
 
     /**
      * @param {string|URL} [url] of the server; default: the environment variable LOSSD_URL, or
@@ -140,7 +140,7 @@ function checkOptions(options, known) {
 }
 
 function checkedUrl(url) {
-    // Without a password.
+    // Hides a password.
     const shown = String(url).includes('@') ? 'the url is invalid' : `the url is '${url}'`;
     const wrong = new TypeError(`${shown}; it must be like http://127.0.0.1:8080`);
     if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong;

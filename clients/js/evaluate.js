@@ -11,7 +11,7 @@ export function bodyOf(fields) {
     if (!Array.isArray(losses))
         throw new TypeError(
             `losses is ${shown(losses)}; it must be an array of names, or of objects ` +
-                `with a name 'loss'`,
+                `with a field 'loss'`,
         );
     losses.forEach((loss, i) => {
         if (typeof loss !== 'string') checkFields(loss, `losses[${i}]`);
@@ -32,7 +32,7 @@ const encoded = (fields, losses) =>
         Object.entries(fields).map(([name, value]) => [name, field(value, name, losses)]),
     );
 
-// null in a loss entry overrides a shared field; the server supports that for tensors and
+// In a loss entry, null overrides a shared field. The server supports that for tensors and
 // parameters.
 function field(value, name, losses) {
     if (isDerivativeOption(name)) return derivativeNames(name, value) ?? false;
@@ -45,7 +45,8 @@ function field(value, name, losses) {
     return number(value);
 }
 
-// Checks an element of an array: JSON would turn undefined into null, and the server null into NaN.
+// Checks an element of an array: JSON converts undefined to null, and the server converts null to
+// NaN.
 function inner(value, path) {
     if (Array.isArray(value))
         return Array.from(value, (element, i) => inner(element, `${path}[${i}]`));
@@ -63,8 +64,8 @@ function containsBigInt(value) {
     return typeof value === 'bigint' || (Array.isArray(value?.data) && containsBigInt(value.data));
 }
 
-// BigInts are int64, like a BigInt64Array, unless every loss takes real numbers or a parameter
-// there.
+// BigInts are int64, like a BigInt64Array, unless the field is a real tensor or a parameter in
+// every loss.
 function bigIntField(value, name, losses) {
     const kinds = losses.map((loss) => loss?.tensors[name]?.kind);
     if (kinds.some((kind) => kind === 'index' || kind === 'index or probability'))

@@ -51,8 +51,8 @@ export interface TensorParts {
 /** A typed array in row-major order, and a shape. */
 export declare class Tensor {
     constructor(shape: readonly number[], data: TypedArray, dtype?: Dtype);
-    /**
-     * Makes a tensor of any value that the methods of Client take. Plain numbers become `plain`, by
+    /** Makes a tensor from any value that the methods of Client accept. Plain numbers become
+     * `plain`, by
      * default float32.
      */
     static from(value: Numbers | Indices, plain?: Dtype, name?: string): Tensor;
@@ -63,9 +63,8 @@ export declare class Tensor {
     get size(): number;
     /** Returns the element of a tensor that has one. */
     item(): number;
-    /**
-     * Returns all elements as numbers, flat: the data themselves unless they are BigInts or bits.
-     */
+    /** Returns all elements as a flat array of numbers: `data` itself unless it contains bits or
+     * BigInts. */
     numbers():
         | Float64Array
         | Float32Array
@@ -100,16 +99,14 @@ export interface Common<R, G, H> {
     dtype?: 'float32' | 'float64';
 }
 
-/** The names of the derivatives requested with `W`, of a loss with predictions `P`. */
+/** The names of the derivatives that `W` requests from a loss with predictions `P`. */
 export type Wanted<W, P extends string> = W extends true
     ? P
     : W extends readonly (infer K extends string)[]
       ? K
       : never;
 
-/**
- * The result of an evaluation with reduction `R`, gradients of `G` and Hessian diagonals of `H`.
- */
+/** The result of an evaluation with reduction `R`, gradients `G` and Hessian diagonals `H`. */
 export interface Result<R, G extends string, H extends string> {
     loss: R extends 'none' ? Tensor : number;
     /** The number of terms, without ignored ones. */
@@ -187,7 +184,7 @@ export interface Client extends Losses {}
 export declare class Client {
     /** `url` defaults to the environment variable LOSSD_URL, or http://127.0.0.1:8080. */
     constructor(url?: string | URL, options?: ClientOptions);
-    /** Evaluates a loss by name or alias, also one that this version does not know. */
+    /** Evaluates a loss by name or alias, even if this version does not know it. */
     loss(
         name: string,
         fields: Record<string, unknown>,
@@ -211,7 +208,7 @@ export declare class LossdError extends Error {
         problem: {title?: string; detail?: string; pointer?: string; offset?: number},
         context?: {requestId?: string | null; cause?: unknown},
     );
-    /** Of the response; 0 if there was none. */
+    /** The status of the response; 0 if there was none. */
     readonly status: number;
     readonly title: string;
     readonly detail: string;

@@ -91,7 +91,7 @@ function argument(loss, name, value) {
         return String(value);
     const tensors = [...Object.keys(loss.tensors), 'sample_weight', 'grad_output'].join(', ');
     throw new TypeError(
-        `${name} is ${shown(value)}; it is not a tensor; the tensors are ${tensors}`,
+        `${name} is ${shown(value)}, but it is not a tensor; the tensors are ${tensors}`,
     );
 }
 

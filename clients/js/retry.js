@@ -34,7 +34,7 @@ export function retryAfter(headers, now = Date.now()) {
 const backoff = (attempt) => 250 * 2 ** attempt * (0.75 + Math.random() / 2);
 
 // Returns true if a retry can succeed. lossd's own 503 without Retry-After means that the request
-// exceeds the compute timeout, which it would again.
+// exceeded the compute timeout; a retry would too.
 function isRetryable({status, headers}) {
     const isProblem = /^application\/problem\+json\s*(;|$)/i.test(
         headers.get('content-type') ?? '',

@@ -99,8 +99,8 @@ export class Tensor {
     }
 
     /**
-     * Returns all elements as JavaScript numbers, flat: the data themselves unless they are bits or
-     * BigInts.
+     * Returns all elements as a flat array of JavaScript numbers: `data` itself unless it contains
+     * bits or BigInts.
      */
     numbers() {
         if (this.dtype === 'int64' || this.dtype === 'uint64')
@@ -181,7 +181,7 @@ function fromNested(value, shape, dtype, declared = false) {
             throw new TypeError(`element ${i} is ${flat[i]}, which is out of range for ${dtype}`);
     }
     if (shape && found.length > 1 && shape.join() !== found.join()) {
-        throw new TypeError(`the data have shape (${found.join(', ')}), not (${shape.join(', ')})`);
+        throw new TypeError(`the data has shape (${found.join(', ')}), not (${shape.join(', ')})`);
     }
     return new Tensor(shape ?? found, data, dtype);
 }

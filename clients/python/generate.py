@@ -122,7 +122,7 @@ def docstring(loss):
 
 
 def packed(head, items, tail, indent):
-    """Joins `head`, the items with commas, and `tail`, with line breaks only between items."""
+    """Joins `head`, the comma-separated items and `tail`, with line breaks only between items."""
     lines, line = [], head
     for place, item in enumerate(items):
         piece = item + (tail if place == len(items) - 1 else ",")

@@ -59,7 +59,7 @@ LINK = re.compile(r"""(!?\[[^\]]*\]\(|<img src=")([^)\s#"]*)(#[^)\s]*)?(\)|")"""
 
 
 def place_of(file):
-    """The place of a file in the site. Copies the file if it is not a page."""
+    """Returns the place of a file in the site. Copies the file if it is not a page."""
     if file in PLACES:
         return PLACES[file]
     place = f"files/{file}"
@@ -88,7 +88,7 @@ def listed(folder, source):
 
 
 def relinked(text, file):
-    """The text of a page with links to the places of files in the site."""
+    """Returns the text of a page, with links to the places of files in the site."""
     here = Path(PLACES[file]).parent
 
     def turn(match):
@@ -154,7 +154,7 @@ def navigation(loss_pages):
 
 
 class Anchors(html.parser.HTMLParser):
-    """The ids and the links of a page."""
+    """Returns the ids and the links of a page."""
 
     def __init__(self, text):
         super().__init__()

@@ -36,7 +36,7 @@ matplotlib.rcParams.update(
 
 
 def first_number(tensor):
-    """The innermost list that contains the first number."""
+    """Returns the innermost list that contains the first number."""
     while isinstance(tensor[0], list):
         tensor = tensor[0]
     return tensor
@@ -51,7 +51,7 @@ def prediction_of(loss):
 
 
 def numbers(value):
-    """The numbers of nested lists as a flat list, including "NaN" and "Infinity"."""
+    """Returns the numbers of nested lists as a flat list, including "NaN" and "Infinity"."""
     return (
         [number for item in value for number in numbers(item)]
         if isinstance(value, list)
@@ -60,7 +60,7 @@ def numbers(value):
 
 
 def evaluate(server, loss, request, name, x):
-    """The terms and the derivative of their sum. None if the loss rejects x."""
+    """Returns the terms and the derivative of their sum. None if the loss rejects x."""
     request = copy.deepcopy(request)
     tensor = request[name]
     if isinstance(tensor, list):
@@ -75,7 +75,7 @@ def evaluate(server, loss, request, name, x):
 
 
 def moved(points):
-    """(x, sum of the terms that vary, gradient)."""
+    """Returns (x, sum of the terms that vary, gradient)."""
     moving = [
         i
         for i, values in enumerate(zip(*(terms for _, terms, _ in points)))
@@ -85,8 +85,8 @@ def moved(points):
 
 
 def curve(server, loss, settings):
-    """(x, loss, gradient) over the first range that the loss accepts as a whole. None if there is
-    no such range."""
+    """Returns (x, loss, gradient) over the first range that the loss accepts completely. None if
+    there is no such range."""
     name = prediction_of(loss)
     request = {
         **loss["example"],
@@ -109,8 +109,8 @@ def curve(server, loss, settings):
 
 
 def variants(parameter):
-    """Values of an argument to compare, including the default. Empty if the argument has no effect
-    on the curve."""
+    """Returns values of an argument to compare, including the default. Empty if the argument has no
+    effect on the curve."""
     if parameter["type"] == "boolean":
         return [False, True]
     if "choices" in parameter:

@@ -9,7 +9,7 @@ LANGUAGES = (("curl", "sh"), ("Python", "python"), ("JavaScript", "js"))
 
 
 def indented(value, width=100):
-    """JSON with one field per line, or on one line if it fits."""
+    """Formats JSON with one field per line, or on one line if it fits."""
     lines = [f"    {json.dumps(key)}: {json.dumps(item)}" for key, item in value.items()]
     one = json.dumps(value)
     return one if len(one) <= width else "{\n" + ",\n".join(lines) + "\n}"
@@ -40,7 +40,7 @@ def javascript(loss, request):
 
 
 def example(loss):
-    """The descriptor's example, with gradients."""
+    """Returns the descriptor's example, with gradients."""
     return {**loss["example"], "grad": True}
 
 
@@ -93,8 +93,8 @@ def parameter_rows(loss):
 
 
 def page(loss, answer, figures):
-    """The parts of a page. `answer` is the response to the example; `figures` are (caption, file)
-    pairs."""
+    """Returns the parts of a page. `answer` is the response to the example; `figures` are (caption,
+    file) pairs."""
     request = example(loss)
     names = [name for name in loss["aliases"]]
     yield f"# {loss['title']}: `{loss['name']}`"

@@ -20,7 +20,7 @@ class Lossd:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, path, body=None):
-        """Status and body of the response."""
+        """Returns the status and the body of the response."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         self.connection.request(
             "POST" if body is not None else "GET",

@@ -85,7 +85,7 @@ def squeezed(text):
 
 def agrees(printed, expected):
     pattern = ".*".join(re.escape(part) for part in squeezed(expected).split("..."))
-    # Documents may break lines of JSON where the response has no space.
+    # A document may wrap JSON where the response has no white space.
     return re.fullmatch(pattern, squeezed(printed), re.S) or re.fullmatch(
         pattern.replace("\\ ", " ?"), squeezed(printed), re.S
     )

@@ -17,7 +17,7 @@ response=$(curl -sS --fail-with-body -H 'Content-Type: application/json' \
 show loss "$(echo "$response" | sed 's/.*"loss":\([^,]*\),.*/\1/')"
 show gradient "$(echo "$response" | field input)"
 
-# Three float32 each, as numpy.save writes them; with NumPy at hand: numpy.save('input.npy', array).
+# Three float32 each, as numpy.save writes them; with NumPy: numpy.save('input.npy', array).
 npy() { printf '\223NUMPY\001\000\106\000%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }"; }
 { npy && printf '\000\000\040\100\000\000\000\000\000\000\000\100'; } >"$folder/input.npy"
 { npy && printf '\000\000\100\100\000\000\000\277\000\000\000\100'; } >"$folder/target.npy"

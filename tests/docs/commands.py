@@ -120,15 +120,15 @@ CHART = (
     f"mkdir -p build && echo '{RESULTS}' >build/bench.json && make bench-chart && grep -q '>1.50x<'"
     " docs/img/bench.svg"
 )
-# Every package appears to be installed, so that nothing is.
+# All packages appear to be installed, so that none is.
 DEPS = """
 mkdir $TMP/bin && printf '#!/bin/sh\\necho installed\\n' >$TMP/bin/dpkg-query && \
 chmod +x $TMP/bin/dpkg-query
 PATH=$TMP/bin:$PATH make {}"""
 
 TABLE = {
-    # ---- targets: "make NAME", whatever variables a document gives it
-    # Without libcurl, make says so and builds the rest.
+    # ---- Targets: "make NAME", without the variables that a document sets ----
+    # Without libcurl, make prints a message and builds everything else.
     "make": here("make && make HAVE_CURL= all | grep -q 'lossctl is not built'"),
     "make all": here("make all && lossd --version && lossctl --version"),
     "make lib": apart(LIBRARY),
@@ -189,7 +189,7 @@ TABLE = {
     "make tidy": tools(here(DEPS.format("tidy TIDY_FILES=core/error.c")), "clang-tidy"),
     "make bench-chart": apart(CHART),
     "make clean": apart("make clean && test ! -e build"),
-    # ---- README.md
+    # ---- README.md ----
     "lossd --listen 127.0.0.1:8080 --threads 16": here(
         SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")
     ),
@@ -230,13 +230,13 @@ TABLE = {
     "lossctl eval": here(EVAL),
     "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
     "lossctl doctor": here("lossctl doctor"),
-    # ---- other documents; what a command of lossctl is called there
+    # ---- Other documents, and the commands of lossctl that they name ----
     "lossctl bench": here(BENCH),
     "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),
     "curl -s localhost:8080/metrics | grep -v '^#' | grep -v ' 0$'": here(
         "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"
     ),
-    "kubectl apply -k": by("deploy_manifests_are_valid"),
+    "kubectl apply -k deploy/kubernetes": by("deploy_manifests_are_valid"),
     "kubectl get pods": by("deploy_manifests_are_valid"),
     "systemctl status lossd": by("unit_passes_systemd_analyze"),
     "npm install ./clients/js": tools(
@@ -276,8 +276,8 @@ def targets():
 
 
 def normal(command):
-    """A command as TABLE names it: without comments and sudo; of make's arguments, only the target
-    (or MODE if there is no target)."""
+    """Returns the name of a command in TABLE: without comments and sudo. Of the arguments of make,
+    only the target remains, or MODE if there is no target."""
     command = re.sub(r"\s+#.*", "", command).strip().removeprefix("sudo ")
     if not command.startswith("make"):
         return [command]
@@ -287,7 +287,7 @@ def normal(command):
 
 
 def shown_in(path):
-    """The commands that a document shows, except those that docs/site/snippets.py runs."""
+    """Returns the commands that a document shows, except those that docs/site/snippets.py runs."""
     text = (ROOT / path).read_text(encoding="utf-8")
     ran = (
         {example[2] for example in [*snippets.fenced(ROOT / path), *snippets.indented(ROOT / path)]}
@@ -312,7 +312,7 @@ def shown_in(path):
 
 
 def tests():
-    """The names of all tests, in C and in Python."""
+    """Returns the names of all tests in C and in Python."""
     for path in [*(ROOT / "tests").rglob("*.c"), *(ROOT / "clients").rglob("test_*.py")]:
         yield from re.findall(
             r"^(?:START_TEST\(|def )(\w+)", path.read_text(encoding="utf-8"), re.M
@@ -320,7 +320,7 @@ def tests():
 
 
 def check_table():
-    """Missing rows of TABLE, and rows that nothing needs."""
+    """Returns the rows that TABLE lacks and those that nothing needs."""
     wanted = {command: "make help" for command in targets()}
     for path in DOCUMENTS:
         for command in shown_in(path):
@@ -398,7 +398,7 @@ def run(command, how, script, url):
                 status = process.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 status = f"a timeout after {TIMEOUT_S} s"
-            with contextlib.suppress(ProcessLookupError):  # whatever the script left running
+            with contextlib.suppress(ProcessLookupError):  # processes that the script left running
                 os.killpg(process.pid, signal.SIGKILL)
             text = (top / "printed").read_text(encoding="utf-8", errors="replace")
         return (

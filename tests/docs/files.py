@@ -1,9 +1,8 @@
-"""Compares the files that documents and comments name with those that there are.
+"""Checks that the source files named in documents and comments exist.
 
     files.py
 
-A source file that a document or a comment names exists: its path from the root, from the file
-that names it, or its end.
+A name can be a path from the root, a path relative to the naming file, or the end of a path.
 
 Prints a line for each fault; fails if there is one."""
 import io
@@ -16,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {".git", "build", "node_modules", "corpus", "__pycache__"}
 NAME = re.compile(r"(?<![\w./<>*{}$-])[\w./-]*\w\.(?:c|h|cc|py|mjs|js|sh|def|md)(?![\w/*(]|\.\w)")
-# Names of files that are not in the repository, and where they are.
+# Names of files that are not in the repository, and their origin.
 ELSEWHERE = {
     "my.c": "the reader's own program",
     "program.mjs": "the reader's own program",
@@ -33,7 +32,7 @@ def all_files():
 
 
 def comments_of_c(text):
-    """Comments, by line number; strings are skipped."""
+    """Yields comments with their line numbers; skips strings."""
     for match in re.finditer(
         r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|(/\*.*?\*/|//[^\n]*)', text, re.S
     ):
@@ -76,7 +75,7 @@ COMMENTS = {
 
 
 def prose(path):
-    """The text of a file in which names of files are looked for: (line, text)."""
+    """Yields the parts of a file to search for file names: (line, text)."""
     name = Path(path).name
     comments = COMMENTS.get(Path(path).suffix, COMMENTS.get(name))
     if not comments or name.endswith(".min.js"):

@@ -5,8 +5,8 @@
 - Each folder of core/, proto/, server/ and clients/lossctl/ has one row in a table of
   ARCHITECTURE.md whose columns are folder, subject, and the folders that it may include.
 - A file includes only files of its own folder and of those that its row names.
-- A row names no folder that nothing includes, and no cycle of folders includes itself.
-- Every other folder that holds files has a row, or lies in a folder that has one.
+- A row names only folders that are included, and folders do not include each other in a cycle.
+- Every other folder that contains files has a row, or is within a folder that has one.
 
 Prints a line for each fault; fails if there is one."""
 import re
@@ -23,7 +23,7 @@ SEARCHED = {
     "clients/lossctl": ["clients/lossctl", "proto", "core"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-# Folders that only hold listed ones; hidden folders need no row either.
+# Folders that contain only listed folders. Hidden folders do not need a row either.
 UNLISTED = {"clients", "tests"}
 
 
@@ -48,7 +48,8 @@ def layer_of(path):
 
 
 def includes(path, files):
-    """The folders of the repository's own headers that a file includes, with their line numbers."""
+    """Yields the line number and folder of each of the repository's headers that a file
+    includes."""
     text = (ROOT / path).read_text(encoding="utf-8")
     for match in INCLUDE.finditer(text):
         for base in SEARCHED[layer_of(path)]:
@@ -60,7 +61,7 @@ def includes(path, files):
 
 
 def find_cycle(allowed):
-    """Returns folders that include each other in a circle, or None."""
+    """Returns folders that include each other in a cycle, or None."""
     done, path = set(), []
 
     def visit(folder):

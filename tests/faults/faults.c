@@ -27,7 +27,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static struct faults none; /* used without a test */
+static struct faults none; /* used if no test shares memory */
 static struct faults *faults = &none;
 
 /* The function of the same name in the next library. */
@@ -100,7 +100,7 @@ __attribute__((constructor)) static void attach(void)
     void *frame;
     if (atomic_load(&shared->trace))
         backtrace(&frame, 1); /* the first call loads libgcc, which allocates */
-    atomic_fetch_add(&shared->blocks, atomic_load(&none.blocks)); /* taken before */
+    atomic_fetch_add(&shared->blocks, atomic_load(&none.blocks)); /* allocated before */
     faults = shared;
 }
 
@@ -148,7 +148,7 @@ static struct {
 
 #define LOOK_FOR(name) next_memory.name = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-/* Returns true if they are known, false during the look-up. */
+/* Returns true if the functions are known, false during the look-up. */
 static bool knows_memory(void)
 {
     if (next_memory.looked_for)

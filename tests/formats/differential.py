@@ -1,13 +1,12 @@
-"""Compares what the server takes with what the definitions of the formats say, as Python's json and
-numpy read them.
+"""Compares the documents that the server accepts with those that Python's json and numpy accept.
 
     differential.py LOSSD [SEED [COUNT]]
 
-- Sound documents of every form are taken, and their numbers arrive exactly.
-- What json or numpy refuse, the server refuses.
+- The server accepts valid documents of every form, and reads their numbers exactly.
+- The server rejects documents that json or numpy reject.
 
-Numbers are sent as the target of huber with an infinite delta and an input of zeros, whose gradient
-is then their negative. Prints each fault; fails if there is one."""
+Numbers are sent as the target of huber with an infinite delta and an input of zeros. The gradient
+of the input is then the negative of these numbers. Prints each failure; fails if there is one."""
 import base64
 import io
 import json
@@ -51,7 +50,7 @@ class Faults:
 
 
 def number_text(rng, value):
-    """A float64 as text that rounds to it."""
+    """Returns text that rounds to the float64."""
     value = float(value)
     text = rng.choice([repr(value), "%.17g" % value, "%.25e" % value, "%.17E" % value])
     if rng.random() < 0.1 and "e" not in text and "E" not in text and "." in text:
@@ -85,7 +84,7 @@ def random_shape(rng):
 
 
 def random_array(rng, dtype):
-    """Finite numbers of a dtype."""
+    """Returns finite numbers of a dtype."""
     shape = random_shape(rng)
     n = int(numpy.prod(shape))
     dtype = numpy.dtype(dtype)
@@ -111,7 +110,7 @@ def random_array(rng, dtype):
 
 
 def spaced(rng, value):
-    """JSON with white space anywhere, and escapes in keys; numbers are given as text in a tuple."""
+    """Returns JSON with random white space, and escapes in keys. Numbers are text in a tuple."""
     blank = lambda: rng.choice(BLANKS)
     if isinstance(value, tuple):
         return value[0]
@@ -145,7 +144,7 @@ def nested(rng, array):
 
 
 def gradient(answer):
-    """The gradient of the input, as an array of float64; None if it is missing."""
+    """Returns the gradient of the input as an array of float64."""
     grad = json.loads(answer)["grad"]["input"]
     return numpy.array(grad["data"] if isinstance(grad, dict) else grad, dtype=numpy.float64)
 
@@ -157,19 +156,18 @@ def same(array, got):
 
 def check_taken(faults, array, status, answer, what, *details):
     if status != 200:
-        faults.add(f"{what} is refused:", answer, *details)
+        faults.add(f"{what} is rejected:", answer, *details)
     elif not same(array, gradient(answer)):
-        faults.add(f"{what} arrives as other numbers:", answer, array, *details)
+        faults.add(f"{what} is read as other numbers:", answer, array, *details)
 
 
-# ---- sound documents
-# ------------------------------------------------------------------------------------------------
+# ---- Valid documents ----
 
 
 def sound_json(rng, server, faults):
     array = random_array(rng, "<f8")
     form = rng.randrange(4)
-    # Nested lists do not have the axes after the first of length 0.
+    # Nested lists cannot express the axes after the first axis of length 0.
     if (
         array.size == 0 and array.ndim > 1
     ):
@@ -305,17 +303,16 @@ def sound_infer(rng, server, faults):
         headers=[("Inference-Header-Content-Length", str(len(text)))] if data else [],
     )
     if status != 200:
-        faults.add("an infer request is refused:", answer, text)
+        faults.add("an infer request is rejected:", answer, text)
         return
     output = json.loads(answer)["outputs"][0]
     if output["shape"] != list(array.shape) or not same(
         array, numpy.array(output["data"], dtype=numpy.float64)
     ):
-        faults.add("an infer request arrives as other numbers:", answer, array, text)
+        faults.add("an infer request is read as other numbers:", answer, array, text)
 
 
-# ---- unsound documents
-# ----------------------------------------------------------------------------------------------
+# ---- Invalid documents ----
 
 
 def is_json(text):
@@ -372,7 +369,7 @@ def junk_where_nothing_is_used(rng, server, faults):
     text += "]," + member + junk + ("}}" if "{" in member else "}")
     status, answer = server.post("/v2/models/huber/infer", text.encode())
     if status == 200:
-        faults.add("what is not JSON is taken:", text, answer)
+        faults.add("invalid JSON is accepted:", text, answer)
 
 
 def unsound_json(rng, server, faults):
@@ -387,7 +384,7 @@ def unsound_json(rng, server, faults):
     body = errors.json_mutant(rng, text)
     status, answer = server.post(path, body)
     if status == 200 and not is_json(body.removeprefix(b"\xef\xbb\xbf")):
-        faults.add("what is not JSON is taken:", body, answer)
+        faults.add("invalid JSON is accepted:", body, answer)
 
 
 INFER_PLAIN = (
@@ -418,7 +415,7 @@ def unsound_npy(rng, server, faults):
     )
     status, answer = server.post("/v1/losses/huber", body, "multipart/form-data; boundary=b#")
     if status == 200:
-        faults.add("what numpy does not read is taken:", data, answer)
+        faults.add("a file that numpy rejects is accepted:", data, answer)
 
 
 def unsound_safetensors(rng, server, faults):
@@ -430,7 +427,7 @@ def unsound_safetensors(rng, server, faults):
         [("Accept", "application/json")],
     )
     if status == 200 and not is_json(header):
-        faults.add("a safetensors file whose header is not JSON is taken:", header, answer)
+        faults.add("a safetensors file whose header is not JSON is accepted:", header, answer)
 
 
 def main():

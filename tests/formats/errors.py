@@ -1,11 +1,12 @@
-"""Provokes errors at every endpoint, and checks each answer's text as texts.py checks the sources.
+"""Causes errors at every endpoint, and checks the text of each response as texts.py checks the
+sources.
 
     errors.py LOSSD [SEED [COUNT]]
 
-Malformed requests are made from sound ones: names, values and bytes are replaced by texts with
-quotes, apostrophes, backslashes, characters of several bytes, and of lengths around every limit. An
-error has a message of UTF-8 without controls, of bounded length, whose quotes are balanced. Prints
-each fault; fails if there is one."""
+Requests are valid ones in which names, values and bytes are replaced by text with quotes,
+apostrophes, backslashes and multi-byte characters, with lengths around every limit. The message of
+an error must be UTF-8 without control characters, have a bounded length and balanced quotes. Prints
+each failure; fails if there is one."""
 import io
 import json
 import random
@@ -144,12 +145,12 @@ VALUES = [
 
 
 def quoted(rng, text):
-    """A text as JSON, now and then without escapes, or with only some."""
+    """Returns text as a JSON string, sometimes without all or some of its escapes."""
     return rng.choice([json.dumps(text), json.dumps(text, ensure_ascii=False), '"' + text + '"'])
 
 
 def mutated(rng, text):
-    """A text of which a piece is replaced, removed or repeated."""
+    """Returns text with pieces replaced, removed or inserted."""
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         at = rng.randrange(len(text) + 1)
         end = min(len(text), at + rng.choice([0, 0, 1, 2, 5, 20]))
@@ -162,7 +163,7 @@ def mutated(rng, text):
 
 
 def with_value(rng, text):
-    """JSON of which a string or a number is replaced."""
+    """Returns JSON with a string or a number replaced."""
     ends = [i for i, c in enumerate(text) if c in ":[,"]
     at = rng.choice(ends) + 1
     end = at
@@ -172,7 +173,7 @@ def with_value(rng, text):
 
 
 def with_name(rng, text):
-    """JSON of which a string is replaced."""
+    """Returns JSON with a string replaced."""
     pieces = text.split('"')
     if len(pieces) < 3:
         return text
@@ -191,7 +192,7 @@ def npy(array):
 
 
 def cut(rng, data):
-    """Bytes of which some are changed, removed or inserted."""
+    """Returns data with some bytes changed, removed or inserted."""
     data = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 4])):
         at = rng.randrange(len(data) + 1)
@@ -281,7 +282,7 @@ def query_mutant(rng):
 
 
 def form(rng):
-    """A form, some of whose parts are unsound."""
+    """Returns a form, some of whose parts are invalid."""
     parts = []
     for name in [
         "input",
@@ -311,7 +312,7 @@ def form(rng):
 
 
 def request(rng):
-    """A method, a path, a body and headers."""
+    """Returns a method, a path, a body and headers."""
     loss = rng.choice(list(LOSSES))
     path, headers = f"/v1/losses/{loss}", []
     kind = rng.randrange(10)
@@ -408,7 +409,7 @@ def mutated_header(rng):
 
 
 def fault_of(status, body):
-    """What is wrong with an answer; None if nothing is."""
+    """Returns the fault of a response, or None."""
     if status < 400:
         return None
     if status >= 500 and status not in (501, 505):

@@ -1,11 +1,11 @@
-"""A lossd for the programs of this folder, and requests to it."""
+"""Starts lossd for the programs in this folder, and sends requests to it."""
 import http.client
 import json
 import subprocess
 
 
 class Server:
-    """A server on a port of its own, until it is closed."""
+    """A server on a free port, which runs until it is closed."""
 
     def __init__(self, lossd, *options):
         self.process = subprocess.Popen(
@@ -19,8 +19,8 @@ class Server:
         self.connection = None
 
     def ask(self, method, path, body=None, headers=()):
-        """The status and the body of the answer. Headers are pairs, of which a name may have
-        several."""
+        """Returns the status and the body of the response. Headers are pairs; names can be
+        repeated."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -57,6 +57,7 @@ class Server:
 
 
 def detail_of(body):
-    """The message of an error: of a problem, or of the Open Inference Protocol."""
+    """Returns the message of an error: `detail` of a problem, or `error` in the Open Inference
+    Protocol."""
     answer = json.loads(body.decode("utf-8", "strict"))
     return answer["detail"] if "detail" in answer else answer["error"]

@@ -1,19 +1,19 @@
-"""Checks the texts of messages: what the sources write, and what a server answers.
+"""Checks the text of messages in the sources and in responses.
 
-texts.check() is shared with errors.py. As a program it reads the sources: each string that is
-passed to a function that builds a message has balanced quotes, no full stop at its end, no "?;", no
+texts.check() is shared with errors.py. The program itself reads the sources. Each string passed to
+a function that builds a message must have balanced quotes, no full stop at its end, no "?;", no
 ",,", and no two spaces in a row.
 
     texts.py
 
-Prints a line for each fault; fails if there is one."""
+Prints a line for each failure; fails if there is one."""
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ["core", "core/losses", "proto", "server", "clients/lossctl"]
-# Functions that take a part of a message but not printf's arguments.
+# Functions that take a part of a message, but no printf arguments.
 PARTS = {
     "malformed_entry",
     "unexpected",
@@ -22,17 +22,17 @@ PARTS = {
     "fields_unknown",
     "loss_nearest_text",
 }
-# Functions with printf's arguments that do not build messages.
+# Functions with printf arguments that do not build messages.
 NOT_MESSAGES = {"buffer_printf", "add_header_printf", "on_log"}
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|\w+|\s+|.', re.S)
 DECLARED = re.compile(r"format\(printf, \d+, \d+\)\)\)\s*(?:static )?[\w\s*]*?(\w+)\(")
-# What is between quotes, an escape outside of them, and the apostrophe of a genitive.
+# Matches quoted text, an escape outside quotes, and the apostrophe of a possessive.
 QUOTED = re.compile(r"(?<=\w)'(?=s\b)" r"|\\." r"|'(?:\\.|[^'\\])*'" r'|"(?:\\.|[^"\\])*"')
 ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "'": "'"}
 
 
 def check(text):
-    """What is wrong with a message, or a part of one; None if nothing is."""
+    """Returns the fault of a message or a part of one, or None."""
     rest = QUOTED.sub("Q", text)
     if '"' in rest or "'" in rest:
         return "a quote that is not closed"
@@ -55,7 +55,8 @@ def tokens_of(path):
 
 
 def strings_of_calls(path, functions):
-    """The strings among the arguments of calls: adjacent ones joined, PRId64 and its like as %d."""
+    """Yields the string arguments of calls. Joins adjacent strings, and replaces PRId64 and similar
+    macros by %d."""
     tokens = list(tokens_of(path))
     depth, joined, line = 0, None, 0
     for i, (token, at) in enumerate(tokens):

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_multi_loss and fuzz_decompress, and for
-fuzz_http, fuzz_headers, fuzz_multipart and fuzz_base64, which are made of them (Debian:
-python3-numpy; zstd for the command of that name): make_seeds.py writes them below
-tests/fuzz/corpus."""
+"""Writes the seeds of the fuzz targets into tests/fuzz/corpus.
+
+    make_seeds.py        (Debian 12: apt-get install python3-numpy zstd)
+
+The seeds of fuzz_http, fuzz_headers, fuzz_multipart and fuzz_base64 are made from those of the other
+targets."""
 import gzip
 import io
 import json
@@ -261,7 +263,8 @@ write(
 
 
 def request(name, *heads, cut=0):
-    """Requests of a connection, and where what is sent is cut in two, in 256ths."""
+    """Writes the requests of a connection, after a byte that says where to split them (in
+    256ths)."""
     write(
         "http",
         name,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Golden cases for what PyTorch's core does not have: six more losses, `sample_weight`, and the
-diagonal of the Hessian.
+"""Generates golden cases for features that torch.nn does not have: six more losses,
+`sample_weight`, and the diagonal of the Hessian.
 
     reference.py OUTDIR [--seed N] [--torch]        (Debian 12: apt-get install python3-numpy
     python3-mpmath)
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from mpmath import mp
 
-# The numbers of digits: a case uses more until two consecutive ones give the same doubles.
+# Numbers of digits to try, until two consecutive ones give the same doubles.
 DIGITS = (
     60,
     400,
@@ -607,8 +607,8 @@ def info_nce_row(p, i, rows):
     def unit(v):
         norm = mp.sqrt(dot(v, v))
         u = [e / max(norm, mp.mpf(1e-12)) for e in v]
-        # the gradient with respect to v of a function whose gradient with respect to u is g; the
-        # clamped norm is a constant
+        # Converts the gradient g with respect to u to that with respect to v; a clamped norm is
+        # constant.
         return u, lambda g: (
             [e / mp.mpf(1e-12) for e in g]
             if norm < mp.mpf(1e-12)
@@ -755,7 +755,7 @@ LOSSES = {
     ),
     "info_nce": Vectors(info_nce_row, ("query", "key"), temperature=0.1),
 }
-# Differences of sums: the effect of an ulp in the inputs is measured.
+# Losses that subtract sums: the effect of half an ulp in the inputs is measured.
 SENSITIVE = (
     "info_nce",
     "cosine_embedding",
@@ -857,8 +857,8 @@ def check(case, out, random):
     trouble, everything = [], [v for _, values in out.values() for v in values]
     if case["kink"] or not all(mp.isfinite(v) for v in everything):
         return trouble
-    # A huge term hides the differences of others, and a focal loss near 0 needs a smaller step than
-    # usual.
+    # A huge term hides the differences of other terms, and a focal loss near 0 needs a smaller
+    # step.
     wide = (
         case["loss"] == "sigmoid_focal"
         and "extreme" in case["note"]
@@ -896,8 +896,8 @@ def check(case, out, random):
 
 
 def against_torch(case, out):
-    """Does the same for the losses of torch.nn with PyTorch's terms and gradients. The tolerance is
-    larger because PyTorch's formulas lose precision."""
+    """Returns the list of differences from PyTorch's terms and gradients, for losses of torch.nn.
+    The tolerance is larger because PyTorch's formulas lose precision."""
     import torch
     from generate import FUNCTION
 
@@ -985,8 +985,8 @@ class Writer:
         error=None,
         kink=False,
     ):
-        """grad, hess: the derivatives to request; True: all that the loss has. kink: the derivative
-        does not exist there and is not compared."""
+        """grad, hess: the derivatives to request; True requests all that the loss has. kink: the
+        derivative does not exist there, so it is not compared."""
         rows = self.rows.setdefault(loss, [])
         params = dict(params or {})
         spec = LOSSES[loss]

@@ -8,8 +8,8 @@ tests/mutants/*.txt list the mutants, one per paragraph:
 
     a description of the changed behaviour
     file: core/losses/huber.c
-    - a piece of code that occurs once in the file; its line breaks and spaces do not matter
-    + what replaces it
+    - a piece of code that occurs once in the file; line breaks and spaces are ignored
+    + its replacement
     tests: properties golden_library
 
 Lines that begin with "-" and "+" may be repeated: together they are consecutive lines. "tests" are
@@ -67,7 +67,7 @@ class Mutant:
         return re.compile(r"[\s\\]*".join(map(re.escape, tokens)))
 
     def fault(self):
-        """Returns what is wrong with the mutant, or None."""
+        """Returns the error in the definition of the mutant, or None."""
         path = ROOT / self.file
         if not path.is_file():
             return f"{self.file} does not exist"

@@ -13,7 +13,7 @@ bool command_succeeds(const char *command)
 {
     char whole[COMMAND];
     return snprintf(whole, sizeof whole, "{ %s; } </dev/null >/dev/null 2>&1", command) < COMMAND &&
-           system(whole) == 0; /* NOLINT(cert-env33-c): tests' own commands */
+           system(whole) == 0; /* NOLINT(cert-env33-c): commands of the tests */
 }
 
 bool command_succeeds_cached(const char *command)

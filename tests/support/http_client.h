@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HTTP_CLIENT_TIMEOUT_MS = 60000 }; /* of each wait; reached only if the server is broken */
+enum { HTTP_CLIENT_TIMEOUT_MS = 60000 }; /* per wait; only a broken server reaches it */
 
 struct http_client {
     int fd;       /* -1 while not connected */

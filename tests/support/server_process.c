@@ -31,7 +31,7 @@ static pid_t spawn(const char *const arguments[], int out, int err, void (*prepa
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* the parent ended before prctl */
+    if (getppid() != parent) /* the parent exited before prctl */
         _exit(126);
     const char *argv[SERVER_ARGUMENTS + 2] = {program()};
     for (int i = 0; i < SERVER_ARGUMENTS && arguments[i]; i++)
@@ -87,7 +87,7 @@ static bool start(struct server_process *server, const char *const arguments[],
     const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
     for (int i = 0; arguments && arguments[i]; i++) {
         ck_assert_int_lt(i + 2, SERVER_ARGUMENTS);
-        all[i + 2] = arguments[i]; /* a --listen among them comes later and wins */
+        all[i + 2] = arguments[i]; /* a --listen among them overrides the default */
     }
     int out[2];
     *server = (struct server_process){.err = tmpfile()};

@@ -1,5 +1,5 @@
-// Half of the tests of a server that is open to all, in one process, which starts Chromium once.
-// The halves take about as long and run at once: each process is a browser of its own.
+// Half of the tests with a server that needs no token. A process starts Chromium once for its
+// tests. The two halves take about the same time and run concurrently, in separate browsers.
 
 import './losses.test.mjs';
 import './page.test.mjs';

@@ -65,8 +65,8 @@ export async function onPage(loss, use, options) {
 
 /**
  * Runs `use(page)` on an address of the server. Exceptions of the page and violations of its
- * content security policy fail the test; error statuses and requests that the test aborts do not,
- * nor does what it expects.
+ * content security policy fail the test; error statuses, aborted requests and expected exceptions
+ * do not.
  */
 export async function onAddress(
     address,

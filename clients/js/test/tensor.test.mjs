@@ -82,7 +82,7 @@ test('invalid tensors are errors with their position', () => {
                     [3, 4],
                 ],
             },
-            /input: the data have shape \(2, 2\), not \(4\)/,
+            /input: the data has shape \(2, 2\), not \(4\)/,
         ],
         [
             {shape: [-1], data: [1]},

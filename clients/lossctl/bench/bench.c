@@ -12,14 +12,14 @@ enum { MAX_ITEMS = 64, MAX_SCENARIOS = 4096, MAX_CONNECTIONS = 4096 };
 
 /* ---- Options ---- */
 
-/* Returns true if the text up to the next comma is name=value, which belongs to the loss before it.
+/* Returns true if the text up to the next comma is name=value, a parameter of the preceding loss.
  */
 static bool is_value(const char *text)
 {
     return text[strcspn(text, "=:,")] == '=';
 }
 
-/* Splits a list at its commas, in place; huber:delta=1,reduction=sum is one item. */
+/* Splits a list at its commas, in place. huber:delta=1,reduction=sum is one item. */
 static enum exit_code split(char *text, enum option_id option, const char *item[MAX_ITEMS],
                             int *count)
 {
@@ -131,7 +131,7 @@ static enum exit_code make_matrix(const struct arguments *a, struct bench *bench
         return code;
     const int count = axes.losses * axes.sizes * axes.formats * axes.connections;
     if (count > MAX_SCENARIOS)
-        return fail(EXIT_USAGE, "the options give %d scenarios; the maximum is %d", count,
+        return fail(EXIT_USAGE, "the options produce %d scenarios; the maximum is %d", count,
                     MAX_SCENARIOS);
     bench->scenario = calloc((size_t)count, sizeof *bench->scenario);
     if (!bench->scenario)
@@ -280,7 +280,7 @@ static enum exit_code report(const struct arguments *a, const struct bench *benc
     return code;
 }
 
-/* Reports each missed limit. */
+/* Reports each limit that is not met. */
 static enum exit_code check_limits(const struct bench *bench)
 {
     static const char *const units[QUANTITY_COUNT] = {
@@ -290,7 +290,7 @@ static enum exit_code check_limits(const struct bench *bench)
     for (int i = 0; i < bench->count; i++)
         for (int k = 0; k < bench->limits && bench->scenario[i].ran; k++)
             if (!limit_is_met(&bench->scenario[i], &bench->limit[k]))
-                code = fail(EXIT_FAILED, "%s misses --limit %s: measured %.4g%s",
+                code = fail(EXIT_FAILED, "%s does not meet --limit %s: measured %.4g%s",
                             scenario_label(&bench->scenario[i], label), bench->limit[k].text,
                             scenario_quantity(&bench->scenario[i], bench->limit[k].quantity),
                             units[bench->limit[k].quantity]);
@@ -315,7 +315,7 @@ enum exit_code command_bench(const struct arguments *a)
     if (code == EXIT_OK)
         code = check_limits(&bench);
     if (code == EXIT_OK && load_interrupted())
-        code = fail(EXIT_FAILED, "interrupted: the results cover the time until then");
+        code = fail(EXIT_FAILED, "interrupted: the results cover only the time before");
     connection_close(&connection);
     free(bench.scenario);
     free(bench.losses);

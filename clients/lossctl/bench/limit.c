@@ -11,7 +11,7 @@ static const struct {
     {"max", LATENCY_MAX}, {"mean", LATENCY_MEAN}, {"errors", ERRORS}, {"throughput", THROUGHPUT}};
 enum { NAMES = sizeof names / sizeof names[0] };
 
-/* Reads the text after the '='. Returns false if the quantity does not take such a value. */
+/* Parses the text after the '='. Returns false if it is not a valid value of the quantity. */
 static bool read_bound(struct limit *limit, const char *text)
 {
     static const struct {
@@ -45,8 +45,8 @@ enum exit_code limit_read(struct limit *limit, const char *text)
             limit->quantity = names[i].quantity;
     if (limit->quantity == QUANTITY_COUNT)
         return fail(EXIT_USAGE,
-                    "--limit is '%s'; there are limits on p50, p90, p99, p99.9, max, mean, errors "
-                    "and throughput",
+                    "--limit is '%s'; it must limit p50, p90, p99, p99.9, max, mean, errors "
+                    "or throughput",
                     text);
     if (text[len] != '=' || !read_bound(limit, text + len + 1))
         return fail(EXIT_USAGE, "--limit is '%s'; it must be like %.*s=%s", text, (int)len, text,

@@ -33,10 +33,10 @@ struct load {
     int busy;
     int epoll, timer;          /* descriptors */
     double deadline;           /* when to call libcurl; INFINITY: never */
-    double measure_start, end; /* of the measurement, after the warm-up */
+    double measure_start, end; /* start and end of the measurement, after the warm-up */
     double next, step; /* when the next request is due, and the time between two requests; step 0:
                           a closed loop */
-    struct histogram interval; /* of the current interval */
+    struct histogram interval; /* latencies of the current interval */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -188,7 +188,7 @@ static void run_once(struct load *load, double until)
     if (load->step > 0 && load->next < wake && load->busy < load->settings->connections)
         wake = load->next;
     const double now = now_ns();
-    /* at least every 0.1 s, for the progress and signals */
+    /* at least every 0.1 s, to update the progress and check for signals */
     wake = wake > now + 1e8 ? now + 1e8 : wake;
     const double at = wake > now ? wake : now + 1;
     const struct itimerspec when = {.it_value = {(time_t)(at / 1e9), (long)fmod(at, 1e9)}};
@@ -241,7 +241,7 @@ static void show(const struct load *load, double start, double now)
     progress_set(now - start, load->end - start);
 }
 
-/* Counts requests due from `next` on, for which no connection was free: they waited until the end.
+/* Counts requests due from `next` on. No connection was free for them: they waited until the end.
  */
 static void count_unsent(struct load *load, double next)
 {

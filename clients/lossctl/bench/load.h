@@ -17,14 +17,14 @@
 
 struct load_settings {
     const struct payload *payload;
-    const char *label; /* for the progress */
+    const char *label; /* shown as progress */
     int connections;
     double rate;              /* requests per second; 0: a closed loop */
     double warm_up, duration; /* seconds; requests that are due (closed loop: begin) during the
                                  warm-up are not counted */
 };
 
-enum { LOAD_INTERVALS = 120 }; /* at most; each lasts a whole number of tenths of a second */
+enum { LOAD_INTERVALS = 120 }; /* maximum; the length of each is a multiple of 0.1 s */
 
 /* Responses that arrived within one interval of the measurement. */
 struct load_interval {
@@ -33,15 +33,15 @@ struct load_interval {
 };
 
 struct load_result {
-    struct histogram latency;  /* of requests answered with 200, and of unsent ones */
+    struct histogram latency;  /* latencies of requests answered with 200, and of unsent requests */
     uint64_t answered;         /* counted responses with status 200 */
     uint64_t refused;          /* responses with another status */
     uint64_t broken;           /* requests without a response */
     uint64_t unsent;           /* due, but no connection was free before the end */
-    int status;                /* of the last refused request; 0: none */
+    int status;                /* status of the last response counted in `refused`; 0: none */
     char why[CURL_ERROR_SIZE]; /* error of the last broken request; "" if none */
-    double seconds;            /* that were measured */
-    double interval;           /* seconds of each interval */
+    double seconds;            /* seconds that were measured */
+    double interval;           /* length of each interval in seconds */
     int intervals;
     struct load_interval series[LOAD_INTERVALS];
 };

@@ -6,7 +6,7 @@
 enum { WIDTH = 560, HEIGHT = 260, LEFT = 64, RIGHT = 12, TOP = 30, BOTTOM = 44, TICKS = 5 };
 
 struct frame {
-    double x_min, x_max, y_min, y_max; /* of log10(y) if log_y */
+    double x_min, x_max, y_min, y_max; /* range of y, or of log10(y) if log_y */
     bool log_y;
 };
 

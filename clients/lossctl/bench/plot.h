@@ -18,7 +18,7 @@ struct plot_line {
 
 struct plot {
     const char *title, *x_label, *y_label; /* plain text: not escaped */
-    bool log_y;                            /* values that are not positive are left out */
+    bool log_y;                            /* values that are not positive are omitted */
     int lines;
     struct plot_line line[PLOT_LINES];
     int ticks; /* named ticks of the x axis; 0: chosen from the data */

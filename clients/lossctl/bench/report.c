@@ -69,7 +69,7 @@ static void put_series(const struct load_result *result, struct buffer *out)
     buffer_text(out, "]");
 }
 
-/* Each bucket that is not empty: its largest latency, and its count. */
+/* Appends the largest latency and the count of each non-empty bucket. */
 static void put_histogram(const struct histogram *h, struct buffer *out)
 {
     buffer_text(out, ",\"histogram\":[");

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-/* Three files as text. The page is self-contained. */
+/* The contents of three files, because the page is self-contained. */
 __asm__(".pushsection .rodata\n"
         ".hidden report_tokens\n.globl report_tokens\n"
         "report_tokens:\n.incbin \"web/tokens.css\"\n.byte 0\n"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tensors of one shape: a vector, or rows; rows of classes with one label each; pairs of rows with
+/* Vectors; rows; rows of classes with one label each; pairs of rows with
    one label each; sequences of rows with labels and lengths. */
 enum layout { VECTOR, ROWS, CLASSES, PAIRS, SEQUENCES, LAYOUTS };
 
@@ -69,7 +69,7 @@ static bool fits(const struct loss_descriptor *loss, enum layout layout, size_t 
     return layout != CLASSES || indexed;
 }
 
-/* Indices of sequences include lengths, chosen so that the labels fit into the steps. */
+/* For sequences, indices include lengths, chosen so that the labels fit into the steps. */
 static int64_t index_value(double value, enum layout layout, int k, size_t columns)
 {
     if (layout == SEQUENCES && k == 2)
@@ -77,7 +77,7 @@ static int64_t index_value(double value, enum layout layout, int k, size_t colum
     return (int64_t)(value * (double)(layout == SEQUENCES && k == 3 ? columns / 2 : columns));
 }
 
-/* Returns a value in (0, 1), a valid probability. Some targets are 1, a valid label. */
+/* Returns a value in (0, 1), which is a valid probability. Some targets are 1, a valid label. */
 static float real_value(double value, bool target)
 {
     return target && value > 0.6 ? 1 : 0.25F + 0.5F * (float)value;

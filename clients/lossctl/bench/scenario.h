@@ -7,10 +7,10 @@
 struct scenario {
     const struct loss_descriptor *loss;
     const char *spec; /* borrowed: the loss as given, with its parameters */
-    size_t size;      /* elements of the predictions */
+    size_t size;      /* number of elements in the predictions */
     enum payload_format format;
     int connections;
-    size_t request_bytes, response_bytes; /* of the bodies */
+    size_t request_bytes, response_bytes; /* bytes of the bodies */
     bool ran;
     struct load_result result;
 };

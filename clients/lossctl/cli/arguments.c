@@ -67,7 +67,7 @@ static int find_option(const struct command *command, const char *flag, size_t l
     return -1;
 }
 
-/* Finds an option of the losses. The first loss that has it determines its type. */
+/* Finds an option of a named loss. The first loss that has the option determines its type. */
 static bool find_loss_option(const struct arguments *a, const char *flag, size_t len,
                              struct loss_option *option)
 {
@@ -242,7 +242,7 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
             return code;
     }
     if (a->value[OPT_LOCAL] && a->value[OPT_URL])
-        return fail(EXIT_USAGE, "--local and --url exclude each other");
+        return fail(EXIT_USAGE, "--local and --url are mutually exclusive");
     read_environment(a);
     if (a->count < a->command->min && !a->value[OPT_HELP])
         return fail(EXIT_USAGE, "missing %s; usage: lossctl %s %s [--option value]...",

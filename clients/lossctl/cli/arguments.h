@@ -17,8 +17,8 @@ struct arguments {
     const struct command *command;
     const char *argument[MAX_ARGUMENTS]; /* positional, after the command's name */
     int count;
-    const struct loss_descriptor *loss[MAX_ARGUMENTS]; /* of each argument that is a loss */
-    const char *value[OPT_COUNT]; /* NULL: not given; "": without a value; the last if repeated */
+    const struct loss_descriptor *loss[MAX_ARGUMENTS]; /* the loss that each argument names */
+    const char *value[OPT_COUNT]; /* NULL: not given; "": no value; the last value if repeated */
     bool from_environment[OPT_COUNT];
     struct {
         enum option_id option;

@@ -63,7 +63,7 @@ static void put_commands(void)
         printf("%s%s", i ? " " : "", commands[i].name);
 }
 
-/* Prints text for use within single quotes. `quote` is how the shell writes a quote there;
+/* Prints text for use within single quotes. `quote` is the shell's escape for a quote there;
    characters of `special` get a backslash. */
 static void put_quoted(const char *text, const char *quote, const char *special)
 {

@@ -18,7 +18,7 @@ enum exit_code {
     EXIT_INPUT,       /* a file cannot be read, or its values cannot be evaluated */
     EXIT_COUNT
 };
-/* The meaning of each code, for --help and the manual page; static. */
+/* Descriptions of the codes, for --help and the manual page. */
 extern const char *const exit_meanings[EXIT_COUNT];
 
 /* Prints "lossctl: " and a line on stderr, and returns `code`. */

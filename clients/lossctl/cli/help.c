@@ -38,8 +38,8 @@ void help_print_program(FILE *out)
         fprintf(out, "  %-*s ", COLUMN - 3, usage);
         wrap_print(out, commands[i].summary, COLUMN, COLUMN);
     }
-    fprintf(out, "\n`lossctl COMMAND --help` prints the options of a command, --version the "
-                 "version, --man the manual page.\n"
+    fprintf(out, "\n`lossctl COMMAND --help` prints the options of a command, `lossctl --version` "
+                 "the version,\n`lossctl --man` the manual page.\n"
                  "\nexit status\n");
     for (int code = 0; code < EXIT_COUNT; code++)
         fprintf(out, "  %d  %s\n", code, exit_meanings[code]);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Fields that every loss has; they are not in the descriptors. */
+/* Fields of every loss, which the descriptors do not contain. */
 static const struct {
     const char *name, *value, *doc;
 } common[] = {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    FIRST_MS = 1000, /* nothing is shown earlier; for a bar, since the program's first operation */
+    FIRST_MS = 1000, /* delay before anything is shown; bars: since the first operation */
     FLASH_MS = 150,  /* an operation shorter than this shows no bar */
     BAR_MS = 100,    /* between two updates of the bar */
     LINE_MS = 5000,  /* between two plain lines */

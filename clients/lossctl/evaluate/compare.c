@@ -34,7 +34,7 @@ static bool has_own(const struct task *task, const char *name)
     return task->fields.seen >> fields_find(task->loss, name) & 1;
 }
 
-/* Sets the options that the loss accepts. */
+/* Sets those command-line options that the loss accepts. */
 static enum exit_code set_common(struct comparison *c, struct task *task)
 {
     enum exit_code code = EXIT_OK;

@@ -38,7 +38,7 @@ static bool is_plain_number(const char *text)
     return end && *end == '\0';
 }
 
-/* Adds the files of --grad-NAME, and of --grad, which means all predictions; or those of hess. */
+/* Adds the outputs of --grad-NAME and --grad (all predictions), or of --hess-NAME and --hess. */
 static enum exit_code add_derivatives(const struct arguments *a, enum option_id all,
                                       enum loss_option_kind kind, uint32_t *mask,
                                       struct outputs *outputs)
@@ -105,7 +105,7 @@ static void attach(struct outputs *outputs, const struct loss_descriptor *loss,
     }
 }
 
-/* Appends the loss: a number, the terms if they are few, otherwise their shape. */
+/* Appends the loss: a number, or the terms if there are few, or else their shape. */
 static void put_loss(struct buffer *text, const struct outcome *outcome)
 {
     char shape[LOSS_SHAPE_TEXT];

@@ -10,7 +10,7 @@ void outcome_free(struct outcome *outcome)
     http_response_free(&outcome->response);
 }
 
-/* Copies the warning at *line, "" if there is none, and advances *line after it. */
+/* Copies the warning at *line ("" if there is none) and advances *line past it. */
 static const char *next_warning(const char **line, char *text, size_t size)
 {
     const size_t len = strcspn(*line, "\n");

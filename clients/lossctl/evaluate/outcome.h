@@ -10,7 +10,7 @@ struct outcome {
     double loss; /* 0 with LOSS_NONE: the terms are in `terms` */
     size_t count, nonfinite;
     struct loss_tensor terms; /* the loss as a tensor, of rank 0 if it was reduced */
-    struct loss_tensor grad[LOSS_MAX_TENSORS], hess[LOSS_MAX_TENSORS]; /* the requested ones */
+    struct loss_tensor grad[LOSS_MAX_TENSORS], hess[LOSS_MAX_TENSORS]; /* if requested */
     char warnings[512];                                                /* separated by newlines */
     double ms; /* duration of the computation in this process, or of the whole request */
 

@@ -117,7 +117,7 @@ enum exit_code task_prepare(struct task *task)
             continue;
         e->tensor[k] = task->input[k].source;
         if (task->input[k].file)
-            e->len += task->input[k].file->len; /* allows as much broadcasting as in a request */
+            e->len += task->input[k].file->len; /* the limit on broadcasting for requests */
         *evaluation_place(e, k) = &e->tensor[k].tensor;
     }
     if (evaluation_plan(e, &task->error) != LOSS_OK)

@@ -7,8 +7,8 @@
 
 enum {
     LENGTH = 8,             /* bytes of the header's length field */
-    HEADER_MAX = 100000000, /* bytes; the limit of the reference implementation */
-    ALIGNMENT = 64,         /* of the first tensor in files that this program writes */
+    HEADER_MAX = 100000000, /* maximum bytes of a header, as in the reference implementation */
+    ALIGNMENT = 64,         /* alignment of the first tensor in files that this program writes */
 };
 static const char metadata_key[] = "__metadata__";
 

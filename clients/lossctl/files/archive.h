@@ -22,7 +22,7 @@ bool archive_begins(const char *bytes, size_t len);
    the header is invalid. */
 enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len,
                               struct loss_error *error);
-/* Finds a tensor; its data are not copied. Returns LOSS_NOT_FOUND with the nearest name or all
+/* Finds a tensor; its data is not copied. Returns LOSS_NOT_FOUND with the nearest name or all
    names if there is none, or LOSS_MALFORMED if its entry in the header is invalid. */
 enum loss_status archive_find(const struct archive *archive, const char *name,
                               struct loss_tensor *tensor, struct loss_error *error);
@@ -30,7 +30,7 @@ enum loss_status archive_find(const struct archive *archive, const char *name,
 const char *archive_only(const struct archive *archive);
 /* Returns true if there is a tensor called `name`. */
 bool archive_has(const struct archive *archive, const char *name);
-/* Returns a value of the metadata, or NULL if it is not there. */
+/* Returns a value of the metadata, or NULL if it is missing. */
 const char *archive_metadata(const struct archive *archive, const char *name);
 void archive_close(struct archive *archive);
 

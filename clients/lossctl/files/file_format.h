@@ -17,10 +17,10 @@ extern const char *const file_format_names[FILE_FORMATS];
 
 /* Returns the format of a path's extension, or FILE_UNKNOWN. */
 enum file_format file_format_of_path(const char *path);
-/* Returns the format of a prefix such as "npy:" and advances *path after it. Returns FILE_UNKNOWN
+/* Returns the format of a prefix such as "npy:" and advances *path past it. Returns FILE_UNKNOWN
    and leaves *path unchanged if there is no such prefix. */
 enum file_format file_format_of_prefix(const char **path);
-/* Returns the format that the content looks like; FILE_CSV if it looks like none. */
+/* Detects the format of the content. Returns FILE_CSV if it matches no other format. */
 enum file_format file_format_of_bytes(const char *bytes, size_t len);
 
 #endif

@@ -71,8 +71,7 @@ static void free_file(struct input_file *file)
     *file = (struct input_file){.path = NULL};
 }
 
-/* Returns the file at `path`, which is read the first time. On failure, returns NULL and sets
- *code. */
+/* Returns the file at `path`. Reads it the first time. On failure, returns NULL and sets *code. */
 static const struct input_file *open_file(struct input_files *files, const char *path,
                                           enum file_format format, enum exit_code *code)
 {
@@ -186,7 +185,7 @@ static enum exit_code find_json(const struct input_file *file, const char *name,
         return EXIT_OK;
     }
     if (!is_object)
-        return fail(EXIT_INPUT, "%s: not an object, so it does not contain '%s'", file->label,
+        return fail(EXIT_INPUT, "%s: not a JSON object, so it does not contain '%s'", file->label,
                     name);
     *found = find_member(text, name, &at);
     return at ? bad_json(file, at) : EXIT_OK;
@@ -247,7 +246,7 @@ static enum exit_code claim_whole(struct input_files *files, const struct input_
     if (files->standard_input && strcmp(files->standard_input, name) != 0)
         return fail(
             EXIT_USAGE,
-            "%s and %s would both be all of standard input; read one from a file, or both by "
+            "standard input cannot be both %s and %s; read one from a file, or select both by "
             "name, as -:%s, from JSON or safetensors",
             files->standard_input, name, name);
     files->standard_input = name;

@@ -24,7 +24,7 @@ struct input_file {
 };
 struct input_files {
     enum csv_header header;     /* of CSV files */
-    const char *standard_input; /* borrowed: the tensor that is all of it; NULL: none */
+    const char *standard_input; /* borrowed: the tensor that uses all of it; NULL: none */
     struct input_file file[INPUT_FILES];
     int count;
 };

@@ -26,7 +26,7 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
     if (output->format == FILE_UNKNOWN)
         output->format = is_stdout(output) ? FILE_JSON : file_format_of_path(output->path);
     if (*output->path == '\0')
-        return fail(EXIT_USAGE, "'%s' does not name a file to write %s to", spec, name);
+        return fail(EXIT_USAGE, "'%s' contains no file name to write %s to", spec, name);
     if (output->format == FILE_UNKNOWN)
         return fail(EXIT_USAGE,
                     "'%s' has no known format to write %s in; it must end in .npy, .safetensors, "
@@ -36,7 +36,7 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
         if (strcmp(outputs->output[i].path, output->path) == 0 &&
             (output->format != FILE_SAFETENSORS || outputs->output[i].format != FILE_SAFETENSORS))
             return fail(EXIT_USAGE,
-                        "%s and %s would both go to %s; only a safetensors file can contain "
+                        "cannot write both %s and %s to %s; only a safetensors file can contain "
                         "several tensors",
                         outputs->output[i].name, name, output->path);
     outputs->count++;
@@ -100,7 +100,7 @@ static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
 
 /* ---- Files ---- */
 
-/* Encodes what goes to one path: text or a header in `head`, then `count` tensors as raw data. */
+/* Encodes the content of one path: text or a header in `head`, then `count` tensors as raw data. */
 static enum exit_code encode(const struct outputs *outputs, int first, int threads,
                              struct buffer *head, const struct loss_tensor *data[], int *count)
 {

@@ -23,7 +23,7 @@ struct outputs {
    EXIT_USAGE if the format is unknown, or if two tensors would go to one file that can contain only
    one. */
 enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec);
-/* Returns true if an output goes to standard output, where nothing else may be printed then. */
+/* Returns true if an output goes to standard output; then nothing else may be printed there. */
 bool outputs_use_stdout(const struct outputs *outputs);
 /* Writes all outputs. Each file is replaced atomically. */
 enum exit_code outputs_write(const struct outputs *outputs, int threads);

@@ -45,7 +45,7 @@ static enum exit_code read_token(struct connection *c, const char *path)
 }
 
 /* Writes a URL for people to read: *** replaces a user and password. These may contain any
-   character, so everything up to the last '@' counts as theirs. */
+   character, so everything up to the last '@' is replaced. */
 static void show_url(char *shown, size_t size, const char *url)
 {
     const char *const scheme_end = strstr(url, "://"), *const at = strrchr(url, '@');
@@ -129,8 +129,8 @@ void connection_setup(const struct connection *c, CURL *curl)
 struct exchange {
     const struct http_request *request;
     struct http_response *response;
-    int segment; /* being sent */
-    size_t sent; /* bytes of that segment */
+    int segment; /* index of the segment being sent */
+    size_t sent; /* bytes of that segment that have been sent */
 };
 
 static size_t on_send(char *to, size_t one, size_t room, void *context)

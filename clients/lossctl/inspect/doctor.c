@@ -190,7 +190,7 @@ static enum exit_code check_machine(struct doctor *d)
     if (found && metric(response.body.data, "lossd_compute_threads", &threads))
         report(d, "threads", VERDICT_OK, "%.0f compute threads", threads);
     if (found && metric(response.body.data, "lossd_queue_limit", &queue))
-        report(d, "queue", VERDICT_OK, "holds up to %.0f requests", queue);
+        report(d, "queue", VERDICT_OK, "up to %.0f requests", queue);
     if (!found)
         report(d, "build", VERDICT_NOTE, "unknown: GET /metrics returns %d", response.status);
     http_response_free(&response);

@@ -1,4 +1,5 @@
-"""lossd.boost: called like XGBoost and LightGBM do, and by XGBoost if it is installed."""
+"""lossd.boost, called as XGBoost and LightGBM call objectives, and by XGBoost if it is
+installed."""
 import copy
 import inspect
 import pickle

@@ -642,7 +642,7 @@ def test_pickle_contains_given_token_but_not_that_of_the_environment(monkeypatch
         (copy.copy(given), "given-token"),
     ):
         assert other._arguments["token"] == token
-    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:10")  # its token is for that one alone
+    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:10")  # LOSSD_TOKEN is not for this one
     assert (
         pickle.loads(pickled)._arguments["token"] is None
         and pickle.loads(pickled).url == "http://127.0.0.1:9"
@@ -860,7 +860,7 @@ def test_import_needs_only_numpy():
 
 
 def test_no_python_warnings(url):
-    """For example about unclosed sockets."""
+    """Warnings such as those about unclosed sockets."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         client = lossd.Client(url)

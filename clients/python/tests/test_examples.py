@@ -24,7 +24,7 @@ def run(name, url):
 
 @pytest.fixture(scope="module")
 def best():
-    """The least mean square of a linear model."""
+    """Returns the minimum mean squared error of a linear model."""
     data = np.loadtxt(HERE / "examples/diabetes.csv", delimiter=",", skiprows=1)
     x, y = np.column_stack([data[:, :-1], np.ones(len(data))]), data[:, -1]
     return np.mean((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2)

@@ -52,7 +52,7 @@ def test_request_over_the_compute_timeout_is_not_retried(content_type, waits):
 @pytest.mark.parametrize(
     "body, content_type, headers",
     [
-        # Most of the time went by in the queue.
+        # The request spent most of the time in the queue.
         (
             LATE,
             "application/problem+json",
@@ -193,7 +193,7 @@ def test_incomplete_response_is_not_retried():
             + LOSS
         )
     ) as server:
-        with pytest.raises(lossd.ConnectionFailed, match="broke within the response"):
+        with pytest.raises(lossd.ConnectionFailed, match="failed during the response"):
             ask(server)
     assert len(server.requests) == 1
 
@@ -318,7 +318,7 @@ def test_response_to_an_unread_body_is_received():
                 b' application/problem+json\r\nContent-Length: 23\r\n\r\n{"detail": "too large"}'
             )
             connection.shutdown(1)
-            while connection.recv(1 << 20):  # as lossd lingers, so that the answer is not lost
+            while connection.recv(1 << 20):  # like lossd, so that the response is not lost
                 pass
             return False
 
@@ -425,7 +425,7 @@ def test_tls(certificates, waits):
             lossd.Client(server.url).health()
         with pytest.raises(ValueError, match="ssl_context replaces"):
             ask(server, ssl_context=own, verify=False)
-    assert not waits  # no retry mends a certificate
+    assert not waits  # an invalid certificate is not retried
 
 
 def test_client_certificates(certificates):

@@ -204,7 +204,7 @@ def test_gradcheck(name, arguments, operands, reduction):
             next(values) if torch.is_tensor(copied) and copied.requires_grad else copied
             for copied in copies
         ]
-        if name == "CTCLoss":  # whose gradient is that of log_softmax and it together, in torch too
+        if name == "CTCLoss":  # in torch too, the gradient includes that of log_softmax
             filled[0] = filled[0].log_softmax(2)
         return module(*filled)
 
@@ -457,7 +457,7 @@ def test_only_needed_gradients_are_requested():
         with torch.no_grad():
             assert not module(x.requires_grad_(), y).requires_grad
         loss = module(x.requires_grad_(), y)
-        (2 * loss).backward()  # one request each time: backward multiplies
+        (2 * loss).backward()  # one request per call: backward only multiplies
         assert x.grad.tolist() == [2, 4]
         module.client.close()
     assert [line.split()[1].partition("?")[2] for line, _, _ in server.requests] == [
@@ -521,7 +521,7 @@ def test_modules_can_be_saved_and_moved(url):
 
 
 def test_training():
-    """With torch and lossd, step by step."""
+    """Compares torch and lossd step by step."""
     paths = []
     for criterion in (
         remote.CrossEntropyLoss(label_smoothing=0.1),

@@ -276,7 +276,7 @@ START_TEST(command_line_errors_say_what_is_expected)
     assert_wrong(USAGE, "--delta is given twice", "$L eval huber --delta 1 --delta 2");
     assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'",
                  "$L eval huber --reduction avg");
-    assert_wrong(USAGE, "--local and --url exclude each other",
+    assert_wrong(USAGE, "--local and --url are mutually exclusive",
                  "$L eval mse --local --url http://localhost");
     assert_wrong(USAGE, "--threads is '0'; it must be an integer from 1 to 1024",
                  "$L eval mse --threads 0");
@@ -285,7 +285,7 @@ START_TEST(command_line_errors_say_what_is_expected)
                  ".safetensors, .json or .csv, or begin with npy:, safetensors:, json: or csv:",
                  "$L eval mse --input x.npy --target y.npy --grad g.dat");
     assert_wrong(USAGE,
-                 "grad_input1 and grad_input2 would both go to g.npy; only a safetensors file "
+                 "cannot write both grad_input1 and grad_input2 to g.npy; only a safetensors file "
                  "can contain several tensors",
                  "$L eval margin_ranking --grad g.npy");
     assert_wrong(USAGE, "x.npy: a npy file contains one unnamed tensor; 'a' cannot select one",
@@ -297,8 +297,8 @@ START_TEST(command_line_errors_say_what_is_expected)
     folder_write("x.json", "[1, 2]");
     for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
         assert_wrong(USAGE,
-                     "input and target would both be all of standard input; read one from a file, "
-                     "or both by name, as -:target, from JSON or safetensors",
+                     "standard input cannot be both input and target; read one from a file, "
+                     "or select both by name, as -:target, from JSON or safetensors",
                      "$L eval mse --local --input - --target - <%s", wholes[i]);
 }
 END_TEST

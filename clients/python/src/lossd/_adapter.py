@@ -29,7 +29,7 @@ class Fixed(UsesClient):
                 " supported here"
             )
         self._check(info, parameters)
-        self.__name__ = info.name  # libraries print it
+        self.__name__ = info.name  # some libraries print the name
         self.info = info
         self.client = client if client is None else checked(client)
         self.parameters = parameters
@@ -56,7 +56,7 @@ class Fixed(UsesClient):
         predictions, targets = np.asarray(predictions), np.asarray(targets)
         if self.takes_classes:
             targets = whole(targets)
-        # (n,) and (n, 1).
+        # Targets can have shape (n,), predictions (n, 1), or the reverse.
         elif (
             targets.shape != predictions.shape and targets.size == predictions.size
         ):

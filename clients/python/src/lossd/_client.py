@@ -93,7 +93,8 @@ class Client(Settings, LossMethods[Result]):
         return found
 
     def health(self) -> bool:
-        """Returns True if the server is alive, False also if it is unreachable. Does not retry."""
+        """Returns True if the server is alive, False if it is not or is unreachable. Does not
+        retry."""
         return self._session.probe(self._session.call(), "/healthz")
 
     def ready(self) -> bool:
@@ -133,8 +134,8 @@ _default_lock = threading.Lock()
 
 
 def default_client() -> Client:
-    """Returns the client used if none is given: that of set_default_client, or a Client() made on
-    first use."""
+    """Returns the client used if none is given: the one passed to set_default_client, or a Client()
+    created on first use."""
     global _default
     with _default_lock:
         if _default is None:
@@ -156,7 +157,7 @@ def checked(client: Any) -> Client:
 
 
 def _release_lock() -> None:
-    """After a fork, a thread that held the lock no longer exists to release it."""
+    """Replaces the lock after a fork: the thread that held it does not exist in the child."""
     global _default_lock
     _default_lock = threading.Lock()
 

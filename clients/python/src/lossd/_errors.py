@@ -72,7 +72,7 @@ class ServerError(LossdError):
 
 
 class ConnectionFailed(LossdError, ConnectionError):
-    """Connecting failed on every attempt, or the connection broke."""
+    """Connecting failed on every attempt, or the connection was lost."""
 
 
 class DeadlineExceeded(LossdError, TimeoutError):
@@ -80,7 +80,7 @@ class DeadlineExceeded(LossdError, TimeoutError):
 
 
 class ProtocolError(LossdError):
-    """The response is not one of lossd. Check the URL."""
+    """The response is not from lossd. Check the URL."""
 
 
 class LossdWarning(UserWarning):

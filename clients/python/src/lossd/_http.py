@@ -25,7 +25,7 @@ RETRIED = (
     503,
     504,
 )
-PROBLEM = "application/problem+json"  # the type of errors of lossd, not of proxies
+PROBLEM = "application/problem+json"  # content type of lossd's errors; those of proxies differ
 MAX_HEADER_TIMEOUT = 86400  # maximum of X-Request-Timeout, in seconds
 FIRST_DELAY, MAX_DELAY = 0.1, 10.0  # seconds, if there is no Retry-After
 READ_BYTES = 1 << 18  # maximum size of a read
@@ -62,8 +62,8 @@ class Call:
         self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
 
     def remaining(self) -> Optional[float]:
-        """Returns the seconds that are left, None without a limit. Raises if the time is over or
-        the call was cancelled."""
+        """Returns the remaining seconds, or None if there is no limit. Raises if the deadline has
+        passed or the call was cancelled."""
         if self.cancelled.is_set():
             raise Cancelled
         if self.deadline is None:
@@ -74,10 +74,10 @@ class Call:
         return left
 
     def check(self, error: Exception) -> None:
-        """Raises the cause of a socket error if it is the timeout or a cancellation."""
+        """Raises an exception if the timeout or a cancellation caused a socket error."""
         if self.cancelled.is_set():
             raise Cancelled from error
-        # Our timeout, not the network's.
+        # Without an errno, this is the deadline of the call, not a timeout of the network.
         if (
             isinstance(error, socket.timeout) and error.errno is None
         ):
@@ -105,7 +105,7 @@ class Call:
     def _shut(self) -> None:
         if self._socket is not None:
             try:
-                self._socket.shutdown(socket.SHUT_RDWR)  # wakes up the thread that waits for it
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on the socket
             except OSError:
                 pass
 
@@ -174,7 +174,7 @@ class Server:
     def _wait(self, outcome: Union[Response, NoResponse], tries: int) -> float:
         """Returns the seconds until the next attempt."""
         asked = retry_after(outcome.headers) if isinstance(outcome, Response) else None
-        if asked is not None:  # jitter, so that clients do not all retry at the same time
+        if asked is not None:  # jitter, so that clients do not retry at the same time
             return asked + random.uniform(0, FIRST_DELAY)
         return float(min(FIRST_DELAY * 2 ** (tries - 1), MAX_DELAY) * random.uniform(0.5, 1))
 
@@ -250,7 +250,7 @@ class Server:
             ) from error
         except ssl.SSLError as error:
             connection.close()
-            # Retrying does not fix a certificate.
+            # An invalid certificate stays invalid, so do not retry.
             raise ConnectionFailed(
                 f"{self.url}: {error}"
             ) from error
@@ -289,7 +289,7 @@ class UnixConnection(http.client.HTTPConnection):
 def address(url: str) -> Tuple[str, int, str]:
     """Splits a URL into host, port and path."""
     example = "it must be like http://127.0.0.1:8080, https://host/path or unix:/path"
-    # Shows no password.
+    # The message must not contain a password.
     wrong = (
         f"the url is {url!r}; {example}" if "@" not in url else f"the url is invalid; {example}"
     )
@@ -325,7 +325,7 @@ def exchange(
     call: Call,
 ) -> Tuple[Response, bool]:
     """Sends one request. Returns the response, and whether the connection can be reused."""
-    sock = connection.sock  # the connection drops it if the response is its last
+    sock = connection.sock  # http.client sets connection.sock to None after the last response
     sock.settimeout(call.remaining())
     call.watch(sock)
     sent = False
@@ -355,7 +355,7 @@ def exchange(
             response = Response(received.status, received.headers, read(received, sock, call))
     except (OSError, http.client.HTTPException) as error:
         call.check(error)
-        raise ConnectionFailed(f"the connection broke within the response: {error}") from error
+        raise ConnectionFailed(f"the connection failed during the response: {error}") from error
     return response, sent and not received.will_close
 
 
@@ -363,7 +363,7 @@ def read(
     response: http.client.HTTPResponse, sock: socket.socket, call: Call
 ) -> "np.ndarray[Any, np.dtype[np.uint8]]":
     """Reads the body into memory that is aligned for any dtype."""
-    if response.length is None:  # chunked, or until the end of the connection
+    if response.length is None:  # chunked, or delimited by the end of the connection
         return np.array(bytearray(response.read()), np.uint8)
     body = np.empty(response.length, np.uint8)
     view, filled = body.data, 0
@@ -378,7 +378,7 @@ def read(
 
 
 def has_ended(sock: Optional[socket.socket]) -> bool:
-    """Returns True if an idle connection was closed: only then it is readable."""
+    """Returns True if the server has closed an idle connection: only then is it readable."""
     if sock is None:
         return True
     if not hasattr(select, "poll"):
@@ -390,7 +390,7 @@ def has_ended(sock: Optional[socket.socket]) -> bool:
 
 def is_retryable(response: Response) -> bool:
     """Returns True if a retry can succeed. lossd's own 503 without Retry-After means that the
-    request exceeds the compute timeout, which it would again."""
+    request exceeded the compute timeout; a retry would too."""
     if response.status == 503 and response.headers.get_content_type() == PROBLEM:
         return "Retry-After" in response.headers
     return response.status in RETRIED

@@ -5,8 +5,7 @@ import numpy as np
 
 
 class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
-    """Arrays by the name of their tensor, as a mapping and as attributes: `grad["input"]`,
-    `grad.input`."""
+    """Arrays by tensor name, as a mapping and as attributes: `grad["input"]`, `grad.input`."""
 
     def __init__(self, arrays: Mapping[str, "np.ndarray[Any, Any]"], what: str) -> None:
         self._arrays = dict(arrays)

@@ -44,10 +44,10 @@ from ._version import __version__
 SAFETENSORS = "application/vnd.safetensors"
 JSON = "application/json"
 
-MAX_TIMEOUT = 1e6  # seconds; near the maximum of sockets
+MAX_TIMEOUT = 1e6  # seconds; close to the maximum timeout of a socket
 
 Certificate = Union[str, Tuple[str, str]]
-Entry = Union[str, Mapping[str, Any]]  # a loss by name, or with fields of its own
+Entry = Union[str, Mapping[str, Any]]  # the name of a loss, or a mapping with its fields
 
 
 class Session:
@@ -125,8 +125,8 @@ class Session:
         return json_of(expect(response, JSON, self.url), self.url)
 
     def probe(self, call: Call, path: str) -> bool:
-        """Returns True if the path responds with 200, False if with an overload status or not at
-        all."""
+        """Returns True if the path responds with 200, False on an overload status or no
+        response."""
         try:
             response = self.server.request("GET", path, {}, (), call, retry=False)
         except (ConnectionFailed, DeadlineExceeded) as error:
@@ -161,7 +161,7 @@ def check_count(name: str, value: Any, minimum: int) -> None:
 
 
 def checked_token(token: str) -> str:
-    """Returns the token, stripped. Errors do not show it."""
+    """Returns the token without surrounding white space. Error messages do not contain it."""
     if not isinstance(token, str):
         raise TypeError(f"the token is a {type(token).__name__}; it must be a string")
     token = token.strip()
@@ -188,7 +188,7 @@ def tls_context(
             raise ValueError("ssl_context replaces verify, cafile and cert; give only one")
         return context
     if not verify and cafile is not None:
-        raise ValueError("cafile and verify=False exclude each other")
+        raise ValueError("cafile and verify=False are mutually exclusive")
     context = ssl.create_default_context(cafile=cafile)
     if not verify:
         context.check_hostname = False
@@ -268,7 +268,7 @@ def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) ->
     if isinstance(value, float) and not math.isfinite(value):
         return text(name, value)  # JSON has no NaN and infinities
     if isinstance(value, (bool, int, float, str, list, tuple, dict)):
-        return value  # left to the server, which can know losses that this version does not
+        return value  # the server checks it; it may have newer losses
     return _base64.encode(name, value)
 
 

@@ -13,7 +13,7 @@ class Settings:
     """The arguments of a client. Copies have the same arguments, but their own connections and
     threads.
 
-    A pickle contains the server's URL, also if it came from the environment. It contains a token
+    A pickle contains the server's URL, even if it came from the environment. It contains a token
     that was passed as an argument, but not one from $LOSSD_TOKEN: the process that loads the pickle
     uses its own environment."""
 

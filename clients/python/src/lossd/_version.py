@@ -1,2 +1,2 @@
-"""The version, which is that of the server it comes with."""
+"""The version, which is that of the server in the same repository."""
 __version__ = "0.1.0"

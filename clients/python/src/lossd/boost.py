@@ -84,10 +84,10 @@ def xgboost(
         loss: its name. GET /v1/losses must show `hessian` true, as for elementwise losses and
             cross_entropy.
         client: default lossd.default_client().
-        flat_hessian: replaces second derivatives that are not positive, times the weight: leaves
-            divide by the sum, which is 0 for l1, quantile and the linear parts of huber. With 1,
-            which LightGBM uses too, a leaf is a mean of gradients, so scale the targets to a few
-            units.
+        flat_hessian: this value times the weight replaces second derivatives that are not positive.
+            Leaves divide by their sum, which is 0 for l1, quantile and the linear parts of huber.
+            With 1, which LightGBM uses too, a leaf is a mean of gradients, so scale the targets to
+            a few units.
         parameters: of the loss.
     """
     return XGBoostObjective(loss, client, flat_hessian, **parameters)

@@ -56,7 +56,7 @@ class Scorer(Reduced):
             )
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-        with np.errstate(divide="ignore"):  # log of a probability of 0
+        with np.errstate(divide="ignore"):  # the logarithm of 0
             predictions = np.asarray(getattr(estimator, self.response)(X))
         if self.response != "predict":
             predictions, y = self._of_classes(

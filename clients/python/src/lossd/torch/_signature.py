@@ -81,8 +81,7 @@ def arguments_of(
 def reject_unknown(
     what: str, info: LossInfo, signature: inspect.Signature, arguments: Dict[str, Any]
 ) -> None:
-    """Raises a TypeError for an argument that torch has and the server does not, unless it is the
-    default."""
+    """Raises a TypeError if an argument that only torch supports differs from its default."""
     known = {
         *(tensor.name for tensor in info.tensors),
         *(name for name, _ in info.parameters),

@@ -17,6 +17,38 @@ char *padded_body(const char *text, size_t len)
     return body;
 }
 
+char *large_body(size_t numbers, const char *more)
+{
+    size_t size = numbers * 12 + 256, len = 0;
+    char *body = malloc(size);
+    ck_assert_ptr_nonnull(body);
+    for (int tensor = 0; tensor < 2; tensor++) {
+        len += (size_t)sprintf(body + len, "%s: [", tensor == 0 ? "{\"input\"" : ", \"target\"");
+        for (size_t i = 0; i < numbers; i++)
+            len += (size_t)sprintf(body + len, "%s%zu", i == 0 ? "" : ",",
+                                   (i * 7 + (size_t)tensor) % 1000);
+        len += (size_t)sprintf(body + len, "]");
+    }
+    sprintf(body + len, "%s}", more);
+    return body;
+}
+
+const char chunked_head[] =
+    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+bool send_chunks(struct http_client *client, const char *bytes, size_t len, size_t piece)
+{
+    bool sent = true;
+    for (size_t at = 0; sent && at < len; at += piece) {
+        size_t size = len - at < piece ? len - at : piece;
+        char head[32];
+        snprintf(head, sizeof head, "%zx\r\n", size);
+        sent = http_client_send_text(client, head) && http_client_send(client, bytes + at, size) &&
+               http_client_send_text(client, "\r\n");
+    }
+    return sent;
+}
+
 void body_is_refused_as_it_comes(struct http_client *client, struct http_response *response,
                                  size_t piece)
 {

@@ -9,6 +9,15 @@
 /* Returns `text` padded with blanks to `len` bytes; the caller frees it. */
 char *padded_body(const char *text, size_t len);
 
+/* Returns a request for mse with `numbers` numbers per tensor, followed by `more`; the caller frees
+   it. */
+char *large_body(size_t numbers, const char *more);
+
+/* The headers of a chunked request for mse. */
+extern const char chunked_head[];
+/* Sends bytes as chunks of `piece` bytes, without the last chunk. Returns true if all were sent. */
+bool send_chunks(struct http_client *client, const char *bytes, size_t len, size_t piece);
+
 /* Sends 4 MiB in pieces of `piece` bytes to a server with --max-body=1M, which must read them all,
    respond with 413 and close. */
 void body_is_refused_as_it_comes(struct http_client *client, struct http_response *response,

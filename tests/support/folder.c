@@ -38,6 +38,15 @@ const char *folder_path(const char *name)
     return path;
 }
 
+const char *folder_option(const char *text, const char *name)
+{
+    static char options[PATHS][2 * PATH];
+    static unsigned turn;
+    char *const option = options[turn++ % PATHS];
+    ck_assert_int_lt(snprintf(option, 2 * PATH, "%s%s", text, folder_path(name)), 2 * PATH);
+    return option;
+}
+
 void folder_write_bytes(const char *name, const void *bytes, size_t len)
 {
     FILE *const file = fopen(folder_path(name), "we");

@@ -13,6 +13,9 @@ void folder_remove(void);
 const char *folder_name(void);
 /* Returns the path of a file in the folder, valid for the next sixteen calls. */
 const char *folder_path(const char *name);
+/* Returns an option that ends with the path of a file in the folder, such as
+   "--listen=127.0.0.1:0,unix:PATH"; valid for the next sixteen calls. */
+const char *folder_option(const char *text, const char *name);
 /* Writes a file, replacing its content. */
 void folder_write(const char *name, const char *text);
 /* Does the same with `len` bytes. */

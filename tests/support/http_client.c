@@ -88,6 +88,13 @@ void http_client_close(struct http_client *client)
     *client = (struct http_client){.fd = -1};
 }
 
+void http_client_reset(struct http_client *client)
+{
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    http_client_close(client);
+}
+
 static bool wait_for(struct http_client *client, short events)
 {
     struct pollfd wait = {.fd = client->fd, .events = events};

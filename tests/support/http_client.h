@@ -38,6 +38,8 @@ bool http_client_connect_path(struct http_client *client, const char *path);
 bool http_client_connect_tls(struct http_client *client, int port,
                              const struct http_client_tls *tls);
 void http_client_close(struct http_client *client);
+/* Closes the connection with a reset. */
+void http_client_reset(struct http_client *client);
 
 /* Sends all bytes. Returns false if the server stopped reading. */
 bool http_client_send(struct http_client *client, const char *bytes, size_t len);

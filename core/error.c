@@ -71,8 +71,8 @@ void loss_nearest_try(struct loss_nearest *search, const char *candidate)
     const size_t name_len = strlen(search->name), len = strlen(candidate);
     if (name_len == 0 || name_len > NEAREST_LENGTH || len > NEAREST_LENGTH)
         return;
-    /* A candidate is near if at most a third of the letters differ, or if the name is its
-       beginning, such as "cross" of "cross_entropy". */
+    /* A candidate is near if at most a third of the letters differ, or if the name is a prefix of
+       it, such as "cross" of "cross_entropy". */
     const bool begins =
         name_len >= 3 && name_len < len && strncmp(search->name, candidate, name_len) == 0;
     const size_t distance = begins ? 1 : edits(search->name, name_len, candidate, len);

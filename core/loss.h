@@ -68,23 +68,23 @@ enum loss_status {
     LOSS_STATUS_COUNT
 };
 
-/* An error for people (message) and for programs (the other members). A function that fails fills
-   it; a function that succeeds does not change it. */
+/* An error: `message` is for people, the other members are for programs. A function sets it only if
+   it fails. */
 struct loss_error {
     enum loss_status status;
     char message[320]; /* what was found, where, what was expected; lower case, no full stop */
-    char path[192];    /* JSON Pointer (RFC 6901) to the fault; "" if it has no place */
+    char path[192];    /* JSON Pointer (RFC 6901) to the fault; "" if none applies */
     int tensor;        /* index of the tensor at fault, -1 if none */
     int64_t element;   /* row-major index of the element at fault in that tensor, -1 if none */
     int64_t offset;    /* byte offset of the fault in the body, -1 if unknown */
 };
 
-/* Fills `error` with a message and no position. Returns `status`, so that a function can end with
+/* Sets `error` to a message without a position. Returns `status`, so that a function can end with
    `return loss_fail(...)`. */
 __attribute__((format(printf, 3, 4))) enum loss_status
 loss_fail(struct loss_error *error, enum loss_status status, const char *format, ...);
 
-/* The same, with `path` as the JSON Pointer, such as "/target". */
+/* Like loss_fail(), and sets the JSON Pointer to `path`, such as "/target". */
 __attribute__((format(printf, 4, 5))) enum loss_status loss_fail_at(struct loss_error *error,
                                                                     enum loss_status status,
                                                                     const char *path,
@@ -112,9 +112,9 @@ enum loss_dtype {
 
 /* Returns the name of a dtype, such as "float32"; "any" for LOSS_ANY. */
 const char *loss_dtype_name(enum loss_dtype dtype);
-/* Returns the dtype of that name, LOSS_ANY if there is none. */
+/* Returns the dtype named `name`; LOSS_ANY if there is none. */
 enum loss_dtype loss_dtype_find(const char *name);
-/* Returns the bytes of an element; 0 for LOSS_ANY. */
+/* Returns the size of an element in bytes; 0 for LOSS_ANY. */
 size_t loss_dtype_size(enum loss_dtype dtype);
 /* Returns true for float64, float32, float16 and bfloat16. */
 bool loss_dtype_is_float(enum loss_dtype dtype);
@@ -133,12 +133,12 @@ struct loss_tensor {
 /* Sets *count to the number of elements. Returns false if it overflows; the byte count then
  * overflows too. */
 bool loss_tensor_count(const struct loss_tensor *tensor, size_t *count);
-/* Return the elements and bytes of a tensor whose count does not overflow, such as any tensor of a
- * plan. */
+/* Return the number of elements and of bytes of a tensor. The count must not overflow; it never
+   does for a tensor of a plan. */
 size_t loss_tensor_elements(const struct loss_tensor *tensor);
 size_t loss_tensor_bytes(const struct loss_tensor *tensor);
-/* Writes a shape like Python does: "()", "(3,)", "(4, 5)". `text` has room for LOSS_SHAPE_TEXT
- * bytes. Returns `text`. */
+/* Writes a shape in Python's syntax: "()", "(3,)", "(4, 5)". `text` has room for LOSS_SHAPE_TEXT
+   bytes. Returns `text`. */
 enum { LOSS_SHAPE_TEXT = LOSS_MAX_RANK * 22 + 4 };
 char *loss_shape_text(const struct loss_tensor *tensor, char *text);
 
@@ -152,14 +152,14 @@ const char *loss_reduction_name(enum loss_reduction reduction);
 enum loss_kind {
     LOSS_REAL,    /* numbers; integers are converted to floating point */
     LOSS_INDEX,   /* class indices: integers */
-    LOSS_CLASSES, /* class indices, or probabilities of all classes if the shape is that of the
-                     first tensor */
+    LOSS_CLASSES, /* class indices, or class probabilities if the shape is that of the first tensor
+                   */
 };
 
 struct loss_tensor_spec {
     const char *name;
     const char *doc;
-    const char *shape; /* for people: "(N, C, d1, ...)" */
+    const char *shape; /* description, such as "(N, C, d1, ...)" */
     enum loss_kind kind;
     bool optional;       /* if absent, its elements count as 1 */
     bool prediction;     /* `"grad": true` requests its gradient; its dtype decides the dtype of the
@@ -185,16 +185,16 @@ struct loss_param_spec {
     const char *doc;
     enum loss_param_type type;
     struct loss_value default_value;
-    const char *const *choices;        /* the names of a LOSS_CHOICE, ended by NULL */
-    bool has_min, has_max;             /* the range has these bounds */
+    const char *const *choices;        /* the names of a LOSS_CHOICE, terminated by NULL */
+    bool has_min, has_max;             /* which bounds the range has */
     bool exclusive_min, exclusive_max; /* the bounds themselves are out of range */
     double min, max;
     bool infinite; /* infinity is allowed if it is in the range */
     bool nullable; /* LOSS_NULL_VALUE is allowed */
 };
 
-/* A small valid request that shows how the loss is used. It sets all tensors that the loss reads
-   and its parameters. */
+/* A small valid request that shows how the loss is used. It contains all tensors that the loss
+   reads, and its parameters. */
 struct loss_example {
     struct {
         int rank;
@@ -215,21 +215,21 @@ struct loss_descriptor {
     const char *name;                      /* "smooth_l1" */
     const char *aliases[LOSS_MAX_ALIASES]; /* names in PyTorch: "SmoothL1Loss", "smooth_l1_loss" */
     const char *title;                     /* a few words */
-    const char *doc;                       /* one or two sentences: purpose, special features */
-    const char *formula;                   /* the term l of one element or row, in plain text */
-    unsigned reductions;                   /* bit set of 1 << enum loss_reduction */
-    bool hessian;                          /* the diagonal of the Hessian can be requested */
-    struct loss_tensor_spec tensors[LOSS_MAX_TENSORS]; /* ended by one without a name */
-    struct loss_param_spec params[LOSS_MAX_PARAMS];    /* ended by one without a name */
+    const char *doc;     /* one or two sentences: its purpose and what is special */
+    const char *formula; /* the term l of one element or row, in plain text */
+    unsigned reductions; /* bit set of 1 << enum loss_reduction */
+    bool hessian;        /* the diagonal of the Hessian can be requested */
+    struct loss_tensor_spec tensors[LOSS_MAX_TENSORS]; /* terminated by one without a name */
+    struct loss_param_spec params[LOSS_MAX_PARAMS];    /* terminated by one without a name */
     const struct loss_example *example;
     const struct loss_method *method;
 };
 
 /* Returns the number of losses. */
 size_t loss_count(void);
-/* Returns the loss at an index below loss_count(), in the order of presentation. */
+/* Returns the loss at `index` < loss_count(), in display order. */
 const struct loss_descriptor *loss_at(size_t index);
-/* Returns the loss of that name or alias, case-sensitive; NULL if there is none. */
+/* Returns the loss with that name or alias; NULL if there is none. Case-sensitive. */
 const struct loss_descriptor *loss_find(const char *name);
 /* Return the number of tensors and parameters of a loss. */
 int loss_tensor_specs(const struct loss_descriptor *loss);
@@ -238,17 +238,18 @@ int loss_param_specs(const struct loss_descriptor *loss);
 int loss_tensor_find(const struct loss_descriptor *loss, const char *name);
 int loss_param_find(const struct loss_descriptor *loss, const char *name);
 
-/* A search for the name that was probably meant. Start with {name}, then call loss_nearest_try()
-   with each candidate; `best` is the nearest candidate so far, NULL if none is near. */
+/* A search for the name that was probably meant. Initialize with {name}, then call
+   loss_nearest_try() for each candidate. `best` is the nearest candidate so far; NULL if none is
+   near. */
 struct loss_nearest {
     const char *name;
     const char *best;
     size_t distance;
 };
 void loss_nearest_try(struct loss_nearest *search, const char *candidate);
-/* Writes the end of an error message: "; did you mean 'best'?", with `open` and `close` around the
-   candidate. If no candidate is near: "; otherwise", or "" if `otherwise` is NULL. `text` has room
-   for LOSS_MEANT_TEXT bytes. Returns `text`. */
+/* Writes a suggestion to append to an error message: "; did you mean 'best'?", with `open` and
+   `close` as the quotes. If no candidate is near, writes "; " and `otherwise`, or "" if that is
+   NULL. `text` has room for LOSS_MEANT_TEXT bytes. Returns `text`. */
 enum { LOSS_MEANT_TEXT = 192 };
 const char *loss_nearest_text(const struct loss_nearest *search, const char *open,
                               const char *close, const char *otherwise, char *text);
@@ -268,9 +269,10 @@ struct loss_request {
     uint32_t hess; /* bit k requests the Hessian diagonal with respect to tensor k, a prediction */
     const struct loss_tensor *grad_output; /* upstream gradient: a number, or the shape of the loss
                                               if LOSS_NONE; NULL: 1 */
-    const struct loss_tensor *sample_weight; /* multiplies the terms: the shape of the terms, or one
-                                                number for each index of their first dimension;
-                                                NULL: 1. LOSS_MEAN divides by the weights' sum. */
+    const struct loss_tensor
+        *sample_weight; /* multiplies the terms. Has the shape of the terms, or one number for each
+                           index of their first dimension; NULL: 1. LOSS_MEAN divides by the sum of
+                           the weights. */
 };
 
 /* Starts a request: default parameters, reduction mean, no tensors, no gradients. */
@@ -282,18 +284,19 @@ uint32_t loss_predictions(const struct loss_descriptor *loss);
    core (x86-64-v3 or better, about 3 GHz), summed over all threads. The estimate depends on shapes,
    dtypes, parameters and requested results, not on the machine. `make check-cost` checks that it is
    within a factor of LOSS_WORK_FACTOR of the measured cost, after scaling to the speed of the
-   machine. If terms are infinite or NaN, a block costs twice as much, because they are counted. */
+   machine. A block with infinite or NaN terms costs twice as much, because these terms are counted.
+   */
 enum { LOSS_WORK_FACTOR = 4 };
 
-/* Flags for other threads to cancel a run and to see that it progresses. They belong to the caller,
-   are accessed atomically, and may be NULL. loss_run() checks both every few milliseconds. */
+/* Flags with which other threads cancel a run and monitor its progress. They are owned by the
+   caller, accessed atomically, and may be NULL. loss_run() checks both every few milliseconds. */
 struct loss_control {
-    const bool *cancel; /* loss_run() ends early once this is true */
+    const bool *cancel; /* loss_run() returns early once this is true */
     bool *heartbeat;    /* loss_run() resets this to false if it is true */
 };
 
 /* A checked request. Before loss_run(), the caller sets `data` of each operand that has none, of
-   `output` if the reduction is LOSS_NONE, of each gradient in `grad_mask` and each diagonal in
+   `output` if the reduction is LOSS_NONE, of each gradient in `grad_mask`, and of each diagonal in
    `hess_mask`. Each buffer has loss_tensor_bytes() bytes. */
 struct loss_plan {
     const struct loss_descriptor *loss;
@@ -301,10 +304,10 @@ struct loss_plan {
     enum loss_dtype dtype; /* LOSS_FLOAT32 or LOSS_FLOAT64 */
     uint32_t grad_mask, hess_mask;
     bool present[LOSS_MAX_TENSORS];
-    struct loss_tensor tensor[LOSS_MAX_TENSORS]; /* `dtype` is never LOSS_ANY: it states what the
-                                                    data must be */
-    size_t elements; /* about how many elements are processed: at least those of the terms and of
-                        the longest tensor */
+    struct loss_tensor tensor[LOSS_MAX_TENSORS]; /* `dtype` is never LOSS_ANY; it is the dtype that
+                                                    the data must have */
+    size_t elements; /* approximate number of elements to process: at least those of the terms and
+                        of the longest tensor */
     size_t work;     /* estimated cost (see above); SIZE_MAX if it overflows */
     bool has_grad_output, has_sample_weight;
     struct loss_tensor grad_output, sample_weight; /* dtype as declared, else `dtype` */
@@ -313,7 +316,8 @@ struct loss_plan {
     struct loss_tensor grad[LOSS_MAX_TENSORS]; /* those in grad_mask: the tensor's shape, `dtype` */
     struct loss_tensor hess[LOSS_MAX_TENSORS]; /* those in hess_mask, likewise */
     struct loss_control control;               /* set by the caller at any time before loss_run() */
-    const char *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn of; static, ended by NULL */
+    const char
+        *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn about; static, terminated by NULL */
 
     /* private to the library */
     struct loss_value param[LOSS_MAX_PARAMS];
@@ -321,16 +325,17 @@ struct loss_plan {
     struct loss_tensor terms;       /* shape of the terms before reduction */
     bool has_term_weights; /* the mean divides by the sum of the method's `term_weights` ... */
     double divisor;        /* ... else by this, unless there are sample weights */
-    /* The dimension of `terms` that an axis of a tensor runs along (an axis of length 1 repeats
-       along it), or LOSS_WITHIN: the axis lies within a term, like the classes of a row. */
+    /* For each axis of each tensor, the dimension of `terms` that it corresponds to (an axis of
+       length 1 is repeated), or LOSS_WITHIN if the axis is within a term, like the classes of a
+       row. */
     signed char axis[LOSS_MAX_TENSORS][LOSS_MAX_RANK];
 };
 enum { LOSS_WITHIN = -1 };
 
 struct loss_result {
     double loss;      /* the reduced loss; 0 with LOSS_NONE, whose terms are in plan.output */
-    size_t count;     /* terms that were reduced; ignored ones do not count */
-    size_t nonfinite; /* terms that are NaN or infinite */
+    size_t count;     /* number of reduced terms, without ignored ones */
+    size_t nonfinite; /* number of terms that are NaN or infinite */
 };
 
 /* Checks a request: tensors, shapes, dtypes, parameters, gradients. Returns LOSS_OK, or
@@ -338,23 +343,23 @@ struct loss_result {
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request,
                            struct loss_error *error);
 
-/* Evaluates a plan on up to `threads` OpenMP threads. Small plans use fewer; 1 opens no parallel
-   region. The result has the same bits for any number of threads. On failure, output buffers have
-   undefined contents. Returns
+/* Evaluates a plan on up to `threads` OpenMP threads. Small plans use fewer. One thread opens no
+   parallel region. The result has the same bits for any number of threads. On failure, output
+   buffers have undefined contents. Returns
        LOSS_INVALID      if an element is invalid, such as a class index out of range; error.tensor
-                         and error.element name the first one
+                         and error.element identify the first one
        LOSS_UNAVAILABLE  if memory ran out
        LOSS_CANCELLED    if plan->control.cancel became true */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
                           struct loss_error *error);
 
-/* Returns the most bytes that loss_run() allocates for a plan on `threads` threads; SIZE_MAX on
-   overflow. Buffers need not be set yet; those that are not set are assumed to be aligned.
-   loss_run_all() allocates the sum over its plans. */
+/* Returns an upper bound of the bytes that loss_run() allocates for a plan on `threads` threads;
+   SIZE_MAX on overflow. Buffers that are not yet set are assumed to be aligned. loss_run_all()
+   allocates the sum over its plans. */
 size_t loss_run_bytes(const struct loss_plan *plan, int threads);
 
-/* Evaluates `n` plans. Each result has the same bits as with loss_run(). Plans whose terms have the
-   same number and length are evaluated together, which is faster if they read the same tensors.
+/* Evaluates `n` plans. Each result has the same bits as with loss_run(). Plans that have equally
+   many terms of equal length are evaluated together, which is faster if they read the same tensors.
    On failure, *failed is the index of the first plan that failed, and no result is valid. Outputs
    must not overlap. */
 enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads,
@@ -369,14 +374,14 @@ const char *loss_isa(void);
 /* Returns an instruction set that the library is built for, best first; NULL if `index` is past the
  * last one. */
 const char *loss_isa_at(size_t index);
-/* Chooses another instruction set, for comparisons. Returns false if the library is not built for
-   it or the machine lacks it. Not thread-safe: no other function may run meanwhile, and descriptors
-   found before keep their instruction set. */
+/* Selects another instruction set, for comparisons. Returns false if the library is not built for
+   it or the machine lacks it. Not thread-safe: no other function may run at the same time.
+   Descriptors returned earlier keep their instruction set. */
 bool loss_isa_choose(const char *name);
 
-/* Creates the calling thread's OpenMP team, so that its first loss_run() does not wait for it.
-   Returns the number of threads in the team, which OMP_THREAD_LIMIT may reduce. Each calling thread
-   has its own team. If a thread cannot be created, libgomp ends the process. */
+/* Creates the calling thread's OpenMP team, so that its first loss_run() need not. Returns the
+   number of threads in the team, which OMP_THREAD_LIMIT may reduce. Each calling thread has its own
+   team. If a thread cannot be created, libgomp ends the process. */
 int loss_warm_up(int threads);
 
 #pragma GCC visibility pop

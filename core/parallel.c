@@ -4,11 +4,11 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-/* libgomp synchronises with futexes, which the thread sanitizer does not see. These macros tell it
-   what libgomp guarantees: everything before the region happens before each thread's share of it,
-   and each share happens before everything after the region. Only the addresses of the variables
-   matter. Functions with regions are not instrumented, because the compiler passes their variables
-   to the threads before the first annotation. */
+/* libgomp synchronises with futexes, which ThreadSanitizer does not see. These macros declare what
+   libgomp guarantees: everything before the region happens before each thread's part of it, and
+   each part happens before everything after the region. Only the addresses of the variables matter.
+   Functions with regions are not instrumented, because the compiler passes their variables to the
+   threads before the first annotation. */
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);

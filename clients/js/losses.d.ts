@@ -28,7 +28,7 @@ export interface SmoothL1<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** true values: (*), broadcast against input */
     target: Numbers;
-    /** where the parabola meets the lines, at least 0; default: 1 */
+    /** where the quadratic part meets the linear part, at least 0; default: 1 */
     beta?: number;
 }
 
@@ -40,7 +40,7 @@ export interface Huber<R, G, H> extends Common<R, G, H> {
     target: Numbers;
     /** multiplies each term; mean does not divide by it: broadcast to input */
     weight?: Numbers;
-    /** where the parabola meets the lines; if infinite, the loss is half of mse, above 0, or Infinity; default: 1 */
+    /** where the quadratic part meets the linear part; if infinite, the loss is half of mse, above 0, or Infinity; default: 1 */
     delta?: number;
 }
 
@@ -74,7 +74,7 @@ export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
     target: Numbers | Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
-    /** a class index that does not count; null: all count, or null; default: -100 */
+    /** class index that is ignored; null: none, or null; default: -100 */
     ignore_index?: number | null;
     /** share of the target that is spread evenly over all classes, at least 0, at most 1; default: 0 */
     label_smoothing?: number;
@@ -88,7 +88,7 @@ export interface Nll<R, G, H> extends Common<R, G, H> {
     target: Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
-    /** a target that does not count; null: all count, or null; default: -100 */
+    /** class index that is ignored; null: none, or null; default: -100 */
     ignore_index?: number | null;
 }
 
@@ -116,11 +116,11 @@ export interface HingeEmbedding<R, G, H> extends Common<R, G, H> {
 export interface CosineEmbedding<R, G, H> extends Common<R, G, H> {
     /** vectors: (N, D) or (D) */
     input1: Numbers;
-    /** the vectors they are paired with: (N, D) or (D) */
+    /** vectors paired with those of input1: (N, D) or (D) */
     input2: Numbers;
     /** labels, 1 or -1: (N) or () */
     target: Numbers;
-    /** cosine that dissimilar pairs may keep, best in [0, 0.5]; default: 0 */
+    /** largest cosine of dissimilar pairs without loss, best in [0, 0.5]; default: 0 */
     margin?: number;
 }
 
@@ -156,11 +156,11 @@ export interface GaussianNll<R, G, H> extends Common<R, G, H> {
 export interface MarginRanking<R, G, H> extends Common<R, G, H> {
     /** scores: (*) */
     input1: Numbers;
-    /** scores to compare them with: (*), broadcast against input1 */
+    /** scores to compare input1 with: (*), broadcast against input1 */
     input2: Numbers;
-    /** which should be higher, 1 or -1: (*), broadcast against input1 */
+    /** 1 if input1 should be higher, -1 if input2 should: (*), broadcast against input1 */
     target: Numbers;
-    /** minimum difference of the scores; default: 0 */
+    /** minimum difference between the scores; default: 0 */
     margin?: number;
 }
 
@@ -182,7 +182,7 @@ export interface MultiMargin<R, G, H> extends Common<R, G, H> {
     weight?: Numbers;
     /** power of the hinge, 1 or 2, at least 1, at most 2; default: 1 */
     p?: number;
-    /** minimum lead of the right class; default: 1 */
+    /** minimum lead of the correct class; default: 1 */
     margin?: number;
 }
 
@@ -190,7 +190,7 @@ export interface MultiMargin<R, G, H> extends Common<R, G, H> {
 export interface MultilabelMargin<R, G, H> extends Common<R, G, H> {
     /** scores: (C) or (N, C) */
     input: Numbers;
-    /** indices of the right classes, ended by -1: (C) or (N, C) */
+    /** indices of the correct classes, terminated by -1: (C) or (N, C) */
     target: Indices;
 }
 
@@ -212,13 +212,13 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
     positive: Numbers;
     /** vectors that should be far: that of anchor */
     negative: Numbers;
-    /** minimum difference of the distances, above 0; default: 1 */
+    /** minimum difference between the distances, above 0; default: 1 */
     margin?: number;
     /** order of the norm; infinite: the largest difference, above 0, or Infinity; default: 2 */
     p?: number;
     /** added to each difference; default: 0.000001 */
     eps?: number;
-    /** use the distance from negative to positive if that is less; default: false */
+    /** use the distance between positive and negative if it is smaller; default: false */
     swap?: boolean;
     /** euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity; default: euclidean */
     distance?: 'euclidean' | 'pairwise' | 'cosine';
@@ -230,7 +230,7 @@ export interface Ctc<R, G, H> extends Common<R, G, H> {
     log_probs: Numbers;
     /** class indices of the labels, without blanks: (N, S), or (S) for all labels in one row */
     targets: Indices;
-    /** number of steps that count: (N) or () */
+    /** number of valid steps: (N) or () */
     input_lengths: Indices;
     /** number of labels: (N) or () */
     target_lengths: Indices;
@@ -248,7 +248,7 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
     target: Numbers;
     /** weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights, at least -1, at most 1; default: 0.25 */
     alpha?: number;
-    /** how much less well predicted terms count; 0: all count alike, at least 0; default: 2 */
+    /** how much less weight well predicted terms have; 0: all have the same, at least 0; default: 2 */
     gamma?: number;
 }
 
@@ -258,13 +258,13 @@ export interface Dice<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** true values, usually 0 or 1: that of input */
     target: Numbers;
-    /** multiplies the terms of each channel that counts, unless only one does; mean does not divide by it: (C), or (C - 1) without the background */
+    /** multiplies the terms of each included channel, unless there is only one; mean does not divide by it: (C), or (C - 1) without the background */
     weight?: Numbers;
     /** added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty masks do not divide 0 by 0, at least 0; default: 0.00001 */
     smooth?: number;
     /** one term for each channel of the whole batch instead of one for each channel of each sample; default: false */
     batch?: boolean;
-    /** whether channel 0 counts; default: true */
+    /** include channel 0; default: true */
     include_background?: boolean;
     /** squared terms in the denominator; default: false */
     squared_pred?: boolean;
@@ -308,7 +308,7 @@ export interface Tweedie<R, G, H> extends Common<R, G, H> {
 export interface InfoNce<R, G, H> extends Common<R, G, H> {
     /** vectors: (N, D) */
     query: Numbers;
-    /** the positive of each query, and a negative of all others: that of query */
+    /** the positive example for each query, and a negative example for all others: that of query */
     key: Numbers;
     /** divisor of the similarities, above 0; default: 0.1 */
     temperature?: number;
@@ -395,9 +395,9 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Cross entropy. Negative log likelihood of the right class, given the logits of all classes; the usual loss for classification. The target contains class indices, or, if it has the input's shape, a probability for each class.
+     * Cross entropy. Negative log likelihood of the correct class, given the logits of all classes; the usual loss for classification. The target contains class indices, or, if it has the input's shape, a probability for each class.
      *
-     * `z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s = label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that count; with probabilities by the number of terms`
+     * `z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s = label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that are not ignored; with probabilities, by the number of terms`
      */
     cross_entropy<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -408,9 +408,9 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Negative log likelihood. Minus the log-probability of the right class. For logits, use cross_entropy.
+     * Negative log likelihood. Negative log-probability of the correct class. For logits, use cross_entropy.
      *
-     * `l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count`
+     * `l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that are not ignored`
      */
     nll<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -421,7 +421,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Kullback-Leibler divergence. How much the distribution with the input's log-probabilities differs from the target. batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by the number of elements, like PyTorch.
+     * Kullback-Leibler divergence. Divergence of the target distribution from the one with the input's log-probabilities. batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by the number of elements, like PyTorch.
      *
      * `l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)`
      */
@@ -512,7 +512,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-class margin. Hinge loss over classes: the right class should score higher than every other by the margin.
+     * Multi-class margin. Hinge loss over classes: the correct class should score higher than every other by the margin.
      *
      * `l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p`
      */
@@ -525,7 +525,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-label margin. Hinge loss over classes of which several are right: each right class should score higher by 1 than each other class.
+     * Multi-label margin. Hinge loss over classes of which several are correct: each correct class should score at least 1 higher than each other class.
      *
      * `l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)`
      */
@@ -564,7 +564,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'anchor' | 'positive' | 'negative'>, Wanted<H, 'anchor' | 'positive' | 'negative'>>>;
 
     /**
-     * Connectionist temporal classification. For sequences whose labels are not aligned to the steps: minus the log-probability of all paths that give the labels after repeats and blanks are removed. Like PyTorch's, the gradient includes that of the log_softmax before it.
+     * Connectionist temporal classification. For sequences whose labels are not aligned to the steps: the negative log-probability of all paths that yield the labels after repeats and blanks are removed. Like PyTorch's, the gradient includes that of the log_softmax before it.
      *
      * `l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels first`
      */
@@ -577,7 +577,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'log_probs'>, Wanted<H, 'log_probs'>>>;
 
     /**
-     * Sigmoid focal. bce_with_logits in which well predicted terms count less, for detection among many negatives, like torchvision.
+     * Sigmoid focal. bce_with_logits with less weight for well predicted terms, for detection with many negatives, as in torchvision.
      *
      * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1`
      */
@@ -590,7 +590,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Soft Dice. For masks: 1 minus twice the overlap divided by the total, for each channel of each sample, like MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
+     * Soft Dice. For masks: 1 minus twice the overlap divided by the total, for each channel of each sample, as in MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
      *
      * `l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))`
      */
@@ -603,7 +603,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Log-cosh. Half the squared difference near 0, the absolute difference minus log 2 far from it, and smooth between, like Keras.
+     * Log-cosh. Half the squared difference near 0, the absolute difference minus log 2 far from it, and smooth between, as in Keras.
      *
      * `l = log(cosh(x - y))`
      */
@@ -616,7 +616,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Quantile (pinball). Minimal if the input is the q-quantile of the target: a prediction that is too low costs q times the difference, one that is too high 1 - q times.
+     * Quantile (pinball). Minimal if the input is the q-quantile of the target: a prediction that is too low costs q times the difference, one that is too high costs 1 - q times.
      *
      * `l = max(q (y - x), (q - 1) (y - x))`
      */
@@ -631,7 +631,7 @@ export interface Losses {
     /**
      * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their logarithms, XGBoost's negative log likelihood.
      *
-     * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for p = 1 2 [y log(y/x) - y + x]`
+     * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, such as 2 [y log(y/x) - y + x] for p = 1`
      */
     tweedie<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -642,7 +642,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * InfoNCE (NT-Xent). Contrastive: each query should be nearer to its own key, in the same row, than to the keys of all other rows.
+     * InfoNCE (NT-Xent). Contrastive: each query should be more similar to its own key, in the same row, than to the keys of all other rows.
      *
      * `s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))`
      */

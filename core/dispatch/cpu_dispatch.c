@@ -1,6 +1,6 @@
 /*
- * Chooses the instruction set that the program uses: the best one that the machine has, or one that
- * is requested by name. This is the only place that asks the CPU for its features.
+ * Chooses the instruction set that the program uses: the best one that the machine has, or one
+ * requested by name. No other file queries CPU features.
  */
 #include "dispatch/cpu_dispatch.h"
 #include "dispatch/kernel_table.h"
@@ -14,8 +14,8 @@
 
 /* ---- CPU features ---- */
 
-/* The features of the levels of the x86-64 psABI, and what AVX needs of the operating system: XSAVE
-   enabled (osxsave), and the wider registers saved (XCR0). */
+/* The features of the levels of the x86-64 psABI, and what AVX requires from the operating system:
+   XSAVE enabled (osxsave), and the wider registers saved (XCR0). */
 const struct isa_feature isa_features[] = {
     {ISA_X86_64_V2, "cx16", "__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16", ISA_LEAF_1_ECX, 13},
     {ISA_X86_64_V2, "lahf_lm", "__LAHF_SAHF__", ISA_LEAF_80000001_ECX, 0},
@@ -86,7 +86,7 @@ static enum isa isa_of_machine(void)
 
 /* ---- Kernels ---- */
 
-/* KERNEL_ISAS lists the kernels that are built, in ascending order of instruction sets, as in
+/* KERNEL_ISAS lists the kernels that are built, in ascending order of instruction sets, such as
    `KERNELS(x86_64) KERNELS(x86_64_v3)`. The Makefile defines it from ISAS. */
 #ifndef KERNEL_ISAS
 #define KERNEL_ISAS KERNELS(portable)
@@ -134,7 +134,7 @@ enum isa isa_allowed(void)
     return (enum isa)isa;
 }
 
-/* Returns the best kernels that are allowed. The first ones run everywhere. */
+/* Returns the best kernels that are allowed. The first entry runs on every machine. */
 static const struct built_kernels *chosen(void)
 {
     const enum isa isa = isa_allowed();

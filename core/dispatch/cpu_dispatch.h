@@ -31,7 +31,7 @@ enum isa_word {
 struct isa_feature {
     enum isa isa; /* the first set that includes it */
     const char *name;
-    const char *macro; /* what gcc defines if it may use the feature; NULL if none */
+    const char *macro; /* macro that gcc defines if it may use the feature; NULL if none */
     enum isa_word word;
     int bit;
 };

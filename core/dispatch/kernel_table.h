@@ -1,6 +1,6 @@
 /*
- * The losses and the engine, compiled for one instruction set. There is one of these for each set
- * in the Makefile's ISAS; cpu_dispatch.c chooses. Results do not depend on the choice.
+ * The losses and the engine, compiled for one instruction set. There is one instance for each set
+ * in the Makefile's ISAS; cpu_dispatch.c chooses one. Results do not depend on the choice.
  */
 #ifndef CORE_DISPATCH_KERNEL_TABLE_H
 #define CORE_DISPATCH_KERNEL_TABLE_H

@@ -18,7 +18,7 @@ static void narrow_to_floats(loss_real *x, size_t n, const struct loss_control *
         }
 }
 
-/* The reverse, from the end, so that no float is overwritten before it is read. */
+/* The reverse. Starts at the end, so that no float is overwritten before it is read. */
 static void widen_from_floats(loss_real *x, size_t n, const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -163,7 +163,7 @@ void block_set_constants(struct run *run)
 
 /* ---- Chunks ---- */
 
-/* Makes the kernel's view of n terms, from term t on, without operands and derivatives. */
+/* Makes the kernel's view of terms [t, t + n), without operands and derivatives. */
 static struct loss_block make_block(const struct run *run, size_t t, size_t n, loss_real *scratch)
 {
     struct loss_block b = {.first = t,
@@ -310,7 +310,7 @@ void block_evaluate(struct run *run, size_t block, int thread)
     }
     loss_real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
     struct partial partial = evaluate_chunks(run, block, scratch, false);
-    /* Terms are counted only if their sum shows that some are not finite: that is rare. */
+    /* Count nonfinite terms only in the rare case that the sum is not finite. */
     if (!isfinite(partial.sum.value) && run->pass == PASS_EVALUATE &&
         run->plan->reduction != LOSS_NONE)
         partial = evaluate_chunks(run, block, scratch, true);

@@ -1,25 +1,25 @@
-/* Gradients of broadcast tensors. The blocks store one row of derivatives for each term; here the
-   derivatives of each element of the tensor are summed. */
+/* Gradients of broadcast tensors. The blocks store one row of derivatives for each term. This file
+   sums the rows over the terms that share an element of the tensor. */
 #include "engine/run.h"
 #include "kernel/cancel.h"
 #include "parallel.h"
 
-/* Numbers that a thread sums at a time. */
+/* Number of summands that a thread takes at a time. */
 enum { PIECE = 1 << 14 };
 
 struct reduction {
     const struct derivative *derivative;
     const struct loss_control *cancel;
     size_t elements,
-        piece; /* of the derivative: their number, and how many a thread takes at a time */
+        piece; /* of the derivative: number of elements, and how many a thread takes at a time */
     bool empty;
     /* The dimensions of the terms along which the tensor repeats, and their strides in `summed`. */
     int rank;
     size_t dim[LOSS_MAX_RANK], stride[LOSS_MAX_RANK];
 };
 
-/* Returns the offset of the first of the numbers that belong to element `at`. The element
-   determines the index of each dimension that the tensor runs along. */
+/* Returns the offset of the first summand of element `at`. The element determines the index along
+   each dimension in which the tensor is not repeated. */
 static size_t first_of(const struct strided_view *view, size_t at)
 {
     size_t first = 0, stride = view->elements_per_term, within = 0;
@@ -33,7 +33,7 @@ static size_t first_of(const struct strided_view *view, size_t at)
     return first + within;
 }
 
-/* Adds the numbers along the last dimension, from x on. */
+/* Adds the numbers along the last dimension, starting at x. */
 static void add_line(struct sum *sum, const struct reduction *reduction, const loss_real *x)
 {
     const size_t n = reduction->dim[reduction->rank - 1],
@@ -54,8 +54,8 @@ static void reduce_element(const struct reduction *reduction, size_t at)
     struct sum sum = {0};
     for (int d = reduction->empty ? -1 : 0; d >= 0 && !cancel_requested(reduction->cancel);) {
         add_line(&sum, reduction, x);
-        /* Advances to the next line: the last dimension but one counts up, and carries to those
-           before it. */
+        /* Advance to the next line: increment the second to last index and carry to those before
+           it. */
         for (d = reduction->rank - 2; d >= 0; d--) {
             x += reduction->stride[d];
             if (++counter[d] < reduction->dim[d])

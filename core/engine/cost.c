@@ -1,5 +1,5 @@
 /* Estimates the cost of evaluating a plan from shapes and dtypes. The unit is that of
-   loss_plan.work, about a nanosecond. The constants here are the engine's share; each loss states
+   loss_plan.work, about a nanosecond. The constants here are the engine's part; each loss defines
    its own (struct loss_cost). `make check-cost` measures both. */
 #include "engine/run.h"
 
@@ -8,7 +8,7 @@
 /* Each element of an operand that is copied for the kernel, or of a derivative that is copied to
    its tensor. */
 #define COST_COPY 1.0
-/* Each line of such a copy (strided.c), and each division that it begins with, one for each
+/* Each line of such a copy (strided.c), and each of the divisions that it starts with, one per
    dimension. */
 #define COST_LINE      12.0
 #define COST_DIMENSION 6.0
@@ -16,8 +16,7 @@
 #define COST_REDUCE 2.0
 /* Each element of a float32 derivative that bypasses the caches. */
 #define COST_STREAM 0.5
-/* Each term that is stored as the result, that has a factor of its own, or whose weight is added to
-   the divisor. */
+/* Each term that is stored as a result, has its own factor, or adds its weight to the divisor. */
 #define COST_STORE  0.7
 #define COST_FACTOR 2.0
 #define COST_WEIGH  2.0

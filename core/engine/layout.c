@@ -1,20 +1,20 @@
 /*
- * Chooses how a plan is run: the grid of chunks and blocks, the kernel, which tensors it uses in
- * place, and how a thread's scratch memory is divided.
+ * Chooses how a plan is run: the grid of chunks and blocks, the kernel, the tensors that it uses in
+ * place, and the layout of a thread's scratch memory.
  *
- * The grid depends on shapes alone, so that sums are the same for any number of threads.
+ * The grid depends only on shapes, so that sums are the same for any number of threads.
  */
 #include "engine/run.h"
 
 #include <stdlib.h>
 
-/* Elements in a block: about 10 us of work, much more than the cost of handing it to a thread. A
-   chunk has LOSS_CHUNK elements, 8 KiB of doubles: terms, scales and two copied operands fit into a
-   first-level cache of 32 KiB. */
+/* Elements in a block: about 10 us of work, much more than the cost of dispatching it to a thread.
+   A chunk has LOSS_CHUNK elements, 8 KiB of doubles: terms, scales and two copied operands fit into
+   an L1 cache of 32 KiB. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
-/* Derivatives of at least STREAM_BYTES bypass the caches, unless a single row (more than STREAM_ROW
-   elements) does not stay in the first-level cache until it is copied. */
+/* Derivatives of at least STREAM_BYTES bypass the caches, unless a single row has more than
+   STREAM_ROW elements: it would not stay in the L1 cache until it is copied. */
 enum { STREAM_BYTES = 16 << 20, STREAM_ROW = 4 * LOSS_CHUNK };
 
 /* ---- Operands and derivatives ---- */
@@ -58,7 +58,7 @@ static void set_tensors(struct run *run)
                     false);
 }
 
-/* ---- Kernel and places ---- */
+/* ---- Kernel and tensors in place ---- */
 
 static bool is_aligned(const void *data, enum loss_dtype dtype)
 {
@@ -79,8 +79,8 @@ static bool fits_float32(enum loss_dtype dtype)
     return dtype == LOSS_FLOAT32 || dtype == LOSS_FLOAT16 || dtype == LOSS_BFLOAT16;
 }
 
-/* Chooses the kernel. The choice may show in the last bits of a result, so it depends on dtypes and
-   broadcasting only, never on strides or alignment. */
+/* Chooses the kernel. The choice may change the last bits of a result, so it depends only on dtypes
+   and broadcasting, never on strides or alignment. */
 static void choose_kernel(struct run *run)
 {
     run->f32 = run->method->kernel_f32 != NULL;
@@ -129,7 +129,8 @@ static void choose_grid(struct run *run)
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 }
 
-/* Adds an array of terms * each numbers to the scratch. Returns false if its size overflows. */
+/* Adds an array of `terms` * `each` numbers to the scratch memory. Returns false if its size
+   overflows. */
 static bool add_scratch(size_t *total, size_t terms, size_t each, size_t *offset)
 {
     size_t count;
@@ -138,7 +139,7 @@ static bool add_scratch(size_t *total, size_t terms, size_t each, size_t *offset
            !__builtin_add_overflow(*total, count, total);
 }
 
-/* Divides a thread's scratch into arrays. */
+/* Divides a thread's scratch memory into arrays. */
 static bool divide_scratch(struct run *run)
 {
     size_t *const total = &run->thread_scratch;
@@ -180,7 +181,7 @@ size_t layout_threads(const struct run *run, int threads)
 
 /* ---- Memory ---- */
 
-/* Adds the bytes of an array of a * b loss_reals. Returns false if they overflow. */
+/* Adds the size of an array of a * b loss_reals. Returns false on overflow. */
 static bool add_array(size_t *total, size_t a, size_t b)
 {
     size_t count;

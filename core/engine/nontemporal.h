@@ -1,6 +1,6 @@
 /* Streaming stores for large results. A normal store first reads its cache line from memory, and
-   evicts other data. Data too large to stay in the cache is better written past it, which saves a
-   quarter to a third of the memory traffic. */
+   evicts other data. For data too large for the cache, bypassing it saves a quarter to a third of
+   the memory traffic. */
 #ifndef CORE_ENGINE_NONTEMPORAL_H
 #define CORE_ENGINE_NONTEMPORAL_H
 

@@ -2,8 +2,8 @@
  * Runs plans: evaluates all blocks of a plan, or of several plans together, and combines their
  * results.
  *
- * Threads take blocks in any order; their sums are combined in the order of the grid. So no result
- * depends on the number of threads.
+ * Threads take blocks in any order, but the sums are combined in grid order, so no result depends
+ * on the number of threads.
  */
 #include "engine/run.h"
 #include "kernel/cancel.h"
@@ -19,7 +19,7 @@ struct fused_runs {
     size_t n;
 };
 
-/* Evaluates a block of every run while the operands that they share are in the cache. */
+/* Evaluates one block of every run, while the shared operands are in the cache. */
 static void evaluate_block_of_each(void *context, size_t block, int thread)
 {
     const struct fused_runs *fused = context;
@@ -37,7 +37,7 @@ static void run_pass(struct run *const runs[], size_t n, int pass, int threads)
                  &fused);
 }
 
-/* Combines the results of the last pass in the order of the grid. */
+/* Combines the results of the last pass in grid order. */
 static struct partial combine(const struct run *run)
 {
     struct partial whole = {.invalid = run->terms};
@@ -111,8 +111,8 @@ static bool same_grid(const struct run *a, const struct run *b)
     return a->terms == b->terms && a->block == b->block;
 }
 
-/* Evaluates the first run together with all others that have its grid, which are moved to the
-   front. Returns how many were evaluated. */
+/* Evaluates the first run and all others that have the same grid, after moving them to the front.
+   Returns the number of runs evaluated. */
 static size_t evaluate_fused(struct run *runs[], size_t n, int threads)
 {
     size_t count = 1;
@@ -128,8 +128,8 @@ static size_t evaluate_fused(struct run *runs[], size_t n, int threads)
     return count;
 }
 
-/* Allocates a run for each plan. Returns how many it allocated before memory ran out or a plan was
-   cancelled. */
+/* Allocates a run for each plan. Returns the number of runs allocated before memory ran out or a
+   plan was cancelled. */
 static size_t allocate_all(struct run *run, const struct loss_plan *const plans[], size_t n,
                            int threads)
 {

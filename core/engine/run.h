@@ -1,5 +1,5 @@
 /*
- * What the parts of the engine share: the state of one evaluation, and the functions of
+ * Shared by the parts of the engine: the state of one evaluation, and the functions of
  *
  *     layout.c             chooses how a plan is run: grid, kernel, copies, scratch memory
  *     block.c              evaluates one block of terms
@@ -28,15 +28,15 @@ static inline size_t size_min(size_t a, size_t b)
 enum { UPSTREAM = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
 
 /*
- * One operand. The kernel reads it from one of three places: `data` (in_place), `shared_copy` (all
- * terms share the operand and it is converted once), or a converted copy of each chunk.
+ * One operand. The kernel reads it from one of three places: `data` (in_place), `shared_copy` (an
+ * operand that all terms share, converted once), or a converted copy of each chunk.
  */
 struct operand {
     bool present, indexed;
     struct strided_view view;
     const void *data; /* borrowed */
     enum loss_dtype dtype;
-    size_t stride; /* elements from one term to the next, as the kernel sees it; 0 if all terms
+    size_t stride; /* elements from one term to the next in what the kernel reads; 0 if all terms
                       share the operand */
     bool in_place;
     loss_real *shared_copy; /* owned */
@@ -44,8 +44,8 @@ struct operand {
 };
 
 /*
- * A gradient, or the diagonal of a Hessian. The kernel writes it to one of four places: `into`
- * (in_place), `summed` (terms share its elements), or a thread's scratch, which is copied to `into`
+ * A gradient, or the diagonal of a Hessian. The kernel writes it to `into` (in_place), to `summed`
+ * (if terms share elements), or to a thread's scratch memory. Scratch is then copied to `into`,
  * with streaming stores (streamed) or with a conversion.
  */
 struct derivative {
@@ -77,14 +77,14 @@ struct run {
     const struct loss_method *method;
     size_t terms;  /* all terms */
     size_t chunk;  /* terms for one call of the kernel */
-    size_t block;  /* terms for one thread at a time: a multiple of `chunk` */
+    size_t block;  /* terms that a thread takes at a time: a multiple of `chunk` */
     size_t blocks; /* number of blocks */
     bool f32;      /* method->kernel_f32 is used, else kernel_f64 */
     struct operand operand[OPERANDS];
     struct derivative derivative[DERIVATIVES];
     int derivatives;
     struct strided_view output_view;
-    /* Offsets in a thread's scratch and its size, in loss_reals. */
+    /* Offsets in a thread's scratch memory, and its size, in loss_reals. */
     size_t term_scratch, scale_scratch, discard_scratch, method_scratch, thread_scratch;
     loss_real *scratch;        /* owned: the scratch of all threads */
     loss_real *constant;       /* owned: three arrays of a chunk: 1 / divisor, ones, float ones */
@@ -99,12 +99,12 @@ struct run {
 /* Chooses the layout of a run without allocating anything. Returns false if a size overflows. */
 bool layout_choose(struct run *run, const struct loss_plan *plan);
 /* Chooses the layout and allocates the memory of a run on `threads` threads. Returns false if
-   memory ran out; layout_free() is due in either case. */
+   memory ran out. Call layout_free() in either case. */
 bool layout_allocate(struct run *run, const struct loss_plan *plan, int threads);
 void layout_free(struct run *run);
-/* Returns the number of threads, at most `threads`, that have a block to work on. */
+/* Returns how many of `threads` threads have work. */
 size_t layout_threads(const struct run *run, int threads);
-/* loss_run_bytes(): the bytes that layout_allocate() allocates. */
+/* Returns the number of bytes that layout_allocate() allocates (loss_run_bytes()). */
 size_t layout_bytes(const struct loss_plan *plan, int threads);
 
 /* ---- block.c ---- */
@@ -112,10 +112,10 @@ size_t layout_bytes(const struct loss_plan *plan, int threads);
 /* Evaluates block `block` in the current pass on thread `thread` and stores its result in
    run->partial[block]. */
 void block_evaluate(struct run *run, size_t block, int thread);
-/* Converts n terms of an operand, from term t on, to what the kernel reads. */
+/* Converts terms [t, t + n) of an operand to the format that the kernel reads. */
 void block_copy_operand(const struct run *run, const struct operand *operand, size_t t, size_t n,
                         loss_real *to);
-/* Fills run->constant. Call it once run->divisor is known. */
+/* Fills run->constant. Call it after run->divisor is set. */
 void block_set_constants(struct run *run);
 /* Calls method->start, if there is one. */
 void block_start_method(const struct run *run);
@@ -127,7 +127,7 @@ void broadcast_reduce(struct run *run, int threads);
 
 /* ---- invalid_element.c ---- */
 
-/* Fails with a message about the invalid element that `whole` names. */
+/* Fails with a message about the invalid element in `whole`. */
 enum loss_status invalid_element_error(const struct run *run, const struct partial *whole,
                                        struct loss_error *error);
 
@@ -138,7 +138,7 @@ size_t cost_estimate(const struct loss_plan *plan);
 
 /* ---- run.c ---- */
 
-/* loss_run_all() on the instruction set that this file is compiled for. */
+/* Implements loss_run_all() for the instruction set that this file is compiled for. */
 enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
                          struct loss_result results[], size_t *failed, struct loss_error *error);
 

@@ -5,8 +5,8 @@
 
 /* ---- Views ---- */
 
-/* Returns true if `rank` axes, innermost last, repeat a run of `run` elements without gaps.
- * Multiplies `run` by their lengths. */
+/* Returns true if `rank` axes, innermost last, lay out runs of `run` elements without gaps.
+   Multiplies `run` by the lengths of the axes. */
 static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], ptrdiff_t *run)
 {
     for (int i = rank - 1; i >= 0; i--) {
@@ -17,8 +17,8 @@ static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], p
     return true;
 }
 
-/* Merges adjacent axes that have a common step, and drops axes of length 1 unless no other is left.
- * Returns the number of axes that remain. */
+/* Merges adjacent axes that have a common step, and drops axes of length 1 unless that would leave
+   none. Returns the number of axes that remain. */
 static int merge_axes(int rank, size_t dim[], ptrdiff_t step[])
 {
     int merged = 0;
@@ -135,15 +135,15 @@ ptrdiff_t strided_offset(const struct strided_view *view, size_t t, size_t withi
 
 /* ---- Lines ---- */
 
-/* `count` elements of a tensor, `step` apart, from `offset` on. They correspond to the contiguous
- * elements from index `at` on. */
+/* `count` elements of a tensor, `step` apart, starting at `offset`. They correspond to the
+   contiguous elements starting at index `at`. */
 struct line {
     ptrdiff_t offset, step;
     size_t at, count;
 };
 
-/* Coordinates along some axes, innermost last, and the offset of the element there. They advance
- * without divisions. */
+/* Coordinates along some axes, innermost last, and the offset of that element. Advancing needs no
+   divisions. */
 struct place {
     int rank;
     const size_t *dim;
@@ -163,8 +163,8 @@ static struct place place_at(int rank, const size_t dim[], const ptrdiff_t step[
     return place;
 }
 
-/* Advances by `count` along the last of the first `rank` axes, at most to its end, from where it
- * carries to the axis before. */
+/* Advances by `count` along the last of the first `rank` axes, at most to its end. At the end,
+   carries to the previous axis. */
 static inline void place_advance(struct place *place, int rank, size_t count)
 {
     for (int i = rank - 1; i >= 0; i--, count = 1) {
@@ -329,7 +329,7 @@ static void read_line(const void *context, const struct line *line)
         CONVERT_INTEGERS(loss_real, (loss_real));
     case LOSS_ANY:
     case LOSS_DTYPE_COUNT:
-        return; /* no plan has these dtypes */
+        return; /* unreachable: no plan has these dtypes */
     }
 }
 
@@ -346,7 +346,7 @@ static void read_index_line(const void *context, const struct line *line)
     case LOSS_BFLOAT16:
     case LOSS_ANY:
     case LOSS_DTYPE_COUNT:
-        return; /* loss_plan() rejects these for indices */
+        return; /* unreachable: loss_plan() rejects these dtypes for indices */
     }
 }
 

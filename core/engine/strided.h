@@ -1,6 +1,6 @@
 /*
- * Reads and writes a tensor in the order of the loss terms, whatever its dtype, strides and
- * broadcasting: from the tensor to contiguous numbers, or the reverse.
+ * Reads and writes a tensor of any dtype, strides and broadcasting in the order of the loss terms:
+ * from the tensor to contiguous numbers, or the reverse.
  */
 #ifndef CORE_ENGINE_STRIDED_H
 #define CORE_ENGINE_STRIDED_H
@@ -8,7 +8,7 @@
 #include "kernel/loss_kernel.h"
 
 /* The elements of a tensor in the order of the terms. The elements of the term with coordinates i
-   start at offset sum(i[d] * step[d]); the row axes lie within a term. Offsets count elements. */
+   start at offset sum(i[d] * step[d]); the row axes are within a term. Offsets count elements. */
 struct strided_view {
     int rank; /* of the terms; adjacent axes are merged if possible */
     size_t dim[LOSS_MAX_RANK];
@@ -23,8 +23,8 @@ struct strided_view {
     const struct loss_control *cancel; /* the plan's: reading and writing end early if cancelled */
 };
 
-/* Returns the view of tensor k of a plan, by the strides of its data, or (`row_major`) as a
-   gradient of its shape is stored. */
+/* Returns the view of tensor k of a plan, with the strides of its data, or row-major, like its
+   gradient, if `row_major`. */
 struct strided_view strided_tensor(const struct loss_plan *plan, int k, bool row_major);
 /* Returns the view of the output of a loss that is not reduced. */
 struct strided_view strided_terms(const struct loss_plan *plan);
@@ -44,7 +44,7 @@ bool strided_repeats(const struct strided_view *view);
 ptrdiff_t strided_offset(const struct strided_view *view, size_t t, size_t within);
 
 /* Copies the elements of terms [t, t + n) to `out`, converted to the nearest loss_real, ties to
-   even. As an index, a uint64 that int64 cannot represent becomes INT64_MIN. */
+   even. An index of type uint64 that int64 cannot represent becomes INT64_MIN. */
 void strided_read(const struct strided_view *view, const void *data, enum loss_dtype dtype,
                   size_t t, size_t n, loss_real *out);
 void strided_read_index(const struct strided_view *view, const void *data, enum loss_dtype dtype,

@@ -17,7 +17,7 @@ static inline bool cancel_requested(const struct loss_control *cancel)
     return cancel->cancel && __atomic_load_n(cancel->cancel, __ATOMIC_RELAXED);
 }
 
-/* Elements between two checks: at most 2 ms with the most expensive formulas. */
+/* Elements between two checks: at most 2 ms for the most expensive formulas. */
 enum { SLICE_ELEMENTS = 1 << 14 };
 
 /*
@@ -26,7 +26,7 @@ enum { SLICE_ELEMENTS = 1 << 14 };
  *     for (struct slice s = {0}; slice_next(&s, n, cancel);)
  *         for (size_t c = s.first; c < s.end; c++)
  *
- * and end early if the run is cancelled. Its results are then never read.
+ * They end early if the run is cancelled; its results are then not read.
  */
 struct slice {
     size_t first, end;

@@ -1,4 +1,4 @@
-/* Class labels: the weights that the mean divides by, and the message about invalid labels. */
+/* Class labels: the weights for the divisor of the mean, and the message about invalid labels. */
 #include "kernel/class_rows.h"
 
 #include <inttypes.h>

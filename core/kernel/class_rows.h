@@ -1,6 +1,6 @@
 /*
- * What losses over rows of classes share. Their tensors are input, target and weight, in this
- * order; `ignore_index`, if there is one, is the first parameter.
+ * Functions shared by losses over rows of classes. The tensors of such a loss are input, target and
+ * weight, in this order; `ignore_index`, if it has one, is its first parameter.
  */
 #ifndef CORE_KERNEL_CLASS_ROWS_H
 #define CORE_KERNEL_CLASS_ROWS_H
@@ -10,8 +10,8 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
-/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative; one that
-   int64 cannot represent is read as INT64_MIN (strided.h). */
+/* Returns true if the label of term i is `ignore_index`. A uint64 label never equals a negative
+   ignore_index, though one that int64 cannot represent is read as INT64_MIN (strided.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
     if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))
@@ -21,8 +21,8 @@ static inline bool label_is_ignored(const struct loss_block *b, size_t i)
            (y >= 0 || b->plan->tensor[TARGET].dtype != LOSS_UINT64);
 }
 
-/* Sets *label to the class of term i. Returns false if the label is ignored or invalid, which the
-   block records. */
+/* Sets *label to the class of term i. Returns false if the label is ignored or invalid, and records
+   that in the block. */
 static inline bool class_label(struct loss_block *b, size_t i, size_t classes, size_t *label)
 {
     const int64_t y = b->index[TARGET][i * b->stride[TARGET]];
@@ -50,7 +50,7 @@ static inline loss_real class_weight(const struct loss_block *b, size_t c)
     return b->in[WEIGHT] || b->in_f32[WEIGHT] ? element_of(b, WEIGHT, c) : 1;
 }
 
-/* Row i of a derivative, in one precision or the other; both are NULL if it is not requested. */
+/* A row of a derivative, in one of the two precisions. Both are NULL if it is not requested. */
 struct derivative_row {
     loss_real *f64;
     float *f32;
@@ -90,11 +90,11 @@ static inline void set_element(struct derivative_row row, size_t c, loss_real va
         row.f32[c] = (float)value;
 }
 
-/* loss_method.is_ignored: the label is `ignore_index`. */
+/* Implements loss_method.is_ignored: returns true if the label is `ignore_index`. */
 bool loss_label_is_ignored(const struct loss_block *block, size_t i);
-/* loss_method.term_weights: the weight of each label that counts. */
+/* Implements loss_method.term_weights: writes the weight of each label, 0 for an ignored one. */
 void loss_class_term_weights(struct loss_block *block);
-/* loss_method.expected */
+/* Implements loss_method.expected. */
 void loss_expect_classes(const struct loss_plan *plan, int tensor, char *text, size_t size);
 
 #endif

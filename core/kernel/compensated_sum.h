@@ -1,6 +1,6 @@
-/* Compensated sums: the rounding error of each addition is kept and added at the end (Knuth's two-
-   sum; Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The caller determines the order of
-   additions, and so the bits. */
+/* Compensated sums: the rounding errors are accumulated and added at the end (Knuth's two-sum;
+   Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The caller determines the order of
+   additions, and thereby the bits of the result. */
 #ifndef CORE_KERNEL_COMPENSATED_SUM_H
 #define CORE_KERNEL_COMPENSATED_SUM_H
 
@@ -28,14 +28,14 @@ static inline void sum_merge(struct sum *sum, const struct sum *other)
     sum->lost += other->lost;
 }
 
-/* Returns the sum. The errors of an infinite sum are NaN, and are ignored. */
+/* Returns the sum. For an infinite or NaN sum, ignores the errors, which are NaN. */
 static inline double sum_value(const struct sum *sum)
 {
     return isfinite(sum->value) ? sum->value + sum->lost : sum->value;
 }
 
-/* Arrays are summed in SUM_LANES interleaved sums, whatever the machine's vector width, so that the
-   bits are the same everywhere. The loops over the vectors are unrolled. */
+/* Arrays are summed in SUM_LANES interleaved sums, independent of the machine's vector width, so
+   that the bits are the same everywhere. The loops over the vectors are unrolled. */
 enum { SUM_LANES = 16 };
 #if defined __AVX512F__
 enum { SUM_WIDTH = 8 };
@@ -110,11 +110,11 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
     }
 }
 
-/* The functions below read rows, which may be long: they end early once `cancel` is set. A slice
-   fills whole lanes, so slices do not change the sums. */
+/* The functions below read rows, which may be long, and return early if the run is cancelled.
+   Slices are multiples of SUM_LANES, so they do not change the sums. */
 
 /* Returns the sum of n numbers without compensation. Its rounding error is small only if all large
-   ones have the same sign. */
+   numbers have the same sign. */
 static inline double sum_same_sign(const double *x, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
@@ -146,8 +146,8 @@ static inline double sum_products(const double *a, const double *b, size_t n,
     return sum_up(&value);
 }
 
-/* Returns the largest of a number and n others, ignoring NaN among the others; NaN if `largest` is.
- */
+/* Returns the maximum of `largest` and n numbers, ignoring NaN among these; NaN if `largest` is
+   NaN. */
 static inline double largest_from(double largest, const double *x, size_t n)
 {
     enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
@@ -218,7 +218,7 @@ static inline struct range range_of(const float *x, size_t n, const struct loss_
     return range;
 }
 
-/* Returns the index of the first of n numbers that equals `wanted`, n if none does. */
+/* Returns the index of the first of n numbers that equals `wanted`; n if none does. */
 static inline size_t index_in_slice(double wanted, const double *x, size_t n)
 {
     enum { RUN = 32 };

@@ -95,7 +95,8 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
     }
 }
 
-/* Computes the terms, and in `factor` the weight of each label; 0 if the label does not count. */
+/* Computes the terms, and in `factor` the weight of each label; 0 if the label is ignored or
+   invalid. */
 static void CE_NAME(terms)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
 #pragma GCC ivdep
@@ -150,7 +151,7 @@ static void CE_NAME(gradient)(struct loss_block *b, const struct CE_NAME(rows) *
     b->ignored = ignored;
 }
 
-/* Evaluates a block. Returns false if its numbers need another type. */
+/* Evaluates a block. Returns false if the block needs higher precision. */
 static bool CE_NAME(block)(struct loss_block *b)
 {
     const struct CE_NAME(rows) rows = CE_NAME(make_rows)(b);

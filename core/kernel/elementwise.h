@@ -1,8 +1,8 @@
 /*
  * Makes kernels from a scalar formula.
  *
- * An elementwise loss defines one function. It reads the elements of its operands and the
- * parameters by the indices of its descriptor, and returns the term with its derivatives:
+ * An elementwise loss defines one function. It reads the operands and parameters by their indices
+ * in the descriptor, and returns the term and its derivatives:
  *
  *     enum { INPUT, TARGET };
  *
@@ -29,17 +29,19 @@
  *         elementwise(b, mse, 2, true);
  *     }
  *
- * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
+ * and in the method, ELEMENTWISE_KERNELS(mse) expands to `.kernel_f64 = mse_f64, .kernel_f32 =
+ * mse_f32`.
  *
  * The compiler inlines the formula into loops over the block, one for each set of requested
- * derivatives. It vectorises them if the formula has no branches, and drops what is not requested.
+ * derivatives. It vectorises the loops if the formula has no branches, and drops what is not
+ * requested.
  */
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H
 
 #include "kernel/loss_kernel.h"
 
-enum { ELEMENT_OPERANDS = 4 }; /* the most operands of a formula */
+enum { ELEMENT_OPERANDS = 4 }; /* maximum number of operands of a formula */
 
 /* The result of a formula. */
 struct element {
@@ -56,7 +58,7 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
 #define ELEMENT_INLINE static inline __attribute__((always_inline))
 #define ELEMENT_UNUSED __attribute__((unused))
 
-/* The head of a formula of operands in[] and parameters p[]. */
+/* Begins the definition of a formula of operands in[] and parameters p[]. */
 #define LOSS_FORMULA(name)                                                                         \
     ELEMENT_INLINE struct element name(const loss_real in[], const loss_real p[] ELEMENT_UNUSED)
 
@@ -73,8 +75,8 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
 /* The kernels as members of a struct loss_method. */
 #define ELEMENTWISE_KERNELS(formula) .kernel_f64 = formula##_f64, .kernel_f32 = formula##_f32
 
-/* What is the same for all elements of a block. The functions below are inlined with constants for
-   it. */
+/* What all elements of a block have in common. The functions below are inlined with constant values
+   of it. */
 struct elementwise {
     element_formula *formula;
     int operands;
@@ -118,7 +120,7 @@ ELEMENT_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
 ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
 {
     int invalid = 0;
-    loss_real p[LOSS_MAX_PARAMS]; /* a copy: the compiler sees that no store changes it */
+    loss_real p[LOSS_MAX_PARAMS]; /* a copy, so that the compiler knows that no store changes it */
     memcpy(p, b->number, sizeof p);
 #pragma GCC ivdep
     for (size_t i = 0; i < b->n; i++) {
@@ -140,8 +142,8 @@ ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
         find_invalid(b, p, e);
 }
 
-/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is off because the
-   loop becomes vectors as it is. */
+/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is disabled
+   because the loop is vectorised as it is. */
 ELEMENT_INLINE int reduce_lanes(struct loss_block *b, const loss_real p[], size_t i, size_t n,
                                 loss_real scale, struct sum_lanes *sum, const struct elementwise e)
 {
@@ -178,7 +180,7 @@ ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwi
         find_invalid(b, p, e);
 }
 
-/* Points absent operands to ones, and derivatives that are not requested to an array that is
+/* Replaces absent operands by ones, and derivatives that are not requested by an array that is
    discarded. */
 ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
 {
@@ -224,7 +226,8 @@ ELEMENT_INLINE void elementwise_present(struct loss_block *b, element_formula *f
         elements(b, (struct elementwise){formula, operands, operands_present, f32, operands, 0});
 }
 
-/* Input and target are always present. Without weights the formula is simpler. */
+/* Specializes for absent weights: the formula is then simpler. Input and target are always present.
+ */
 ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands,
                                 bool f32)
 {
@@ -240,10 +243,10 @@ ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, 
 /* ---- Labels 0 and 1 ---- */
 
 /*
- * If a formula is much simpler for targets that are 0 or 1, as most are, a loss may define it again
- * for input x and label y, in float32 arithmetic. It is used for blocks of float32 without other
- * operands of which only the sum and the input's gradient are requested, unless one of their
- * elements is not `accurate`.
+ * If a formula is much simpler for targets 0 and 1, the usual case, a loss may define a second
+ * version of it for input x and label y, in float32 arithmetic. It is used for float32 blocks
+ * without other operands if only the sum and the input's gradient are requested and all elements
+ * are `accurate`.
  */
 struct element_f32 {
     loss_real term; /* if accurate, within 1.5 ulp of float32 */
@@ -267,7 +270,7 @@ ELEMENT_INLINE bool all_accurate(const struct loss_block *b, label_formula *form
     return accurate;
 }
 
-/* Like reduce_lanes(). */
+/* Like reduce_lanes(), with the formula of labels. */
 ELEMENT_INLINE void reduce_label_lanes(struct loss_block *b, label_formula *formula, bool grad,
                                        size_t i, size_t n, float scale, struct sum_lanes *sum)
 {
@@ -311,7 +314,7 @@ ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *f
     return true;
 }
 
-/* Like DEFINE_ELEMENTWISE_KERNELS, with LOSS_FORMULA_OF_LABELS where it applies. */
+/* Like DEFINE_ELEMENTWISE_KERNELS, but uses LOSS_FORMULA_OF_LABELS where it applies. */
 #define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
     static void formula##_f64(struct loss_block *b)                                                \
     {                                                                                              \

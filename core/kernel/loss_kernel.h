@@ -1,8 +1,8 @@
 /*
- * What a file in core/losses/ provides, and the tools that it is written with. Private to core/.
+ * The interface that a file in core/losses/ implements, and helpers for it. Private to core/.
  *
- * A loss maps terms (elements, or rows) to numbers, which are then reduced. The loss provides the
- * map as a kernel over a block of terms. The engine (core/engine/) does everything else: dtypes,
+ * A loss maps terms (elements, or rows) to numbers, which are then reduced. The loss implements the
+ * map as a kernel over a block of terms. The engine (core/engine/) handles everything else: dtypes,
  * strides, broadcasting, threads, sums, divisors and upstream gradients. A kernel sees contiguous
  * arrays only.
  */
@@ -15,11 +15,11 @@
 #include "kernel/compensated_sum.h"
 #include "kernel/vector_math.h"
 
-/* The type that formulas compute in. float32 requests are computed in double too and rounded once,
-   at the end. */
+/* The type of formulas. float32 requests too are computed in double and rounded once, at the end.
+ */
 typedef double loss_real;
 
-/* The most elements of an operand in a block, unless a single term has more. */
+/* Maximum number of elements of an operand in a block, unless a single term has more. */
 enum { LOSS_CHUNK = 1024 };
 
 /*
@@ -41,26 +41,27 @@ struct loss_block {
     const struct loss_value *param;
     loss_real number[LOSS_MAX_PARAMS]; /* the parameters as numbers, for formulas */
     const struct loss_plan *plan;
-    const struct loss_control *cancel; /* once cancelled, a kernel returns soon, whatever it has
-                                          written (cancel.h) */
+    const struct loss_control *cancel; /* once cancelled, a kernel returns promptly; what it has
+                                          written is not used (cancel.h) */
 
     /* out: the terms, [n] */
     loss_real *term;
 
     /* out: derivatives, [n * elements_per_term[k]]; NULL if not requested. The kernel multiplies
-       those of term i by scale[i]: upstream gradient over divisor. hess: the second derivative
-       with respect to each element alone. The _f32 arrays are those of kernel_f32. */
+       those of term i by scale[i], the upstream gradient divided by the divisor. hess: the second
+       derivative with respect to each element alone. The _f32 arrays are for kernel_f32. */
     const loss_real *scale;
     loss_real *grad[LOSS_MAX_TENSORS], *hess[LOSS_MAX_TENSORS];
     float *grad_f32[LOSS_MAX_TENSORS], *hess_f32[LOSS_MAX_TENSORS];
 
-    /* If `reduce`, only the sum of the terms is wanted and `scale` is the same for all terms. A
-       kernel may then set `reduced` and write the sum to `sum`, in lanes, and no terms. */
+    /* If `reduce`, only the sum of the terms is needed and `scale` is the same for all terms. A
+       kernel may then set `reduced` and write the sum, in lanes, to `sum` instead of writing terms.
+       */
     bool reduce;
     bool reduced;
     loss_real sum[SUM_LANES];
 
-    size_t ignored;         /* out: terms that do not count */
+    size_t ignored;         /* out: number of ignored terms */
     size_t invalid;         /* out: the first term with an invalid element; initially n: none */
     size_t invalid_element; /* out: which element of that term ... */
     int invalid_tensor;     /* ... of which tensor; initially the method's `checked_tensor` */
@@ -68,8 +69,8 @@ struct loss_block {
     loss_real *per_term_state; /* state_per_term() numbers for each term of the batch */
     loss_real *scratch;        /* scratch() numbers, with undefined contents */
 
-    /* For elementwise kernels, [n]: ones that stand in for absent operands, and an array for the
-       derivatives that are not requested. */
+    /* For elementwise kernels, [n]: ones in place of absent operands, and an array that receives
+       the derivatives that are not requested. */
     const loss_real *default_operand;
     const float *default_operand_f32;
     loss_real *discard;
@@ -77,10 +78,10 @@ struct loss_block {
 
 enum { LOSS_MAX_PASSES = 2 };
 
-/* The cost of a loss in units of loss_plan.work: for each term, and for each of the plan's elements
-   with the value alone, with the gradient of the first tensor, and with any other derivatives. It
-   includes all passes, but not the engine's work: copies, sums and gradients of broadcast tensors
-   (cost.c). `make check-cost` measures it. */
+/* The cost of a loss in units of loss_plan.work: per term; and per element of the plan, for the
+   value alone, with the gradient of the first tensor, and with any other derivatives. It includes
+   all passes, but not the engine's work: copies, sums and gradients of broadcast tensors (cost.c).
+   `make check-cost` measures it. */
 struct loss_cost {
     loss_real term, value, gradient, all;
 };
@@ -90,22 +91,22 @@ struct loss_method {
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
     /* Computes the terms of a block, and the derivatives whose array is not NULL. */
     void (*kernel_f64)(struct loss_block *block);
-    /* The same, if all operands and derivatives are float32: reads in_f32, writes grad_f32 and
-       hess_f32. NULL if kernel_f64 does it. */
+    /* The same if all operands and derivatives are float32: reads in_f32, writes grad_f32 and
+       hess_f32. If NULL, kernel_f64 is used. */
     void (*kernel_f32)(struct loss_block *block);
 
-    /* Runs once, first, on one thread, over all terms. It reads the operands that all terms share,
-       writes per_term_state, and takes constant time for each term. NULL if not needed. */
+    /* Runs once before all passes, on one thread, over all terms. It reads the operands that all
+       terms share, writes per_term_state, and takes constant time per term. NULL if not needed. */
     void (*start)(struct loss_block *block);
-    /* For losses whose terms depend on all rows: passes over all blocks before the kernel. They
-       write per_term_state for the passes after them and the kernel. NULL ends the list. */
+    /* For losses whose terms depend on all rows: passes over all blocks before the kernel. Each
+       writes per_term_state for the later passes and the kernel. Terminated by NULL. */
     void (*prepare[LOSS_MAX_PASSES])(struct loss_block *block);
     /* Returns the size of per_term_state for one term. NULL for 0. */
     size_t (*state_per_term)(const struct loss_plan *plan);
     /* Returns the size of block->scratch in numbers. NULL for 0. */
     size_t (*scratch)(const struct loss_plan *plan);
 
-    /* Returns how many elements the kernel works on, SIZE_MAX on overflow. NULL if they are those
+    /* Returns the number of elements that the kernel processes; SIZE_MAX on overflow. If NULL, that
        of the longest tensor. */
     size_t (*elements)(const struct loss_plan *plan);
     /* The cost, or a function that returns it if it depends on the plan. */
@@ -113,37 +114,38 @@ struct loss_method {
     struct loss_cost (*cost_of)(const struct loss_plan *plan);
 
     /* If plan->has_term_weights: writes to block->term what each term adds to the divisor of the
-       mean. It sees only the operands in `term_weight_operands`, and no derivatives. */
+       mean. Only the operands in `term_weight_operands` are set, and no derivatives. */
     void (*term_weights)(struct loss_block *block);
     uint32_t term_weight_operands;
-    /* Returns true if term i is ignored; its sample weight is then not read. It sees the operands
-       that `term_weights` sees. NULL if no term is ignored. */
+    /* Returns true if term i is ignored; its sample weight is then not read. The same operands are
+       set as for `term_weights`. NULL if no term is ever ignored. */
     bool (*is_ignored)(const struct loss_block *block, size_t i);
 
     /* The tensor whose elements the kernel checks, if it is always the same one. */
     int checked_tensor;
-    /* Writes what elements of a tensor must be: "class indices must be in [0, 10)". */
+    /* Writes the condition that elements of a tensor must satisfy, for an error message: "class
+       indices must be in [0, 10)". */
     void (*expected)(const struct loss_plan *plan, int tensor, char *text, size_t size);
 };
 
 /* ---- Shape rules (plan/shape.c) ---- */
 
 /* One term for each element of all tensors broadcast together. Optional tensors must broadcast to
-   the shape that the others have. */
+   the shape of the others. */
 enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error *error);
 /* The same, with PyTorch's warning if target and input differ in shape. */
 enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_error *error);
-/* The same, for input, target and an optional weight of the terms by whose sum the mean divides.
-   The method's `term_weights` is loss_element_term_weights, `term_weight_operands` is
-   WEIGHTED_OPERANDS. */
+/* The same, for input, target and an optional weight of the terms; the mean divides by the sum of
+   the weights. The method sets `term_weights` to loss_element_term_weights and
+   `term_weight_operands` to WEIGHTED_OPERANDS. */
 enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *error);
 void loss_element_term_weights(struct loss_block *block);
 enum { WEIGHTED_WEIGHT = 2, WEIGHTED_OPERANDS = 1u << WEIGHTED_WEIGHT };
 /* One term for each element. The required tensors have the same shape; optional ones broadcast. */
 enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *error);
 /* One term for each row of classes. Tensors: input (C), (N, C) or (N, C, d1, ...); target, class
-   indices without the C, or probabilities of the input's shape if its kind is LOSS_CLASSES; weight
-   (C). */
+   indices of the input's shape without C, or probabilities of the input's shape if its kind is
+   LOSS_CLASSES; weight (C). */
 enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *error);
 /* One term for each pair of rows: input1, input2 (N, D) or (D), target (N) or (). */
 enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *error);
@@ -152,8 +154,8 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
  */
 enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss_error *error);
 
-/* Fails for a tensor of the wrong shape: "target has shape (4,); " and `why`, which says what was
- * expected. */
+/* Fails for a tensor of the wrong shape with "target has shape (4,); " and `why`, which states what
+   was expected. */
 __attribute__((format(printf, 4, 5))) enum loss_status
 loss_shape_error(const struct loss_plan *plan, struct loss_error *error, int tensor,
                  const char *why, ...);
@@ -170,7 +172,7 @@ void loss_warn(struct loss_plan *plan, const char *text);
 /* The numbers of a tensor in a loss's example. */
 #define NUMBERS(...) ((const double[]){__VA_ARGS__})
 
-/* The reductions that every loss has. */
+/* The reductions that every loss supports. */
 enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
 
 /* ---- Formulas ---- */
@@ -181,7 +183,7 @@ static inline void zero_all(loss_real *x, size_t n, const struct loss_control *c
         memset(x + s.first, 0, slice_len(&s) * sizeof *x);
 }
 
-/* Returns the larger number; b if a is NaN. Unlike fmax it can be vectorised. */
+/* Returns the larger number; b if either is NaN. Unlike fmax(), it can be vectorised. */
 static inline loss_real vmax(loss_real a, loss_real b)
 {
     return a > b ? a : b;

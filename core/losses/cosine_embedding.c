@@ -6,8 +6,7 @@
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
-/* PyTorch adds this to each squared norm (unlike its cosine_similarity). It is a float32 constant
-   there. */
+/* PyTorch adds this float32 constant to each squared norm (unlike in its cosine_similarity). */
 #define EPSILON ((loss_real)1e-12f)
 
 /*
@@ -16,8 +15,8 @@ enum { MARGIN };
  *     l       = 1 - cos if y = 1, max(0, cos - margin) if y = -1, else 0
  *     dcos/da = (v - u cos) / sqrt(A)
  *
- * For vectors of nearly the same direction these differences would lose most digits. They are then
- * computed from the difference of the vectors:
+ * For vectors with nearly the same direction, these differences would lose most digits. They are
+ * then computed from the difference of the vectors:
  *
  *     1 - cos   = |u - v|^2 / 2 + (eps / A + eps / B) / 2
  *     v - u cos = (v - u) + u (1 - cos)
@@ -108,11 +107,12 @@ const struct loss_descriptor loss_cosine_embedding = {
         {
             [INPUT1] = {"input1", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true,
                         .differentiable = true},
-            [INPUT2] = {"input2", "the vectors they are paired with", "(N, D) or (D)", LOSS_REAL,
+            [INPUT2] = {"input2", "vectors paired with those of input1", "(N, D) or (D)", LOSS_REAL,
                         .prediction = true, .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(N) or ()", LOSS_REAL},
         },
-    .params = {[MARGIN] = {"margin", "cosine that dissimilar pairs may keep, best in [0, 0.5]",
+    .params = {[MARGIN] = {"margin",
+                           "largest cosine of dissimilar pairs without loss, best in [0, 0.5]",
                            LOSS_NUMBER}},
     .example = &example,
     .method = &(const struct loss_method){.cost = {160, 3, 7, 7},

@@ -29,7 +29,7 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 /*
  * A row. q is computed relative to the largest class m: with e_c = exp(x_c - x_m) and rest = the
  * sum of all e_c but e_m, q_m = 1 / (1 + rest) and q_c = e_c / (1 + rest). So log q_m =
- * -log1p(rest) and 1 - q_m = rest / (1 + rest) keep all digits if the prediction is nearly certain,
+ * -log1p(rest) and 1 - q_m = rest / (1 + rest) stay accurate if the prediction is nearly certain,
  * which is common in training. For class m, q_m K - k_m is computed as q_m (K - k_m) - k_m (1 -
  * q_m), with K - k_m summed without m.
  */
@@ -41,9 +41,9 @@ struct row {
 };
 
 struct coefficients {
-    const loss_real *probability; /* p, or NULL if the target is a class index ... */
-    size_t label;                 /* ... which this is */
-    const loss_real *weight;      /* w, or NULL for ones */
+    const loss_real *probability; /* p; NULL if the target is a class index */
+    size_t label;                 /* the class index, if `probability` is NULL */
+    const loss_real *weight;      /* w; NULL: all 1 */
     loss_real keep, spread;       /* 1 - s, s / C */
 };
 
@@ -61,8 +61,8 @@ static bool is_one_class(const struct coefficients *k)
     return !k->probability && k->spread == 0;
 }
 
-/* Computes a row and writes the e_c to `e`. If the largest is infinite, or a number is NaN, the
-   whole row is NaN, like in PyTorch. */
+/* Computes a row and writes the e_c to `e`. If the largest number is infinite, or any number is
+   NaN, the whole row is NaN, as in PyTorch. */
 static struct row softmax(const loss_real *x, size_t classes, loss_real *e,
                           const struct loss_control *cancel)
 {
@@ -159,8 +159,8 @@ static void target_gradient(const struct row *r, const struct coefficients *k,
 /* Columns are padded to whole vectors. A plane contains all columns. */
 enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLASSES * CE_PAD };
 
-/* If all e_c were summed and the sum less 1 is below this, `rest` has lost too many digits and is
-   summed again without the largest. */
+/* If the sum of all e_c minus 1 is below this, it has too few correct digits, and `rest` is summed
+   again without the largest. */
 #define REST_IS_INEXACT 0x1p-16
 
 #define CE_REAL                       double
@@ -185,11 +185,11 @@ enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLAS
 
 /* ---- Many classes, in float32 ---- */
 
-/* Returns `rest` from the sum of all e_c, or sums it again if that lost too many digits. */
+/* Returns `rest`, from the sum of all e_c if that is accurate enough, else summed again. */
 static loss_real rest_of(loss_real sum, const float *e, size_t classes,
                          const struct loss_control *cancel)
 {
-    loss_real rest = -1; /* the largest, or one of several that are equal, is subtracted */
+    loss_real rest = -1; /* subtracts the largest, which is 1, once */
     if (!(sum - 1 < REST_IS_INEXACT))
         return sum - 1;
     for (int ones = 1; ones >= 0; ones--)
@@ -226,8 +226,7 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
 }
 
 /* Evaluates row i with the class index `label` in float32. Returns false if that is too inexact.
-   Nothing is subtracted from a class's gradient except for the label, where the subtraction is in
-   double. */
+   The gradient involves a subtraction for the label only, which is done in double. */
 static bool row_in_f32(struct loss_block *b, size_t i, size_t label)
 {
     const size_t classes = b->elements_per_term[INPUT];
@@ -312,7 +311,7 @@ static void cross_entropy_kernel(struct loss_block *b)
             zero_row(hessian_row(b, INPUT, i), classes, b->cancel);
             continue;
         }
-        if (classes == 0) /* there is nothing to predict */
+        if (classes == 0) /* no class to predict */
             continue;
         if (f32 && row_in_f32(b, i, k.label))
             continue;
@@ -322,7 +321,8 @@ static void cross_entropy_kernel(struct loss_block *b)
     }
 }
 
-/* A row of e_c and copies of three operands; for few classes, two planes and up to four columns. */
+/* Many classes: a row of e_c and copies of three operands. Few classes: two planes and up to four
+   columns. */
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
@@ -363,14 +363,15 @@ const struct loss_descriptor loss_cross_entropy = {
     .name = "cross_entropy",
     .aliases = {"CrossEntropyLoss"},
     .title = "Cross entropy",
-    .doc = "Negative log likelihood of the right class, given the logits of all classes; the usual "
-           "loss for classification. The target contains class indices, or, if it has the input's "
-           "shape, a probability for each class.",
-    .formula = "z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s "
-               "= label_smoothing, 0 where y = "
-               "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean "
-               "divides by the sum of the w_y that "
-               "count; with probabilities by the number of terms",
+    .doc =
+        "Negative log likelihood of the correct class, given the logits of all classes; the usual "
+        "loss for classification. The target contains class indices, or, if it has the input's "
+        "shape, a probability for each class.",
+    .formula =
+        "z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s "
+        "= label_smoothing, 0 where y = "
+        "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides "
+        "by the sum of the w_y that are not ignored; with probabilities, by the number of terms",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
@@ -385,7 +386,7 @@ const struct loss_descriptor loss_cross_entropy = {
     .params =
         {
             [IGNORE_INDEX] = {"ignore_index",
-                              "a class index that does not count; null: all count",
+                              "class index that is ignored; null: none",
                               LOSS_INTEGER,
                               {-100, -100},
                               .nullable = true},

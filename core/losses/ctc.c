@@ -1,6 +1,6 @@
 /* Connectionist temporal classification. PyTorch: torch.nn.CTCLoss;
    aten/src/ATen/native/LossCTC.cpp. A. Graves et al., Connectionist temporal classification, 2006;
-   equation numbers below are from there. */
+   equation numbers below refer to it. */
 #include "kernel/loss_kernel.h"
 
 #include <inttypes.h>
@@ -9,11 +9,11 @@
 enum { LOG_PROBS, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS };
 enum { BLANK, ZERO_INFINITY };
 
-/* One sequence of S labels. With a blank before, between and after them they are the 2 S + 1 states
-   of a path. */
+/* One sequence of S labels. With blanks before, between and after them, they form the 2 S + 1
+   states of a path. */
 struct sequence {
     const loss_real *log_probs; /* [T][classes] */
-    size_t steps, classes;      /* `steps` is T, the steps that count */
+    size_t steps, classes;      /* `steps` is T, the number of valid steps */
     const int64_t *labels;
     size_t states;
     int64_t blank;
@@ -22,11 +22,12 @@ struct sequence {
 
 /*
  * The working arrays of a sequence. A row has a number for each state, and MARGIN impossible states
- * before the first (of alpha) or after the last (of beta), so that all states are computed alike.
+ * before the first (of alpha) or after the last (of beta), so that no state needs special
+ * treatment.
  *
- * The gradient needs alpha at all steps, from the last to the first. If they do not all fit, only
- * the last `window` rows are stored, and the first row of each window before it; the other rows of
- * a window are then computed again.
+ * The gradient reads alpha at all steps, from the last to the first. If the rows do not all fit,
+ * only those of the last window of `window` steps are stored, and the first row of each earlier
+ * window, from which the other rows of that window are computed again.
  */
 struct lattice {
     size_t stride, window; /* numbers in a row; steps in a window */
@@ -34,13 +35,13 @@ struct lattice {
     loss_real *starts;     /* alpha at the first step of each window */
     loss_real *beta[2];
     loss_real *emit;  /* log-probability of each state at the current step */
-    loss_real *skip;  /* not 0 if a path may reach the state from two states before: over a blank
-                         between different labels */
+    loss_real *skip;  /* nonzero if a path may reach the state from the second state before it,
+                         skipping a blank between different labels */
     loss_real *share; /* [classes]: probability that the path has the class at the current step */
 };
 enum { MARGIN = 2 };
 
-/* Up to 1 MiB of alpha is stored before any of it is computed twice. */
+/* Maximum number of alpha values stored, 1 MiB. If there are more, alpha is computed twice. */
 enum { STORED_ALPHA = 1 << 17 };
 
 static int64_t label_of(const struct sequence *q, size_t state)
@@ -65,8 +66,8 @@ static size_t square_root(size_t n)
     return root;
 }
 
-/* Returns how many numbers of alpha a sequence's gradient stores in `rows` and `starts`; SIZE_MAX
-   on overflow. */
+/* Returns the count of alpha values that the gradient of a sequence stores in `rows` and `starts`;
+   SIZE_MAX on overflow. */
 static size_t stored_alpha(size_t steps, size_t stride)
 {
     size_t all, windows;
@@ -77,7 +78,7 @@ static size_t stored_alpha(size_t steps, size_t stride)
     return all < least ? all : least;
 }
 
-/* Returns the most labels that can be aligned: at most one for each step. */
+/* Returns the maximum number of labels that can be aligned: one per step. */
 static size_t most_labels(const struct loss_plan *plan)
 {
     const struct loss_tensor *targets = &plan->tensor[TARGETS];
@@ -115,7 +116,8 @@ static void fill(loss_real *x, size_t n, loss_real value)
         x[i] = value;
 }
 
-/* Divides the block's scratch into a lattice, and fills what is the same for all steps. */
+/* Divides the block's scratch memory into a lattice, and fills the parts that are the same for all
+   steps. */
 static struct lattice make_lattice(const struct loss_block *b, const struct sequence *q, bool grad)
 {
     const size_t stride = q->states + MARGIN, room = alpha_size(b->plan);
@@ -234,7 +236,7 @@ static void compute_share(const struct sequence *q, const struct lattice *l, siz
 }
 
 /* Computes the gradient, exp(log_probs) - share. Like PyTorch's, it includes the gradient of the
-   log_softmax that log_probs comes from. It is NaN for an impossible class, like in PyTorch. */
+   log_softmax that log_probs comes from. It is NaN for an impossible class, as in PyTorch. */
 static void gradient(const struct sequence *q, const struct lattice *l, loss_real loss,
                      loss_real scale, loss_real *grad)
 {
@@ -257,7 +259,7 @@ static void gradient(const struct sequence *q, const struct lattice *l, loss_rea
 
 /* ---- Terms ---- */
 
-/* Returns true if a log-probability that the term reads is NaN, whether on a path or not.
+/* Returns true if any log-probability that the term reads is NaN, whether or not it is on a path.
    zero_infinity must not hide it. */
 static bool reads_nan(const struct sequence *q)
 {
@@ -272,8 +274,8 @@ static bool reads_nan(const struct sequence *q)
     return false;
 }
 
-/* If the labels of all sequences are in one row, sets per_term_state to the index where those of
-   each sequence begin. */
+/* If the labels of all sequences are in one row, sets per_term_state to the index of the first
+   label of each sequence. */
 static void place_labels(struct loss_block *b)
 {
     if (b->plan->tensor[TARGETS].rank != 1)
@@ -325,8 +327,8 @@ static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
     return true;
 }
 
-/* l = -log of the probability of all paths of the labels. The mean divides it by the number of
-   labels first. */
+/* l = -log of the probability of all paths of the labels. The mean first divides it by the number
+   of labels. */
 static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
     loss_real *const grad =
@@ -334,7 +336,7 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     const size_t labels = q->states / 2;
     const loss_real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (loss_real)labels : 1;
     struct lattice l = {0};
-    loss_real loss = INFINITY; /* there is no path if there are more labels than steps */
+    loss_real loss = INFINITY; /* no path exists if there are more labels than steps */
     if (reads_nan(q)) {
         loss = NAN;
     } else if (labels <= q->steps) {
@@ -435,12 +437,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
                             "blank is %" PRId64 "; it must be a class index, in [0, %zu)", blank,
                             classes_of(plan));
 
-    /* The target lengths are within every term, because those of the sequences before determine
-       where the labels begin. */
+    /* Every term reads all target lengths, because the lengths of the preceding sequences determine
+       where its labels begin. */
     plan->axis[LOG_PROBS][0] = plan->axis[LOG_PROBS][log_probs->rank - 1] = LOSS_WITHIN;
     plan->axis[TARGETS][targets->rank - 1] = plan->axis[TARGET_LENGTHS][0] = LOSS_WITHIN;
     plan->axis[INPUT_LENGTHS][0] = batched ? 0 : LOSS_WITHIN;
-    return LOSS_OK; /* the other axes run along dimension 0 of the terms */
+    return LOSS_OK; /* the other axes correspond to dimension 0 of the terms */
 }
 
 /* Four steps of two sequences of three classes. The labels are 1, 2, and in the first three steps
@@ -463,9 +465,10 @@ const struct loss_descriptor loss_ctc = {
     .name = "ctc",
     .aliases = {"CTCLoss", "ctc_loss"},
     .title = "Connectionist temporal classification",
-    .doc = "For sequences whose labels are not aligned to the steps: minus the log-probability of "
-           "all paths that give the labels after repeats and blanks are removed. Like PyTorch's, "
-           "the gradient includes that of the log_softmax before it.",
+    .doc =
+        "For sequences whose labels are not aligned to the steps: the negative log-probability of "
+        "all paths that yield the labels after repeats and blanks are removed. Like PyTorch's, "
+        "the gradient includes that of the log_softmax before it.",
     .formula = "l = -log sum over alignments of prod_t p_t; mean divides each by its number of "
                "labels first",
     .reductions = MEAN_SUM_NONE,
@@ -476,8 +479,7 @@ const struct loss_descriptor loss_ctc = {
                            .differentiable = true},
             [TARGETS] = {"targets", "class indices of the labels, without blanks",
                          "(N, S), or (S) for all labels in one row", LOSS_INDEX},
-            [INPUT_LENGTHS] = {"input_lengths", "number of steps that count", "(N) or ()",
-                               LOSS_INDEX},
+            [INPUT_LENGTHS] = {"input_lengths", "number of valid steps", "(N) or ()", LOSS_INDEX},
             [TARGET_LENGTHS] = {"target_lengths", "number of labels", "(N) or ()", LOSS_INDEX},
         },
     .params =

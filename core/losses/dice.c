@@ -20,7 +20,7 @@ static inline struct element element_of_row(const struct loss_block *b, const lo
                             larger * smaller, y[c]};
 }
 
-/* Returns p - y, computed from p or 1 - p, whichever keeps the digits. */
+/* Returns p - y, computed from p or from 1 - p, whichever is more accurate. */
 static inline loss_real apart_of(struct element at)
 {
     return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
@@ -56,13 +56,13 @@ static struct overlap overlap_of(const struct loss_block *b, const loss_real *x,
     return (struct overlap){sum_value(&common), sum_value(&apart)};
 }
 
-/* What the derivatives of a row have in common: 1 - l, l, and the divisor D + smooth. */
+/* Shared by all derivatives of a row: 1 - l, l, and the divisor D + smooth. */
 struct ratio {
     loss_real share, lost, whole;
 };
 
 /* Returns dl/dp for prediction `own` and target `other`, whose difference is `apart`; or dl/dy,
-   with the two exchanged. Squares nearly cancel if the two are nearly equal. */
+   with the two exchanged. Squares would nearly cancel if the two are nearly equal. */
 static loss_real slope_of(const struct loss_block *b, const struct ratio *ratio, loss_real own,
                           loss_real other, loss_real apart)
 {
@@ -94,13 +94,13 @@ static size_t channel_of(const struct loss_block *b, size_t i)
     return (b->first + i) % b->plan->tensor[INPUT].shape[1];
 }
 
-/* Returns true if the first channel does not count. MONAI counts it if it is the only one. */
+/* Returns true if the first channel is excluded. MONAI includes it if it is the only one. */
 static bool skips_background(const struct loss_plan *plan)
 {
     return !plan->param[INCLUDE_BACKGROUND].integer && plan->tensor[INPUT].shape[1] > 1;
 }
 
-/* Returns the number of channels that count. */
+/* Returns the number of included channels. */
 static size_t counted_channels(const struct loss_plan *plan)
 {
     return plan->tensor[INPUT].shape[1] - skips_background(plan);
@@ -117,8 +117,8 @@ static loss_real *row_of(const struct loss_block *b, int k, size_t i)
     return b->grad[k] ? b->grad[k] + i * b->elements_per_term[k] : NULL;
 }
 
-/* Returns the weight of the channel of term i. MONAI ignores the weight if only one channel counts.
- */
+/* Returns the weight of the channel of term i. MONAI ignores the weight if only one channel is
+   included. */
 static loss_real weight_of(const struct loss_block *b, size_t i)
 {
     if (!b->in[WEIGHT] || counted_channels(b->plan) == 1)
@@ -156,7 +156,7 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
                                         : (struct loss_cost){5, 4, 5, 6};
 }
 
-/* The mean divides by the number of channels that count, whatever their weights. */
+/* The mean divides by the number of included channels, whatever their weights. */
 static void term_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++)
@@ -179,8 +179,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const size_t channels = input->shape[1], counted = counted_channels(plan);
     if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
         return loss_shape_error(plan, error, WEIGHT,
-                                "it must be (%zu,), a weight for each channel that counts",
-                                counted);
+                                "it must be (%zu,), a weight for each included channel", counted);
     plan->terms = batch ? (struct loss_tensor){.rank = 1, .shape = {channels}}
                         : (struct loss_tensor){.rank = 2, .shape = {input->shape[0], channels}};
     for (int k = INPUT; k <= TARGET; k++) {
@@ -191,9 +190,9 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     plan->axis[WEIGHT][0] = LOSS_WITHIN;
     plan->has_term_weights = skips_background(plan);
     if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->has_term_weights)
-        loss_warn(plan, "there is only one channel: include_background is ignored");
+        loss_warn(plan, "there is only one channel; include_background is ignored");
     if (plan->present[WEIGHT] && counted == 1)
-        loss_warn(plan, "only one channel counts: weight is ignored");
+        loss_warn(plan, "only one channel is included; weight is ignored");
     return LOSS_OK;
 }
 
@@ -214,7 +213,7 @@ const struct loss_descriptor loss_dice = {
     .aliases = {"DiceLoss", "dice_loss"},
     .title = "Soft Dice",
     .doc = "For masks: 1 minus twice the overlap divided by the total, for each channel of each "
-           "sample, like MONAI. The input contains probabilities, the target the mask of each "
+           "sample, as in MONAI. The input contains probabilities, the target the mask of each "
            "channel (one-hot).",
     .formula = "l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: "
                "D = sum p^2 + sum y^2; "
@@ -227,9 +226,8 @@ const struct loss_descriptor loss_dice = {
             [TARGET] = {"target", "true values, usually 0 or 1", "that of input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight",
-                        "multiplies the terms of each channel that counts, unless only one does; "
-                        "mean does not "
-                        "divide by it",
+                        "multiplies the terms of each included channel, unless there is only one; "
+                        "mean does not divide by it",
                         "(C), or (C - 1) without the background", LOSS_REAL, .optional = true},
         },
     .params =
@@ -245,7 +243,7 @@ const struct loss_descriptor loss_dice = {
                        "channel of each sample",
                        LOSS_BOOLEAN},
             [INCLUDE_BACKGROUND] =
-                {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},
+                {"include_background", "include channel 0", LOSS_BOOLEAN, {1, 1}},
             [SQUARED_PRED] = {"squared_pred", "squared terms in the denominator", LOSS_BOOLEAN},
             [JACCARD] = {"jaccard", "Jaccard index (intersection over union) instead of Dice",
                          LOSS_BOOLEAN},

@@ -30,8 +30,8 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "variances must not be negative");
 }
 
-/* The variances broadcast to the input. A shape that is the input's without its last dimension
-   means one variance for each row, like in PyTorch. */
+/* The variances broadcast to the input. The shape of the input without its last dimension means one
+   variance for each row, as in PyTorch. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const struct loss_tensor *input = &plan->tensor[INPUT];

@@ -6,10 +6,10 @@
 enum { QUERY, KEY };
 enum { TEMPERATURE };
 
-/* Each query is compared with each key. More than this many would take minutes. */
+/* Limit of N, because each query is compared with each key: more would take minutes. */
 enum { MOST_PAIRS = 65536 };
 
-/* The smallest norm that a vector is divided by, like in torch.nn.functional.normalize. */
+/* Lower bound of the norm that a vector is divided by, as in torch.nn.functional.normalize. */
 #define EPS 1e-12
 
 /*
@@ -44,7 +44,8 @@ static loss_real similarity(const struct loss_block *b, const struct pair_state 
            b->number[TEMPERATURE];
 }
 
-/* Returns true if the run is cancelled. Checks only at some j: once every few thousand elements. */
+/* Returns true if the run is cancelled. Checks once every few thousand elements, at some of the j.
+ */
 static bool is_cancelled(const struct loss_block *b, size_t j)
 {
     const size_t pairs = SLICE_ELEMENTS / 4 / (b->elements_per_term[QUERY] + 16) + 1;
@@ -111,8 +112,8 @@ static loss_real slope(const struct loss_block *b, const struct pair_state *quer
     return part / *query->sum * *query->scale;
 }
 
-/* Turns the gradient with respect to the direction u of a vector into that with respect to the
-   vector: removes the component along u. */
+/* Converts the gradient with respect to the direction u of a vector to the gradient with respect to
+   the vector: removes the component along u. */
 static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
                          const struct loss_control *cancel)
 {
@@ -122,7 +123,8 @@ static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, si
             grad[c] = (grad[c] - along * u[c]) / norm;
 }
 
-/* Computes the gradient with respect to query i, over all keys, or key i, over all queries. */
+/* Computes the gradient with respect to query i (a sum over all keys) or key i (a sum over all
+   queries). */
 static void gradient(const struct loss_block *b, size_t i, int k, loss_real *grad)
 {
     const size_t n = b->elements_per_term[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
@@ -196,15 +198,16 @@ const struct loss_descriptor loss_info_nce = {
     .name = "info_nce",
     .aliases = {"InfoNCE", "NTXentLoss", "nt_xent"},
     .title = "InfoNCE (NT-Xent)",
-    .doc = "Contrastive: each query should be nearer to its own key, in the same row, than to the "
-           "keys of all other rows.",
+    .doc = "Contrastive: each query should be more similar to its own key, in the same row, than "
+           "to the keys of all other rows.",
     .formula = "s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
             [QUERY] = {"query", "vectors", "(N, D)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [KEY] = {"key", "the positive of each query, and a negative of all others",
+            [KEY] = {"key",
+                     "the positive example for each query, and a negative example for all others",
                      "that of query", LOSS_REAL, .prediction = true, .differentiable = true},
         },
     .params = {[TEMPERATURE] = {"temperature",

@@ -19,8 +19,8 @@ LOSS_FORMULA(kl_div)
                                 .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
                                 .invalid = invalid};
     }
-    /* For y = 0 or infinite this is PyTorch's xlogy(y, y) - y x: NaN if infinities meet, also for
-       the slope at y = 0. It has no branches, so that it is vectorised. */
+    /* For y = 0 or infinite this is PyTorch's xlogy(y, y) - y x: NaN for opposite infinities, also
+       in the slope at y = 0. It has no branches, so that it is vectorised. */
     const loss_real ratio = vlog(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
         .term = (y == 0) | (y == (loss_real)INFINITY) | (y == -(loss_real)INFINITY)
@@ -64,7 +64,7 @@ const struct loss_descriptor loss_kl_div = {
     .name = "kl_div",
     .aliases = {"KLDivLoss"},
     .title = "Kullback-Leibler divergence",
-    .doc = "How much the distribution with the input's log-probabilities differs from the target. "
+    .doc = "Divergence of the target distribution from the one with the input's log-probabilities. "
            "batchmean is the mathematical divergence: the sum divided by the batch size. mean "
            "divides by the number of elements, like PyTorch.",
     .formula = "l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)",

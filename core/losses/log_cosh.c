@@ -28,7 +28,7 @@ const struct loss_descriptor loss_log_cosh = {
     .aliases = {"LogCosh", "logcosh"},
     .title = "Log-cosh",
     .doc = "Half the squared difference near 0, the absolute difference minus log 2 far from it, "
-           "and smooth between, like Keras.",
+           "and smooth between, as in Keras.",
     .formula = "l = log(cosh(x - y))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,

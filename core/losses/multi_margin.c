@@ -87,7 +87,7 @@ const struct loss_descriptor loss_multi_margin = {
     .name = "multi_margin",
     .aliases = {"MultiMarginLoss", "multi_margin_loss"},
     .title = "Multi-class margin",
-    .doc = "Hinge loss over classes: the right class should score higher than every other by the "
+    .doc = "Hinge loss over classes: the correct class should score higher than every other by the "
            "margin.",
     .formula = "l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p",
     .reductions = MEAN_SUM_NONE,
@@ -108,7 +108,7 @@ const struct loss_descriptor loss_multi_margin = {
                    .has_max = true,
                    .min = 1,
                    .max = 2},
-            [MARGIN] = {"margin", "minimum lead of the right class", LOSS_NUMBER, {1, 1}},
+            [MARGIN] = {"margin", "minimum lead of the correct class", LOSS_NUMBER, {1, 1}},
         },
     .example = &example,
     .method = &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5},

@@ -26,8 +26,8 @@ struct row {
     loss_real *listed;     /* [classes]: 1 if the class is listed, else 0 */
     loss_real *order;      /* [count]: indices into `labels`, in descending order of a */
     loss_real *a, *above;  /* [count]: in this order */
-    loss_real
-        *met; /* [count]: number of unlisted classes for which this a is the last of the first k */
+    loss_real *met; /* [count]: number of unlisted classes for which this is the last active listed
+                       class */
     const struct loss_control *cancel;
 };
 enum { ROW_ARRAYS = 5 };
@@ -44,7 +44,7 @@ static size_t first_invalid(const int64_t *labels, size_t classes,
     return classes;
 }
 
-/* Returns a_j of a listed class; `place` is its index in `labels`. */
+/* Returns a_j of the listed class at index `place` of `labels`. */
 static loss_real listed_value(const struct row *row, loss_real place)
 {
     return 1 - row->x[row->labels[(size_t)place]];
@@ -63,7 +63,7 @@ static void merge(const struct row *row, const loss_real *from, loss_real *to, s
         }
 }
 
-/* Sorts the listed classes: merge sort, bottom up. */
+/* Sorts the listed classes with a bottom-up merge sort. */
 static void sort(struct row *row)
 {
     const size_t n = row->count;
@@ -122,8 +122,8 @@ static size_t count_active(const struct row *row, loss_real x)
     return low;
 }
 
-/* Returns the sum over all unlisted classes. Writes their slopes to `grad`, if requested: they are
-   counts, so they are exact. */
+/* Returns the sum over all unlisted classes. If requested, writes their slopes to `grad`. Slopes
+   are counts, so they are exact. */
 static loss_real add_up(const struct row *row, loss_real *grad)
 {
     struct sum sum = {0};
@@ -140,8 +140,8 @@ static loss_real add_up(const struct row *row, loss_real *grad)
     return sum_value(&sum);
 }
 
-/* Computes the slopes of the listed classes: an unlisted class that reaches one reaches all before
-   it. */
+/* Computes the slopes of the listed classes. An unlisted class that is active with one is active
+   with all before it. */
 static void add_slopes(const struct row *row, loss_real *grad)
 {
     loss_real met = 0;
@@ -152,8 +152,8 @@ static void add_slopes(const struct row *row, loss_real *grad)
         }
 }
 
-/* Returns true if the sum is NaN: a number is NaN, or infinities of the same sign meet. All slopes
-   are then NaN too, in whatever order the classes are. */
+/* Returns true if the sum is NaN: a number is NaN, or a difference of equal infinities occurs. All
+   slopes are then NaN too, independent of the order of the classes. */
 static bool is_nan(const struct row *row)
 {
     bool nan = false, listed[2] = {false, false}, others[2] = {false, false};
@@ -228,8 +228,8 @@ static size_t scratch(const struct loss_plan *plan)
     return __builtin_mul_overflow(classes_of(plan), (size_t)ROW_ARRAYS, &count) ? SIZE_MAX : count;
 }
 
-/* Assumes that half of the classes are listed: these are sorted, and the others search among them.
- */
+/* Assumes that half of the classes are listed: these are sorted, and each other class does a binary
+   search among them. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const loss_real element = 8 + 2 * log2((loss_real)classes_of(plan) + 1);
@@ -260,16 +260,16 @@ const struct loss_descriptor loss_multilabel_margin = {
     .name = "multilabel_margin",
     .aliases = {"MultiLabelMarginLoss", "multilabel_margin_loss"},
     .title = "Multi-label margin",
-    .doc = "Hinge loss over classes of which several are right: each right class should score "
-           "higher by 1 than each other class.",
+    .doc = "Hinge loss over classes of which several are correct: each correct class should score "
+           "at least 1 higher than each other class.",
     .formula = "l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
             [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "indices of the right classes, ended by -1", "(C) or (N, C)",
-                        LOSS_INDEX},
+            [TARGET] = {"target", "indices of the correct classes, terminated by -1",
+                        "(C) or (N, C)", LOSS_INDEX},
         },
     .example = &example,
     .method =

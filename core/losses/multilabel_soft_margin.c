@@ -52,7 +52,8 @@ static void multilabel_soft_margin_kernel(struct loss_block *b)
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[INPUT].rank == 0)
-        return loss_shape_error(plan, error, INPUT, "it must have a last dimension of classes");
+        return loss_shape_error(plan, error, INPUT,
+                                "it must have at least one dimension, the classes");
     return loss_shape_rows(plan, 1, error);
 }
 

@@ -2,7 +2,7 @@
 #include "kernel/class_rows.h"
 
 /* l = -w_y x_y for log-probabilities x; 0 if y = ignore_index. mean divides by the sum of the w_y
-   that count. */
+   that are not ignored. */
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
@@ -29,9 +29,9 @@ const struct loss_descriptor loss_nll = {
     .name = "nll",
     .aliases = {"NLLLoss", "nll_loss"},
     .title = "Negative log likelihood",
-    .doc = "Minus the log-probability of the right class. For logits, use cross_entropy.",
-    .formula =
-        "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count",
+    .doc = "Negative log-probability of the correct class. For logits, use cross_entropy.",
+    .formula = "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that "
+               "are not ignored",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
@@ -41,7 +41,7 @@ const struct loss_descriptor loss_nll = {
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
     .params = {[IGNORE_INDEX] = {"ignore_index",
-                                 "a target that does not count; null: all count",
+                                 "class index that is ignored; null: none",
                                  LOSS_INTEGER,
                                  {-100, -100},
                                  .nullable = true}},

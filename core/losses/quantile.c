@@ -26,7 +26,7 @@ const struct loss_descriptor loss_quantile = {
     .aliases = {"pinball", "pinball_loss"},
     .title = "Quantile (pinball)",
     .doc = "Minimal if the input is the q-quantile of the target: a prediction that is too low "
-           "costs q times the difference, one that is too high 1 - q times.",
+           "costs q times the difference, one that is too high costs 1 - q times.",
     .formula = "l = max(q (y - x), (q - 1) (y - x))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,

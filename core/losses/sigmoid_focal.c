@@ -15,7 +15,7 @@ enum { ALPHA, GAMMA };
  *     dl/dx   = a m^gamma (gamma r ce + ce'),   ce' = (1 - y) s(x) - y s(-x)
  *     d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r ce' + s(x) s(-x))
  *
- * where r = m' / m = (1 - 2 y) s(x) s(-x) / m stays finite as m vanishes.
+ * where r = m' / m = (1 - 2 y) s(x) s(-x) / m stays finite as m approaches 0.
  */
 LOSS_FORMULA(sigmoid_focal)
 {
@@ -34,7 +34,7 @@ LOSS_FORMULA(sigmoid_focal)
     const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m may underflow */
     const loss_real power = gamma == 2 ? m * m : pow(m, gamma),
                     focus = tiny ? vexp(-gamma * fabs(x)) : power;
-    const loss_real quotient = m == 0 ? 1 : ce / m; /* both vanish at the same rate */
+    const loss_real quotient = m == 0 ? 1 : ce / m; /* the limit, as ce and m approach 0 */
     return (struct element){
         .term = a * focus * ce,
         .grad =
@@ -51,7 +51,7 @@ LOSS_FORMULA(sigmoid_focal)
 }
 DEFINE_ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 
-/* Powers come from libm. */
+/* Powers are computed by libm. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30}
@@ -84,8 +84,8 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .name = "sigmoid_focal",
     .aliases = {"sigmoid_focal_loss"},
     .title = "Sigmoid focal",
-    .doc = "bce_with_logits in which well predicted terms count less, for detection among many "
-           "negatives, like torchvision.",
+    .doc = "bce_with_logits with less weight for well predicted terms, for detection with many "
+           "negatives, as in torchvision.",
     .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma "
                "bce_with_logits(x, y), alpha_t = alpha y + "
                "(1 - alpha)(1 - y), 1 where alpha = -1",
@@ -110,7 +110,7 @@ const struct loss_descriptor loss_sigmoid_focal = {
                  .has_max = true,
                  .max = 1},
             [GAMMA] = {"gamma",
-                       "how much less well predicted terms count; 0: all count alike",
+                       "how much less weight well predicted terms have; 0: all have the same",
                        LOSS_NUMBER,
                        {2, 2},
                        .has_min = true},

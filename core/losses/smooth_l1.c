@@ -40,7 +40,7 @@ const struct loss_descriptor loss_smooth_l1 = {
                         .differentiable = true},
         },
     .params = {[BETA] = {"beta",
-                         "where the parabola meets the lines",
+                         "where the quadratic part meets the linear part",
                          LOSS_NUMBER,
                          {1, 1},
                          .has_min = true,

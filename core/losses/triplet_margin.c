@@ -44,12 +44,12 @@ static loss_real sum_of_powers(const loss_real *u, const loss_real *v, size_t n,
     return sum_value(&sum);
 }
 
-/* If a sum of squares is in this range, none of them overflowed and none that matters underflowed.
- */
+/* If a sum of squares is in this range, no square overflowed, and those that underflowed are
+   negligible. */
 static const loss_real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
-/* Returns ||u - v + eps||_p. Powers of general p are computed relative to the largest difference,
-   so that they neither overflow nor vanish. */
+/* Returns ||u - v + eps||_p. For general p, differences are scaled by the largest one, so that the
+   sum neither overflows nor underflows. */
 static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size_t n, loss_real p,
                                     loss_real eps, const struct loss_control *cancel)
 {
@@ -65,7 +65,7 @@ static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size
     return most * (p == 2 ? sqrt(shares) : pow(shares, 1 / p));
 }
 
-/* Returns how many of the |u - v + eps| equal `norm`, their largest. */
+/* Returns how many of the |u - v + eps| equal their maximum, `norm`. */
 static size_t count_largest(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
                             loss_real norm, const struct loss_control *cancel)
 {
@@ -76,8 +76,8 @@ static size_t count_largest(const loss_real *u, const loss_real *v, size_t n, lo
     return count;
 }
 
-/* The derivative of the norm by d, one of the differences, 0 at the centre. `ties` of them are the
-   largest, which share the slope of the maximum norm. */
+/* Returns the derivative of the norm with respect to d, one of the differences; 0 if d is 0. For
+   the maximum norm, the `ties` largest differences share the slope. */
 static loss_real slope_of_norm(loss_real d, loss_real norm, loss_real p, size_t ties)
 {
     const loss_real a = fabs(d);
@@ -90,7 +90,7 @@ static loss_real slope_of_norm(loss_real d, loss_real norm, loss_real p, size_t 
     return sign(d) * (p == 2 ? a / norm : pow(a / norm, p - 1));
 }
 
-/* |u|, as it is divided by */
+/* Returns |u|, with the lower bound for divisors. */
 static loss_real norm_of(const loss_real *u, size_t n, const struct loss_control *cancel)
 {
     return vmax(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
@@ -143,8 +143,9 @@ static void add_gradient(const loss_real *u, const loss_real *v, const struct lo
         }
 }
 
-/* l = max(0, d(a, p) - d(a, n) + margin). swap uses min(d(a, n), d(p, n)) instead of d(a, n); both
-   share the slope of a tie. At the kink of the maximum the slope is that of the active side. */
+/* l = max(0, d(a, p) - d(a, n) + margin). swap uses min(d(a, n), d(p, n)) instead of d(a, n); if
+   they are equal, they share the slope. At the kink of the maximum the slope is that of the active
+   side. */
 static void triplet_margin_kernel(struct loss_block *b)
 {
     const size_t n = b->elements_per_term[ANCHOR];
@@ -236,7 +237,7 @@ const struct loss_descriptor loss_triplet_margin = {
     .params =
         {
             [MARGIN] = {"margin",
-                        "minimum difference of the distances",
+                        "minimum difference between the distances",
                         LOSS_NUMBER,
                         {1, 1},
                         .has_min = true,
@@ -249,7 +250,7 @@ const struct loss_descriptor loss_triplet_margin = {
                       .exclusive_min = true,
                       .infinite = true},
             [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
-            [SWAP] = {"swap", "use the distance from negative to positive if that is less",
+            [SWAP] = {"swap", "use the distance between positive and negative if it is smaller",
                       LOSS_BOOLEAN},
             [DISTANCE] = {"distance",
                           "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity",

@@ -15,7 +15,7 @@ static inline loss_real box_cox(loss_real a, loss_real log_r)
 
 /*
  * Returns f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0
- * and 1, in a form that keeps its digits near these. Near r = 1, f(r) is about (r - 1)^2 / 2. There
+ * and 1, in a form that stays accurate near these. Near r = 1, f(r) is about (r - 1)^2 / 2. There
  * it is computed from t = r - 1 by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ..., with
  * c_(k+1) = c_k (a - k) / (k + 1), as long as a t is small.
  */
@@ -35,8 +35,8 @@ static inline loss_real unit_deviance(loss_real r, loss_real t, loss_real a)
     return sum;
 }
 
-/* Returns the same times m^a, in the textbook form. It is used if m^a or r^a overflows or
-   underflows, where m or y is far larger than the other. */
+/* Returns m^a f(y / m) in the textbook form. Used if m^a or r^a overflows or underflows; m or y is
+   then far larger than the other. */
 static inline loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
 {
     return pow(vmax(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
@@ -50,7 +50,7 @@ static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
     return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
 }
 
-/* Returns INVALID(TARGET) if the distribution of this power has no such value. */
+/* Returns INVALID(TARGET) if the distribution with this power cannot have the value y. */
 static inline int invalid_target(loss_real y, loss_real power)
 {
     const bool below = power >= 2 ? y <= 0 : y < 0;
@@ -104,7 +104,7 @@ LOSS_FORMULA(tweedie)
 }
 DEFINE_ELEMENTWISE_KERNELS(tweedie, 2)
 
-/* Powers come from libm. */
+/* Powers are computed by libm. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (plan->param[LOG_INPUT].integer)
@@ -151,7 +151,7 @@ const struct loss_descriptor loss_tweedie = {
     .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; "
                "log_input: l = -y exp((1-p) x) / "
                "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, "
-               "as for p = 1 2 [y log(y/x) - y + x]",
+               "such as 2 [y log(y/x) - y + x] for p = 1",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =

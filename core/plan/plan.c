@@ -1,5 +1,4 @@
-/* Turns a request into a plan. Everything that can be rejected without reading numbers is rejected
-   here. */
+/* Turns a request into a plan. Rejects everything that can be rejected without reading elements. */
 #include "dispatch/kernel_table.h"
 #include "kernel/loss_kernel.h"
 
@@ -61,8 +60,7 @@ static enum loss_status check_tensors(struct loss_plan *plan, const struct loss_
     return LOSS_OK;
 }
 
-/* Writes a number as error messages show it. `text` has room for NUMBER_TEXT bytes. Returns `text`.
- */
+/* Writes a number for an error message. `text` has room for NUMBER_TEXT bytes. Returns `text`. */
 enum { NUMBER_TEXT = 32 };
 static const char *number_text(double x, char *text)
 {
@@ -220,7 +218,7 @@ static enum loss_status check_hess(struct loss_plan *plan, uint32_t mask, struct
         return fail_field(error, "hess", "%s has no Hessian diagonal", plan->loss->name);
     const uint32_t others = mask & ~loss_predictions(plan->loss) & ((1u << LOSS_MAX_TENSORS) - 1);
     if (others != 0)
-        return fail_field(error, "hess", "only predictions have a Hessian diagonal, not %s",
+        return fail_field(error, "hess", "%s has no Hessian diagonal; only predictions have one",
                           plan->loss->tensors[__builtin_ctz(others)].name);
     return check_derivatives(plan, mask, "hess", plan->hess, error);
 }
@@ -238,7 +236,8 @@ static enum loss_status check_grad_output(struct loss_plan *plan,
         return fail_field(
             error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
             loss_shape_text(upstream, shape),
-            plan->reduction == LOSS_NONE ? ", or of the loss's shape, " : ", since the loss is one",
+            plan->reduction == LOSS_NONE ? ", or have the loss's shape,  "
+                                         : ", since the loss is one",
             plan->reduction == LOSS_NONE ? loss_shape_text(&plan->output, wanted) : "");
     plan->has_grad_output = true;
     plan->grad_output = *upstream;
@@ -282,8 +281,8 @@ static void choose_divisor(struct loss_plan *plan)
         plan->divisor = (double)plan->tensor[0].shape[0];
 }
 
-/* Counts the elements to process: those of the terms, of the longest tensor, or what the method
-   returns. */
+/* Sets the number of elements to process: the method's count if it has one, else that of the terms
+   or of the longest tensor, whichever is larger. */
 static void count_elements(struct loss_plan *plan)
 {
     plan->elements = loss_tensor_elements(&plan->terms);

@@ -1,9 +1,9 @@
 /*
- * Shape rules: which terms a loss has, and which axis of each tensor runs along which of their
- * dimensions.
+ * Shape rules: the terms of a loss, and how the axes of each tensor correspond to the dimensions of
+ * the terms.
  *
- * Each rule is a function of the shapes alone. It fills plan->terms and plan->axis, or reports the
- * tensor whose shape is wrong.
+ * Each rule depends only on shapes. It fills plan->terms and plan->axis, or reports the tensor
+ * whose shape is wrong.
  */
 #include "kernel/loss_kernel.h"
 
@@ -42,7 +42,7 @@ void loss_warn(struct loss_plan *plan, const char *text)
 
 /* ---- Elementwise losses ---- */
 
-/* Broadcasts `into` with `shape`. Returns false if they do not match; `into` is then undefined. */
+/* Broadcasts `into` with `shape`. Returns false, with `into` undefined, if they do not match. */
 static bool broadcast(struct loss_tensor *into, const struct loss_tensor *shape)
 {
     const int rank = shape->rank > into->rank ? shape->rank : into->rank;
@@ -142,8 +142,8 @@ void loss_element_term_weights(struct loss_block *b)
 
 enum { CLASSES_INPUT, CLASSES_TARGET, CLASSES_WEIGHT };
 
-/* Aligns a tensor with a class axis: that axis lies within the terms, the others run along them in
-   order. */
+/* Aligns a tensor that has a class axis: that axis is within a term, the others correspond to the
+   dimensions of the terms, in order. */
 static void align_around(struct loss_plan *plan, int k, int class_axis)
 {
     for (int axis = 0; axis < plan->tensor[k].rank; axis++)

@@ -51,7 +51,7 @@ bool loss_tensor_count(const struct loss_tensor *tensor, size_t *count)
         else if (__builtin_mul_overflow(product, tensor->shape[axis], &product))
             return false;
     }
-    /* No dtype has more than 8 bytes an element, and no object is larger than half of the address
+    /* No dtype has more than 8 bytes per element, and no object is larger than half of the address
        space. */
     if (product > PTRDIFF_MAX / sizeof(double))
         return false;

@@ -422,7 +422,7 @@ class LossMethods(Generic[Response]):
         Args:
             input: predictions; (*).
             target: true values; (*), broadcast against input.
-            beta: where the parabola meets the lines; at least 0.
+            beta: where the quadratic part meets the linear part; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -452,8 +452,8 @@ class LossMethods(Generic[Response]):
             input: predictions; (*).
             target: true values; (*), broadcast against input.
             weight: multiplies each term; mean does not divide by it; broadcast to input (optional).
-            delta: where the parabola meets the lines; if infinite, the loss is half of mse; above
-                0, or math.inf.
+            delta: where the quadratic part meets the linear part; if infinite, the loss is half of
+                mse; above 0, or math.inf.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -536,21 +536,21 @@ class LossMethods(Generic[Response]):
                       dtype: Optional[str] = None) -> Response:
         """Cross entropy: CrossEntropyLoss.
 
-        Negative log likelihood of the right class, given the logits of all classes; the usual loss
-        for classification. The target contains class indices, or, if it has the input's shape, a
-        probability for each class.
+        Negative log likelihood of the correct class, given the logits of all classes; the usual
+        loss for classification. The target contains class indices, or, if it has the input's shape,
+        a probability for each class.
 
             z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s =
             label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with
-            probabilities p. mean divides by the sum of the w_y that count; with probabilities by
-            the number of terms
+            probabilities p. mean divides by the sum of the w_y that are not ignored; with
+            probabilities, by the number of terms
 
         Args:
             input: logits; (C), (N, C) or (N, C, d1, ...).
             target: class indices, or class probabilities; (), (N) or (N, d1, ...) for indices; the
                 input's shape for probabilities.
             weight: a weight for each class; (C) (optional).
-            ignore_index: a class index that does not count; null: all count, or None.
+            ignore_index: class index that is ignored; null: none, or None.
             label_smoothing: share of the target that is spread evenly over all classes; at least 0
                 and at most 1.
             reduction: "mean", "sum" or "none".
@@ -574,15 +574,16 @@ class LossMethods(Generic[Response]):
             dtype: Optional[str] = None) -> Response:
         """Negative log likelihood: NLLLoss and nll_loss.
 
-        Minus the log-probability of the right class. For logits, use cross_entropy.
+        Negative log-probability of the correct class. For logits, use cross_entropy.
 
-            l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count
+            l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that are not
+            ignored
 
         Args:
             input: log-probabilities; (C), (N, C) or (N, C, d1, ...).
             target: class indices; (), (N) or (N, d1, ...).
             weight: a weight for each class; (C) (optional).
-            ignore_index: a target that does not count; null: all count, or None.
+            ignore_index: class index that is ignored; null: none, or None.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -602,7 +603,7 @@ class LossMethods(Generic[Response]):
                sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
         """Kullback-Leibler divergence: KLDivLoss.
 
-        How much the distribution with the input's log-probabilities differs from the target.
+        Divergence of the target distribution from the one with the input's log-probabilities.
         batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by
         the number of elements, like PyTorch.
 
@@ -670,9 +671,9 @@ class LossMethods(Generic[Response]):
 
         Args:
             input1: vectors; (N, D) or (D).
-            input2: the vectors they are paired with; (N, D) or (D).
+            input2: vectors paired with those of input1; (N, D) or (D).
             target: labels, 1 or -1; (N) or ().
-            margin: cosine that dissimilar pairs may keep, best in [0, 0.5].
+            margin: largest cosine of dissimilar pairs without loss, best in [0, 0.5].
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input1 and input2, or names of tensors ("input1" and
                 "input2").
@@ -767,9 +768,10 @@ class LossMethods(Generic[Response]):
 
         Args:
             input1: scores; (*).
-            input2: scores to compare them with; (*), broadcast against input1.
-            target: which should be higher, 1 or -1; (*), broadcast against input1.
-            margin: minimum difference of the scores.
+            input2: scores to compare input1 with; (*), broadcast against input1.
+            target: 1 if input1 should be higher, -1 if input2 should; (*), broadcast against
+                input1.
+            margin: minimum difference between the scores.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input1 and input2, or names of tensors ("input1",
                 "input2" and "target").
@@ -820,7 +822,8 @@ class LossMethods(Generic[Response]):
                      dtype: Optional[str] = None) -> Response:
         """Multi-class margin: MultiMarginLoss and multi_margin_loss.
 
-        Hinge loss over classes: the right class should score higher than every other by the margin.
+        Hinge loss over classes: the correct class should score higher than every other by the
+        margin.
 
             l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p
 
@@ -829,7 +832,7 @@ class LossMethods(Generic[Response]):
             target: class indices; () or (N).
             weight: a weight for each class; (C) (optional).
             p: power of the hinge, 1 or 2; at least 1 and at most 2.
-            margin: minimum lead of the right class.
+            margin: minimum lead of the correct class.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -849,14 +852,14 @@ class LossMethods(Generic[Response]):
                           dtype: Optional[str] = None) -> Response:
         """Multi-label margin: MultiLabelMarginLoss and multilabel_margin_loss.
 
-        Hinge loss over classes of which several are right: each right class should score higher by
-        1 than each other class.
+        Hinge loss over classes of which several are correct: each correct class should score at
+        least 1 higher than each other class.
 
             l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)
 
         Args:
             input: scores; (C) or (N, C).
-            target: indices of the right classes, ended by -1; (C) or (N, C).
+            target: indices of the correct classes, terminated by -1; (C) or (N, C).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -916,10 +919,10 @@ class LossMethods(Generic[Response]):
             anchor: vectors; (N, D) or (D).
             positive: vectors that should be near; that of anchor.
             negative: vectors that should be far; that of anchor.
-            margin: minimum difference of the distances; above 0.
+            margin: minimum difference between the distances; above 0.
             p: order of the norm; infinite: the largest difference; above 0, or math.inf.
             eps: added to each difference.
-            swap: use the distance from negative to positive if that is less.
+            swap: use the distance between positive and negative if it is smaller.
             distance: euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of anchor, positive and negative, or names of tensors
@@ -944,8 +947,8 @@ class LossMethods(Generic[Response]):
             dtype: Optional[str] = None) -> Response:
         """Connectionist temporal classification: CTCLoss and ctc_loss.
 
-        For sequences whose labels are not aligned to the steps: minus the log-probability of all
-        paths that give the labels after repeats and blanks are removed. Like PyTorch's, the
+        For sequences whose labels are not aligned to the steps: the negative log-probability of all
+        paths that yield the labels after repeats and blanks are removed. Like PyTorch's, the
         gradient includes that of the log_softmax before it.
 
             l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels
@@ -955,7 +958,7 @@ class LossMethods(Generic[Response]):
             log_probs: log-probabilities of the classes at each step; (T, N, C) or (T, C).
             targets: class indices of the labels, without blanks; (N, S), or (S) for all labels in
                 one row.
-            input_lengths: number of steps that count; (N) or ().
+            input_lengths: number of valid steps; (N) or ().
             target_lengths: number of labels; (N) or ().
             blank: class index of the blank.
             zero_infinity: an impossible alignment counts as 0, with gradient 0.
@@ -980,8 +983,8 @@ class LossMethods(Generic[Response]):
                       dtype: Optional[str] = None) -> Response:
         """Sigmoid focal: sigmoid_focal_loss.
 
-        bce_with_logits in which well predicted terms count less, for detection among many
-        negatives, like torchvision.
+        bce_with_logits with less weight for well predicted terms, for detection with many
+        negatives, as in torchvision.
 
             p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y),
             alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1
@@ -991,7 +994,7 @@ class LossMethods(Generic[Response]):
             target: true values, usually 0 or 1; (*), that of input.
             alpha: weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights;
                 at least -1 and at most 1.
-            gamma: how much less well predicted terms count; 0: all count alike; at least 0.
+            gamma: how much less weight well predicted terms have; 0: all have the same; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1015,7 +1018,8 @@ class LossMethods(Generic[Response]):
         """Soft Dice: DiceLoss and dice_loss.
 
         For masks: 1 minus twice the overlap divided by the total, for each channel of each sample,
-        like MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
+        as in MONAI. The input contains probabilities, the target the mask of each channel
+        (one-hot).
 
             l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D =
             sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))
@@ -1023,13 +1027,13 @@ class LossMethods(Generic[Response]):
         Args:
             input: predicted probabilities, or logits with sigmoid; (N, C, d1, ...).
             target: true values, usually 0 or 1; that of input.
-            weight: multiplies the terms of each channel that counts, unless only one does; mean
+            weight: multiplies the terms of each included channel, unless there is only one; mean
                 does not divide by it; (C), or (C - 1) without the background (optional).
             smooth: added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty
                 masks do not divide 0 by 0; at least 0.
             batch: one term for each channel of the whole batch instead of one for each channel of
                 each sample.
-            include_background: whether channel 0 counts.
+            include_background: include channel 0.
             squared_pred: squared terms in the denominator.
             jaccard: Jaccard index (intersection over union) instead of Dice.
             sigmoid: the input contains logits of the probabilities.
@@ -1056,7 +1060,7 @@ class LossMethods(Generic[Response]):
         """Log-cosh: LogCosh and logcosh.
 
         Half the squared difference near 0, the absolute difference minus log 2 far from it, and
-        smooth between, like Keras.
+        smooth between, as in Keras.
 
             l = log(cosh(x - y))
 
@@ -1084,7 +1088,7 @@ class LossMethods(Generic[Response]):
         """Quantile (pinball): pinball and pinball_loss.
 
         Minimal if the input is the q-quantile of the target: a prediction that is too low costs q
-        times the difference, one that is too high 1 - q times.
+        times the difference, one that is too high costs 1 - q times.
 
             l = max(q (y - x), (q - 1) (y - x))
 
@@ -1118,7 +1122,7 @@ class LossMethods(Generic[Response]):
 
             l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input:
             l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit
-            up to a constant, as for p = 1 2 [y log(y/x) - y + x]
+            up to a constant, such as 2 [y log(y/x) - y + x] for p = 1
 
         Args:
             input: predicted means, greater than 0, or their logarithms; (*).
@@ -1147,14 +1151,15 @@ class LossMethods(Generic[Response]):
                  dtype: Optional[str] = None) -> Response:
         """InfoNCE (NT-Xent): InfoNCE, NTXentLoss and nt_xent.
 
-        Contrastive: each query should be nearer to its own key, in the same row, than to the keys
-        of all other rows.
+        Contrastive: each query should be more similar to its own key, in the same row, than to the
+        keys of all other rows.
 
             s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))
 
         Args:
             query: vectors; (N, D).
-            key: the positive of each query, and a negative of all others; that of query.
+            key: the positive example for each query, and a negative example for all others; that of
+                query.
             temperature: divisor of the similarities; above 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of query and key, or names of tensors ("query" and "key").

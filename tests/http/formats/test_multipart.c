@@ -1,6 +1,6 @@
 /*
  * Forms: a NumPy file for each tensor, a text for each parameter. Results must have the same bits
- * as those of a safetensors file, which test_binary.c compares with JSON.
+ * as those of a safetensors file, which test_binary_bits.c compares with JSON.
  */
 #include "loss.h"
 #include "suites.h"

@@ -69,7 +69,7 @@ static size_t count_addresses(const struct listener *listener, bool admin, bool 
 {
     size_t count = 0;
     const struct listen_address *listen_address;
-    for (size_t i = 0; (listen_address = listener_entrance(listener, i)) != NULL; i++)
+    for (size_t i = 0; (listen_address = listener_address_at(listener, i)) != NULL; i++)
         count += listen_address->admin == admin && listen_address->secure == secure;
     return count;
 }
@@ -102,7 +102,7 @@ static void name_address(struct server *server)
 {
     const struct listen_address *listen_address = NULL;
     for (size_t i = 0;
-         (listen_address = listener_entrance(server->listener, i)) && listen_address->admin; i++)
+         (listen_address = listener_address_at(server->listener, i)) && listen_address->admin; i++)
         ;
     if (listen_address->address.is_unix)
         snprintf(server->address, sizeof server->address, "localhost");
@@ -142,7 +142,7 @@ static void append_addresses(const struct listener *listener, bool admin, struct
 {
     const char *separator = "";
     const struct listen_address *listen_address;
-    for (size_t i = 0; (listen_address = listener_entrance(listener, i)) != NULL; i++) {
+    for (size_t i = 0; (listen_address = listener_address_at(listener, i)) != NULL; i++) {
         char address[ADDRESS_TEXT];
         if (listen_address->admin != admin)
             continue;
@@ -227,7 +227,7 @@ static bool start_auth(struct server *server, const struct options *options, cha
     server->auth = auth_new(&settings, message, SERVER_MESSAGE);
     if (!server->auth)
         return false;
-    for (size_t i = 0; safe && (listen_address = listener_entrance(server->listener, i)); i++)
+    for (size_t i = 0; safe && (listen_address = listener_address_at(server->listener, i)); i++)
         safe = auth_may_listen(server->auth, listen_address, message, SERVER_MESSAGE);
     return safe;
 }
@@ -251,7 +251,7 @@ static bool start_http(struct server *server, const struct options *options, cha
         .has_admin = server->has_admin,
         .has_plain = count_addresses(server->listener, false, false) > 0,
         .has_secure = count_addresses(server->listener, false, true) > 0,
-        .access = server->auth,
+        .auth = server->auth,
         .io_threads = options->io_threads,
         .limits = options->limits,
         .compress = options->compress,
@@ -278,9 +278,9 @@ static bool start(struct server *server, const struct options *options, char *me
     if (!server->linger || !start_metrics(server, options, message) ||
         !start_http(server, options, message))
         return false;
-    const struct listener_taker taker = {
+    const struct listener_callbacks callbacks = {
         .has_room = http_has_room, .adopt = http_adopt, .context = server->http};
-    return listener_start(server->listener, &taker, message, SERVER_MESSAGE) &&
+    return listener_start(server->listener, &callbacks, message, SERVER_MESSAGE) &&
            (!options->seccomp || sandbox_enter(message, SERVER_MESSAGE));
 }
 
@@ -324,7 +324,7 @@ static void shut_down(struct server *server, int signal_number, int64_t drain_de
         /* Load balancers see that /readyz returns 503, and stop sending requests. */
         log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503",
                     (double)drain_delay / 1000);
-        http_announce_end(server->http);
+        http_set_draining(server->http);
         nanosleep(&(struct timespec){drain_delay / 1000, drain_delay % 1000 * 1000000}, NULL);
     }
     log_message(LOG_LEVEL_INFO, "finishing running requests");

@@ -12,11 +12,11 @@
 #include "util/clock.h"
 
 enum {
-    SMALL_SHARE = 8,       /* 1/8 of the budget is for small requests, ... */
-    SMALL_MOST = 64 << 20, /* ... but at most this many bytes */
-    START_SHARE = 2,       /* started requests may use 1/2 of that share */
-    ROUNDING = 32,         /* block_cache.h rounds sizes up by at most 1/32 */
-    LARGE = 1,             /* index for large requests; small requests use 0 */
+    SMALL_SHARE = 8,      /* 1/8 of the budget is for small requests, ... */
+    SMALL_MAX = 64 << 20, /* ... but at most this many bytes */
+    START_SHARE = 2,      /* started requests may use 1/2 of that share */
+    ROUNDING = 32,        /* block_cache.h rounds sizes up by at most 1/32 */
+    LARGE = 1,            /* index for large requests; small requests use 0 */
 };
 
 struct memory_budget {
@@ -30,9 +30,9 @@ struct memory_budget {
     } list[LARGE + 1];  /* admitted requests, in ascending order of remaining claim */
     atomic_size_t used; /* reserved bytes that are allocated */
     size_t waiting;     /* requests in the queue */
-    size_t refusable;   /* of these, not yet admitted */
+    size_t rejectable;  /* of these, not yet admitted */
     size_t small_waits; /* of these, small */
-    size_t most_waiting;
+    size_t max_waiting;
     int64_t wait_ms;
     struct reservation *first, **last;
     bool serve, serving; /* for serve_queue: the queue must be checked; a thread is checking it */
@@ -212,7 +212,7 @@ static void append(struct memory_budget *budget, struct reservation *r)
     *budget->last = r;
     budget->last = &r->next;
     budget->waiting++;
-    budget->refusable += !is_promised(r);
+    budget->rejectable += !is_promised(r);
     budget->small_waits += r->wanted_claim <= MEMORY_BUDGET_SMALL;
 }
 
@@ -222,7 +222,7 @@ static struct reservation *take_queue(struct memory_budget *budget)
     struct reservation *const first = budget->first;
     budget->first = NULL;
     budget->last = &budget->first;
-    budget->waiting = budget->refusable = budget->small_waits = 0;
+    budget->waiting = budget->rejectable = budget->small_waits = 0;
     return first;
 }
 
@@ -278,7 +278,7 @@ static void serve_queue(struct memory_budget *budget)
 }
 
 /* Removes from the queue, and returns, the requests to reject. */
-static struct reservation *take_refused(struct memory_budget *budget, int64_t now)
+static struct reservation *take_rejected(struct memory_budget *budget, int64_t now)
 {
     struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
     while (next) {
@@ -313,7 +313,7 @@ static size_t lacking(const struct memory_budget *budget)
 size_t memory_budget_tick(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
-    struct reservation *const refused = take_refused(budget, clock_ms());
+    struct reservation *const refused = take_rejected(budget, clock_ms());
     pthread_mutex_unlock(&budget->mutex);
     wake_all(refused, false);
     serve_queue(budget); /* other requests may have waited for a rejected one */
@@ -443,7 +443,7 @@ bool reservation_wait(struct reservation *reservation, int64_t latest,
     reservation->until = latest < refused ? latest : refused;
     reservation->wake = wake;
     pthread_mutex_lock(&budget->mutex);
-    const bool may = is_promised(reservation) || budget->refusable < budget->most_waiting;
+    const bool may = is_promised(reservation) || budget->rejectable < budget->max_waiting;
     const bool waits = !budget->closed && may;
     if (waits)
         append(budget, reservation);
@@ -501,14 +501,14 @@ bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *met
 
 /* ---- The budget ---- */
 
-struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
+struct memory_budget *memory_budget_new(size_t bytes, size_t max_waiting, int64_t wait_ms)
 {
     struct memory_budget *budget = calloc(1, sizeof *budget);
     if (!budget)
         return NULL;
     budget->bytes = bytes;
-    budget->small = bytes / SMALL_SHARE < SMALL_MOST ? bytes / SMALL_SHARE : SMALL_MOST;
-    budget->most_waiting = most_waiting;
+    budget->small = bytes / SMALL_SHARE < SMALL_MAX ? bytes / SMALL_SHARE : SMALL_MAX;
+    budget->max_waiting = max_waiting;
     budget->wait_ms = wait_ms;
     budget->last = &budget->first;
     pthread_mutex_init(&budget->mutex, NULL);

@@ -53,10 +53,10 @@ enum {
     MEMORY_BUDGET_START = 128 << 10, /* bytes that a request reserves at its start */
 };
 
-/* Creates a budget of `bytes` bytes. Up to `most_waiting` requests may wait for up to `wait_ms`
+/* Creates a budget of `bytes` bytes. Up to `max_waiting` requests may wait for up to `wait_ms`
    milliseconds. One eighth of the budget, at most 64 MiB, is for small requests only, so that large
    requests cannot block them. Returns NULL if memory is insufficient. */
-struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms);
+struct memory_budget *memory_budget_new(size_t bytes, size_t max_waiting, int64_t wait_ms);
 
 /* All reservations must have ended. No-op if NULL. */
 void memory_budget_free(struct memory_budget *budget);

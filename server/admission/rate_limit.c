@@ -57,25 +57,25 @@ static uint64_t mix(uint64_t hash)
 static struct client *find(struct rate_limit *limit, uint64_t key)
 {
     struct client *const set = limit->client[mix(key ^ limit->seed) % SETS];
-    struct client *place = set;
+    struct client *entry = set;
     for (int i = 0; i < WAYS; i++) {
         if (set[i].key == key)
             return &set[i];
-        if (set[i].full < place->full)
-            place = &set[i];
+        if (set[i].full < entry->full)
+            entry = &set[i];
     }
-    *place = (struct client){.key = key};
-    return place;
+    *entry = (struct client){.key = key};
+    return entry;
 }
 
 int64_t rate_limit_take(struct rate_limit *limit, uint64_t client, int64_t now_ns)
 {
     pthread_mutex_lock(&limit->mutex);
-    struct client *const place = find(limit, client);
-    const int64_t full = place->full > now_ns ? place->full : now_ns,
+    struct client *const entry = find(limit, client);
+    const int64_t full = entry->full > now_ns ? entry->full : now_ns,
                   early = full - now_ns - limit->ahead;
     if (early <= 0)
-        place->full = full + limit->interval;
+        entry->full = full + limit->interval;
     pthread_mutex_unlock(&limit->mutex);
     return early > 0 ? early : 0;
 }

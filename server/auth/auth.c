@@ -178,13 +178,13 @@ static const char *header(const struct auth_request *request, const char *name)
 }
 
 /* Checks the token of a request, if tokens are configured. */
-static enum tokens_verdict judge(struct auth *auth, const struct auth_request *request,
-                                 char client[AUTH_NAME])
+static enum tokens_verdict token_verdict(struct auth *auth, const struct auth_request *request,
+                                         char client[AUTH_NAME])
 {
     pthread_rwlock_rdlock(&auth->lock);
     const enum tokens_verdict verdict =
-        auth->tokens ? tokens_judge(auth->tokens, header(request, "Authorization"), client)
-                     : TOKENS_RIGHT;
+        auth->tokens ? tokens_check(auth->tokens, header(request, "Authorization"), client)
+                     : TOKENS_KNOWN;
     pthread_rwlock_unlock(&auth->lock);
     return verdict;
 }
@@ -212,12 +212,12 @@ static bool host_of_target(const char *target, char *host, size_t size)
 }
 
 static bool check_host(const struct auth *auth, const struct auth_request *request,
-                       struct response *reply)
+                       struct response *response)
 {
     const struct listen_address *listen_address = request->listen_address;
     char target_host[256];
     if (listen_address->address.is_unix ||
-        (!listen_address->loopback && (request->open || !has_text(auth->settings.hosts))))
+        (!listen_address->loopback && (request->public || !has_text(auth->settings.hosts))))
         return true;
     const char *host = header(request, "Host");
     if (has_text(host) && is_known_host(auth, request, host) &&
@@ -228,7 +228,8 @@ static bool check_host(const struct auth *auth, const struct auth_request *reque
                       host)) /* HTTP/1.0 has no Host header, and browsers do not use HTTP/1.0 */
         return true;
     char quote[JSON_QUOTE_LONG];
-    reply_error(reply, 421, "'%s' is not a host name of this server; add it with --allowed-hosts",
+    reply_error(response, 421,
+                "'%s' is not a host name of this server; add it with --allowed-hosts",
                 json_quote_long(host, quote));
     return false;
 }
@@ -250,7 +251,7 @@ static bool is_own_page(const struct auth_request *request, const char *origin)
 /* Rejects requests from pages of other sites. Browsers let any page send a POST request, and only
    hide the response from the page. */
 static bool check_origin(const struct auth *auth, const struct auth_request *request,
-                         struct client_identity *identity, struct response *reply)
+                         struct client_identity *identity, struct response *response)
 {
     const char *origin = header(request, "Origin");
     if (!origin)
@@ -267,7 +268,7 @@ static bool check_origin(const struct auth *auth, const struct auth_request *req
     if ((reads && !preflight) || is_own_page(request, origin))
         return true;
     char quote[JSON_QUOTE_LONG];
-    reply_error(reply, 403, "origin '%s' is not allowed; add it with --cors-origins",
+    reply_error(response, 403, "origin '%s' is not allowed; add it with --cors-origins",
                 json_quote_long(origin, quote));
     return false;
 }
@@ -275,14 +276,14 @@ static bool check_origin(const struct auth *auth, const struct auth_request *req
 /* Checks the client certificate if client certificates are configured. If the request also has a
    token, the name of the token later replaces the name of the certificate. */
 static bool check_certificate(const struct auth *auth, const struct auth_request *request,
-                              struct client_identity *identity, struct response *reply)
+                              struct client_identity *identity, struct response *response)
 {
     struct tls *const tls = auth->settings.tls;
-    if (!request->listen_address->secure || !tls_wants_clients(tls) || request->open ||
+    if (!request->listen_address->secure || !tls_wants_clients(tls) || request->public ||
         identity->preflight)
         return true;
-    if (!tls_judge(tls, request->session, request->peer)) {
-        reply_error(reply, 403, "%s", request->peer->fault);
+    if (!tls_check_peer(tls, request->session, request->peer)) {
+        reply_error(response, 403, "%s", request->peer->fault);
         return false;
     }
     snprintf(identity->client, sizeof identity->client, "%s", request->peer->name);
@@ -290,34 +291,35 @@ static bool check_certificate(const struct auth *auth, const struct auth_request
 }
 
 static bool check_token(struct auth *auth, const struct auth_request *request,
-                        struct client_identity *identity, struct response *reply)
+                        struct client_identity *identity, struct response *response)
 {
     static const struct response_header challenge[] = {{"WWW-Authenticate", "Bearer"},
                                                        {NULL, NULL}};
-    const enum tokens_verdict verdict = judge(auth, request, identity->client);
+    const enum tokens_verdict verdict = token_verdict(auth, request, identity->client);
     /* CORS preflight requests have no token. */
-    if (verdict == TOKENS_RIGHT || request->open || request->listen_address->admin ||
+    if (verdict == TOKENS_KNOWN || request->public || request->listen_address->admin ||
         identity->preflight)
         return true;
     if (verdict == TOKENS_MISSING) {
-        reply_error(reply, 401, "a token is required: send a header `Authorization: Bearer TOKEN`");
-        reply->headers = challenge;
+        reply_error(response, 401,
+                    "a token is required: send a header `Authorization: Bearer TOKEN`");
+        response->headers = challenge;
     } else {
-        reply_error(reply, 403, "unknown token");
+        reply_error(response, 403, "unknown token");
     }
     return false;
 }
 
 bool auth_allow(struct auth *auth, const struct auth_request *request,
-                struct client_identity *identity, struct response *reply)
+                struct client_identity *identity, struct response *response)
 {
-    if (!check_host(auth, request, reply))
-        identity->fault = REJECTION_HOST;
-    else if (!check_origin(auth, request, identity, reply))
-        identity->fault = REJECTION_ORIGIN;
-    else if (!check_certificate(auth, request, identity, reply) ||
-             !check_token(auth, request, identity, reply))
-        identity->fault = REJECTION_CREDENTIALS;
+    if (!check_host(auth, request, response))
+        identity->rejection = REJECTION_HOST;
+    else if (!check_origin(auth, request, identity, response))
+        identity->rejection = REJECTION_ORIGIN;
+    else if (!check_certificate(auth, request, identity, response) ||
+             !check_token(auth, request, identity, response))
+        identity->rejection = REJECTION_CREDENTIALS;
     else
         return true;
     return false;

@@ -54,22 +54,22 @@ struct auth_request {
     gnutls_session_t session; /* NULL without TLS */
     struct tls_peer *peer;    /* NULL without TLS */
     const char *method, *target;
-    bool open; /* the route needs no authentication */
+    bool public; /* the route needs no authentication */
 };
 
 /* The client that sent a request. The caller zeroes it. */
 struct client_identity {
     char client[AUTH_NAME]; /* name of the token or certificate, or "" */
-    const char *origin;   /* origin of a web page that may read the response, or NULL; valid as long
-                             as the request */
-    bool preflight;       /* the request is a CORS preflight from that page */
-    enum rejection fault; /* reason of the rejection, if it was rejected */
+    const char *origin; /* origin of a web page that may read the response, or NULL; valid as long
+                           as the request */
+    bool preflight;     /* the request is a CORS preflight from that page */
+    enum rejection rejection; /* reason of the rejection, if it was rejected */
 };
 
-/* Returns true if the request is allowed. Otherwise fills `reply` with an error and returns false.
-   Fills `identity` in both cases. Thread-safe. */
+/* Returns true if the request is allowed. Otherwise fills `response` with an error and returns
+   false. Fills `identity` in both cases. Thread-safe. */
 bool auth_allow(struct auth *auth, const struct auth_request *request,
-                struct client_identity *identity, struct response *reply);
+                struct client_identity *identity, struct response *response);
 
 /* Adds the CORS headers (https://fetch.spec.whatwg.org/#http-cors-protocol) to a response. `allow`:
    the methods of the path, for a preflight request. Returns false if memory is insufficient. */

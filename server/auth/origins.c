@@ -162,7 +162,7 @@ static bool is_origin_item(const char *item, size_t len)
            digits <= 5 && (!has_port || colon[1 + digits] == '\0');
 }
 
-static bool are_sound(const char *list, bool (*is_item)(const char *item, size_t len), char *item,
+static bool are_valid(const char *list, bool (*is_item)(const char *item, size_t len), char *item,
                       size_t size)
 {
     const char *found;
@@ -178,10 +178,10 @@ static bool are_sound(const char *list, bool (*is_item)(const char *item, size_t
 
 bool origins_check_hosts(const char *list, char *item, size_t size)
 {
-    return are_sound(list, is_host_item, item, size);
+    return are_valid(list, is_host_item, item, size);
 }
 
 bool origins_check_origins(const char *list, char *item, size_t size)
 {
-    return are_sound(list, is_origin_item, item, size);
+    return are_valid(list, is_origin_item, item, size);
 }

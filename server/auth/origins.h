@@ -26,8 +26,8 @@ bool origins_list_has_host(const char *list, const char *host);
 /* Returns true if a comma-separated list contains an origin. "*" matches any. */
 bool origins_list_has_origin(const char *list, const char *origin);
 
-/* Return true if every item of a list is "*" or a host without a port, or "*" or an origin.
-   Otherwise copy the first invalid item to `item` and return false. */
+/* Return true if every item of a list is "*" or a host without a port (an origin in the second
+   function). Otherwise copy the first invalid item to `item` and return false. */
 bool origins_check_hosts(const char *list, char *item, size_t size);
 bool origins_check_origins(const char *list, char *item, size_t size);
 

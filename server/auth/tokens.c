@@ -25,7 +25,7 @@
 
 enum {
     TOKENS_HASH = 32, /* size of a SHA-256 hash */
-    TOKENS_FILE = 10000,
+    TOKENS_FILE_MAX = 10000,
     TOKENS_RANDOM = 32, /* random bytes of a token that lossd creates */
 };
 
@@ -61,7 +61,7 @@ static bool is_token(const char *text, size_t len)
         if (!isalnum((unsigned char)text[i]) && !strchr("-._~+/=", text[i]))
             return false;
     }
-    return len > 0 && len <= TOKENS_MOST;
+    return len > 0 && len <= TOKENS_LENGTH_MAX;
 }
 
 /* ---- Reading the file ---- */
@@ -91,7 +91,7 @@ static bool grow(struct tokens *tokens)
 }
 
 /* Location of a line, for messages. */
-struct place {
+struct location {
     const char *path;
     unsigned line;
 };
@@ -118,8 +118,8 @@ static int compare_tokens(const void *a, const void *b)
     return names != 0 ? names : memcmp(left->hash, right->hash, TOKENS_HASH);
 }
 
-static bool add_line(struct tokens *tokens, char *line, const struct place *place, char *message,
-                     size_t size)
+static bool add_line(struct tokens *tokens, char *line, const struct location *location,
+                     char *message, size_t size)
 {
     line += strspn(line, " \t\r\n");
     line[strcspn(line, " \t\r\n")] = '\0';
@@ -132,12 +132,12 @@ static bool add_line(struct tokens *tokens, char *line, const struct place *plac
         return fail(
             message, size,
             "%s, line %u: not of the form NAME:SHA256, which `lossd --new-token NAME` prints",
-            place->path, place->line);
+            location->path, location->line);
     memcpy(token.name, line, len);
-    if (tokens->count == TOKENS_FILE)
-        return fail(message, size, "%s has more than %d tokens", place->path, TOKENS_FILE);
+    if (tokens->count == TOKENS_FILE_MAX)
+        return fail(message, size, "%s has more than %d tokens", location->path, TOKENS_FILE_MAX);
     if (!grow(tokens))
-        return fail(message, size, "insufficient memory for the tokens of %s", place->path);
+        return fail(message, size, "insufficient memory for the tokens of %s", location->path);
     tokens->list[tokens->count++] = token;
     return true;
 }
@@ -147,31 +147,31 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
 {
     char *line = NULL;
     size_t capacity = 0;
-    struct place place = {.path = path};
+    struct location location = {.path = path};
     size_t declared = 0;
-    bool right = true;
+    bool ok = true;
     errno = 0;
-    while (right && getline(&line, &capacity, file) >= 0) {
-        place.line++;
-        if (place.line == 1 && !read_header(line, &declared))
-            right = fail(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
-        right = right && add_line(tokens, line, &place, message, size);
+    while (ok && getline(&line, &capacity, file) >= 0) {
+        location.line++;
+        if (location.line == 1 && !read_header(line, &declared))
+            ok = fail(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
+        ok = ok && add_line(tokens, line, &location, message, size);
         errno = 0;
     }
-    if (right && !feof(file))
-        right = fail(message, size, "cannot read %s: %s", path, strerror(errno));
-    if (right && tokens->count < declared)
-        right = fail(message, size,
-                     "%s is truncated: its first line declares %zu tokens, but it has %zu; "
-                     "if tokens were removed on purpose, lower that number",
-                     path, declared, tokens->count);
-    if (right && tokens->count == 0)
-        right = fail(message, size, "%s has no tokens; add one with `lossd --new-token NAME >> %s`",
-                     path, path);
-    if (right)
+    if (ok && !feof(file))
+        ok = fail(message, size, "cannot read %s: %s", path, strerror(errno));
+    if (ok && tokens->count < declared)
+        ok = fail(message, size,
+                  "%s is truncated: its first line declares %zu tokens, but it has %zu; "
+                  "if tokens were removed on purpose, lower that number",
+                  path, declared, tokens->count);
+    if (ok && tokens->count == 0)
+        ok = fail(message, size, "%s has no tokens; add one with `lossd --new-token NAME >> %s`",
+                  path, path);
+    if (ok)
         qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
     free(line);
-    return right;
+    return ok;
 }
 
 /* Warns if any user can write the file, and so add tokens. */
@@ -232,7 +232,7 @@ size_t tokens_missing(const struct tokens *tokens, const struct tokens *from)
 
 /* ---- Checking tokens ---- */
 
-enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization,
+enum tokens_verdict tokens_check(const struct tokens *tokens, const char *authorization,
                                  char name[TOKENS_NAME])
 {
     static const char scheme[] = "Bearer ";
@@ -246,16 +246,16 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
     while (len > 0 && (token[len - 1] == ' ' || token[len - 1] == '\t'))
         len--;
     if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
-        return TOKENS_WRONG;
+        return TOKENS_UNKNOWN;
     const struct token *found = NULL;
     /* Compare all tokens, so that the time does not reveal which one matched. */
     for (size_t i = 0; i < tokens->count; i++)
         found =
             gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
     if (!found)
-        return TOKENS_WRONG;
+        return TOKENS_UNKNOWN;
     memcpy(name, found->name, TOKENS_NAME);
-    return TOKENS_RIGHT;
+    return TOKENS_KNOWN;
 }
 
 /* ---- Creating tokens ---- */
@@ -475,7 +475,7 @@ static bool count_file(const char *path, size_t *count, char *message, size_t si
     struct tokens *const tokens = tokens_read(path, message, size);
     *count = tokens ? tokens->count : 0;
     tokens_free(tokens);
-    if (*count >= TOKENS_FILE)
+    if (*count >= TOKENS_FILE_MAX)
         return fail(message, size, "%s has %zu tokens, the maximum", path, *count);
     return tokens != NULL;
 }
@@ -503,16 +503,16 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
 
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size)
 {
-    char token[TOKENS_MOST + 2];
+    char token[TOKENS_LENGTH_MAX + 2];
     if (!check_name(name, message, size))
         return false;
     if (!fgets(token, sizeof token, in))
         return fail(message, size, "no token on stdin");
     const size_t len = strcspn(token, "\r\n");
-    if (!is_token(token, len) || len < TOKENS_LEAST)
+    if (!is_token(token, len) || len < TOKENS_LENGTH_MIN)
         return fail(message, size,
                     "the text on stdin is not a valid token: use %d to %d letters, digits and "
                     "-._~+/=, chosen at random",
-                    (int)TOKENS_LEAST, (int)TOKENS_MOST);
+                    (int)TOKENS_LENGTH_MIN, (int)TOKENS_LENGTH_MAX);
     return write_line(name, token, len, out, message, size);
 }

@@ -9,7 +9,7 @@
  * The hash is unsalted and fast. Tokens are random, with 256 bits if lossd creates them, so
  * dictionary attacks do not work. A slow hash would delay every request, and a salted hash would
  * have to be computed once per line. For the same reason tokens_hash rejects tokens of fewer than
- * TOKENS_LEAST characters.
+ * TOKENS_LENGTH_MIN characters.
  */
 #ifndef SERVER_AUTH_TOKENS_H
 #define SERVER_AUTH_TOKENS_H
@@ -19,9 +19,9 @@
 #include <stdio.h>
 
 enum {
-    TOKENS_NAME = 65,  /* size of a name, including the NUL */
-    TOKENS_LEAST = 32, /* length of a token */
-    TOKENS_MOST = 256,
+    TOKENS_NAME = 65,       /* size of a name, including the NUL */
+    TOKENS_LENGTH_MIN = 32, /* length of a token */
+    TOKENS_LENGTH_MAX = 256,
 };
 
 struct tokens;
@@ -38,11 +38,11 @@ size_t tokens_count(const struct tokens *tokens);
 /* Returns how many of `tokens` are not in `from`. */
 size_t tokens_missing(const struct tokens *tokens, const struct tokens *from);
 
-enum tokens_verdict { TOKENS_MISSING, TOKENS_WRONG, TOKENS_RIGHT };
+enum tokens_verdict { TOKENS_MISSING, TOKENS_UNKNOWN, TOKENS_KNOWN };
 
 /* Checks the value of an Authorization header (NULL: no header). Copies the name of the token if it
    is known. Takes the same time for known and unknown tokens. Thread-safe. */
-enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization,
+enum tokens_verdict tokens_check(const struct tokens *tokens, const char *authorization,
                                  char name[TOKENS_NAME]);
 
 /* On failure, the next three functions return false and write a one-line reason to `message`. */

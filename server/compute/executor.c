@@ -17,7 +17,7 @@
 enum {
     EXECUTOR_PERIOD_MS = 50, /* interval at which the supervisor checks for disconnected clients */
     EXECUTOR_WAIT_SHARE = 8, /* weight of one job in the average wait: 1/8 */
-    EXECUTOR_RETRY_MOST = 60,
+    EXECUTOR_RETRY_MAX = 60,
 };
 
 struct executor {
@@ -32,7 +32,7 @@ struct executor {
     struct job *running;   /* NULL: none */
     int64_t next_deadline; /* latest time of the next check by the supervisor */
     int64_t wait_ns;       /* recent average wait of jobs */
-    size_t most_waiting;
+    size_t max_waiting;
     /* Nanoseconds that jobs have run. While a job runs, its start time is subtracted, so the value
        is negative. */
     atomic_llong busy;
@@ -43,7 +43,7 @@ struct executor {
 
 /* ---- Check of the threads ---- */
 
-static void *meet(void *gate)
+static void *wait_at_gate(void *gate)
 {
     pthread_mutex_lock(gate);
     pthread_mutex_unlock(gate);
@@ -53,21 +53,21 @@ static void *meet(void *gate)
 /* libgomp exits the process if it cannot create a thread. So this function first creates as many
    threads as the team will have. They wait for a mutex, so that all exist at the same time. Returns
    0 or an errno value. */
-static int prove_threads(int threads)
+static int check_threads(int threads)
 {
     pthread_t *thread = malloc((size_t)threads * sizeof *thread);
     if (!thread)
         return ENOMEM;
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&gate);
-    int raised = 0, error = 0;
-    while (raised < threads && error == 0) {
-        error = pthread_create(&thread[raised], NULL, meet, &gate);
-        raised += error == 0;
+    int created = 0, error = 0;
+    while (created < threads && error == 0) {
+        error = pthread_create(&thread[created], NULL, wait_at_gate, &gate);
+        created += error == 0;
     }
     pthread_mutex_unlock(&gate);
-    while (raised > 0)
-        pthread_join(thread[--raised], NULL);
+    while (created > 0)
+        pthread_join(thread[--created], NULL);
     pthread_mutex_destroy(&gate);
     free(thread);
     return error;
@@ -143,7 +143,7 @@ static struct job *sweep_all(struct executor *executor)
 }
 
 /* Waits until the next check. If there are no jobs, waits until one is submitted. */
-static void wait_to_look(struct executor *executor)
+static void wait_for_check(struct executor *executor)
 {
     if (!executor->running && fair_queue_entries(executor->schedule) == 0) {
         pthread_cond_wait(&executor->look, &executor->mutex);
@@ -160,7 +160,7 @@ static void *supervise(void *argument)
     struct executor *const executor = argument;
     pthread_mutex_lock(&executor->mutex);
     while (!executor->stopped) {
-        wait_to_look(executor);
+        wait_for_check(executor);
         struct job *const ended = sweep_all(executor);
         pthread_mutex_unlock(&executor->mutex);
         finish_all(ended);
@@ -246,9 +246,9 @@ static void start_synchronization(struct executor *executor)
     pthread_condattr_destroy(&monotonic);
 }
 
-struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size)
+struct executor *executor_start(int threads, size_t max_waiting, char *message, size_t size)
 {
-    int error = prove_threads(threads);
+    int error = check_threads(threads);
     if (error != 0) {
         snprintf(
             message, size,
@@ -257,7 +257,7 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
         return NULL;
     }
     struct executor *executor = calloc(1, sizeof *executor);
-    struct fair_queue *schedule = executor ? fair_queue_new(most_waiting) : NULL;
+    struct fair_queue *schedule = executor ? fair_queue_new(max_waiting) : NULL;
     if (!schedule) {
         snprintf(message, size, "insufficient memory for the executor");
         free(executor);
@@ -265,7 +265,7 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
     }
     executor->schedule = schedule;
     executor->threads = threads;
-    executor->most_waiting = most_waiting;
+    executor->max_waiting = max_waiting;
     executor->next_deadline = INT64_MAX;
     start_synchronization(executor);
     error = pthread_create(&executor->thread, NULL, execute, executor);
@@ -322,7 +322,7 @@ int executor_retry_after(struct executor *executor)
     pthread_mutex_lock(&executor->mutex);
     const int64_t seconds = executor->wait_ns / 1000000000;
     pthread_mutex_unlock(&executor->mutex);
-    return seconds < EXECUTOR_RETRY_MOST ? (int)seconds + 1 : EXECUTOR_RETRY_MOST;
+    return seconds < EXECUTOR_RETRY_MAX ? (int)seconds + 1 : EXECUTOR_RETRY_MAX;
 }
 
 /* ---- Metrics ---- */
@@ -337,7 +337,7 @@ static double read_value(void *context, size_t index)
     const int64_t oldest = fair_queue_oldest(executor->schedule);
     const double values[SOURCES] = {
         [JOBS] = (double)fair_queue_entries(executor->schedule),
-        [LIMIT] = (double)executor->most_waiting,
+        [LIMIT] = (double)executor->max_waiting,
         [CLIENTS] = (double)fair_queue_clients(executor->schedule),
         [OLDEST] = oldest == INT64_MAX ? 0 : (double)(clock_ns() - oldest) / 1e9,
         [BUSY] = busy < 0,

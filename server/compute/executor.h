@@ -45,9 +45,9 @@ struct job {
 struct executor;
 
 /* Starts the executor and its OpenMP team, after checking that `threads` threads can be created. Up
-   to `most_waiting` jobs may wait. On failure, returns NULL and writes a one-line reason to
+   to `max_waiting` jobs may wait. On failure, returns NULL and writes a one-line reason to
    `message`. */
-struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size);
+struct executor *executor_start(int threads, size_t max_waiting, char *message, size_t size);
 
 /* Returns false if memory is insufficient. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);

@@ -187,7 +187,7 @@ void fair_queue_readd(struct fair_queue *schedule, struct fair_queue_entry *entr
 static int64_t turn_of(const struct client_queue *queue)
 {
     const int64_t cost = queue->first->cost_ns;
-    return queue->used + (cost < FAIR_QUEUE_COST_MOST_NS ? cost : FAIR_QUEUE_COST_MOST_NS);
+    return queue->used + (cost < FAIR_QUEUE_COST_MAX_NS ? cost : FAIR_QUEUE_COST_MAX_NS);
 }
 
 /* Returns the client whose turn is next, or NULL if no entry is waiting. */

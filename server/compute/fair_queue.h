@@ -29,7 +29,7 @@
 
 enum { FAIR_QUEUE_SLACK = 4 };
 #define FAIR_QUEUE_OVERTAKE_NS INT64_C(2000000000)
-#define FAIR_QUEUE_COST_MOST_NS                                                                    \
+#define FAIR_QUEUE_COST_MAX_NS                                                                     \
     INT64_C(2000000000) /* larger costs count as this much between clients \ */
 
 struct client_queue;

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { PLACES = 2 * CONNECTIONS_FILES };
+enum { SLOTS = 2 * CONNECTIONS_FILES };
 
 /* A slot for an address that has connections. It is empty if `count` is 0. */
-struct place {
+struct slot {
     uint64_t key;
     unsigned count;
 };
@@ -23,7 +23,7 @@ struct connections {
     uint64_t seed; /* random, so that clients cannot choose addresses that collide */
     bool is_counted[CONNECTIONS_FILES];
     uint64_t key[CONNECTIONS_FILES]; /* by descriptor */
-    struct place place[PLACES];
+    struct slot slot[SLOTS];
 };
 
 struct connections *connections_new(unsigned most, unsigned most_each)
@@ -52,15 +52,15 @@ static size_t home(const struct connections *connections, uint64_t key)
 {
     uint64_t hash = (key ^ connections->seed) * UINT64_C(0x9e3779b97f4a7c15);
     hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
-    return (size_t)(hash >> 32) % PLACES;
+    return (size_t)(hash >> 32) % SLOTS;
 }
 
 /* Returns the slot of an address, or the empty slot where it would be inserted. */
 static size_t find(const struct connections *connections, uint64_t key)
 {
     size_t at = home(connections, key);
-    while (connections->place[at].count > 0 && connections->place[at].key != key)
-        at = (at + 1) % PLACES;
+    while (connections->slot[at].count > 0 && connections->slot[at].key != key)
+        at = (at + 1) % SLOTS;
     return at;
 }
 
@@ -68,30 +68,30 @@ static size_t find(const struct connections *connections, uint64_t key)
    requires. */
 static void close_gap(struct connections *connections, size_t gap)
 {
-    for (size_t at = (gap + 1) % PLACES; connections->place[at].count > 0; at = (at + 1) % PLACES) {
-        const size_t from = home(connections, connections->place[at].key);
-        if ((at - from + PLACES) % PLACES < (at - gap + PLACES) % PLACES)
+    for (size_t at = (gap + 1) % SLOTS; connections->slot[at].count > 0; at = (at + 1) % SLOTS) {
+        const size_t from = home(connections, connections->slot[at].key);
+        if ((at - from + SLOTS) % SLOTS < (at - gap + SLOTS) % SLOTS)
             continue;
-        connections->place[gap] = connections->place[at];
-        connections->place[at].count = 0;
+        connections->slot[gap] = connections->slot[at];
+        connections->slot[at].count = 0;
         gap = at;
     }
 }
 
 static bool add_address(struct connections *connections, uint64_t key)
 {
-    struct place *const place = &connections->place[find(connections, key)];
-    if (connections->most_each > 0 && place->count >= connections->most_each)
+    struct slot *const slot = &connections->slot[find(connections, key)];
+    if (connections->most_each > 0 && slot->count >= connections->most_each)
         return false;
-    place->key = key;
-    place->count++;
+    slot->key = key;
+    slot->count++;
     return true;
 }
 
 static void remove_address(struct connections *connections, uint64_t key)
 {
     const size_t at = find(connections, key);
-    if (--connections->place[at].count == 0)
+    if (--connections->slot[at].count == 0)
         close_gap(connections, at);
 }
 

@@ -44,25 +44,25 @@ struct connection_state {
     int64_t added;             /* clock_ms */
     atomic_uint turn;          /* phase + MONITOR_PHASES * number of phase changes */
     _Atomic uint64_t progress; /* bytes transferred in this phase */
-    _Atomic uint64_t bytes;    /* set by monitor_holds for this phase; 0: uses no memory */
-    atomic_size_t memory;      /* set by monitor_holds */
+    _Atomic uint64_t bytes;    /* set by monitor_set_memory for this phase; 0: uses no memory */
+    atomic_size_t memory;      /* set by monitor_set_memory */
     atomic_bool probing;       /* the monitor thread is about to send on the connection */
     atomic_int status;
-    bool gone; /* accessed atomically; monitor_gone returns its address */
+    bool gone; /* accessed atomically; monitor_gone_flag returns its address */
     _Atomic(const char *)
         reason; /* one of rejection_names; NULL unless it was cut for being too slow */
 
     /* Used only by the monitor thread. Times are clock_ms. */
-    unsigned seen_turn; /* the turn at the last check; the members below refer to it */
-    bool at_end;        /* at the last check, the socket was at its end */
-    int64_t doubted; /* when the client first appeared to have closed, in MONITOR_NOTHING; 0: it has
-                        not */
-    int64_t probe_next;      /* when to send the next probe byte */
-    int64_t since;           /* when the turn was first seen */
-    int64_t begun;           /* when the start of a request was first seen; 0: not yet */
-    int64_t look_again;      /* earliest time of the next check */
-    uint64_t received;       /* bytes received by `since`, as counted by the kernel */
-    int64_t window;          /* start of the interval over which the rate is measured */
+    unsigned seen_turn;   /* the turn at the last check; the members below refer to it */
+    bool at_end;          /* at the last check, the socket was at its end */
+    int64_t closed_since; /* when the client first appeared to have closed, in MONITOR_NOTHING; 0:
+                        it has not */
+    int64_t probe_next;   /* when to send the next probe byte */
+    int64_t since;        /* when the turn was first seen */
+    int64_t begun;        /* when the start of a request was first seen; 0: not yet */
+    int64_t next_check;   /* earliest time of the next check */
+    uint64_t received;    /* bytes received by `since`, as counted by the kernel */
+    int64_t window;       /* start of the interval over which the rate is measured */
     int64_t window_progress; /* progress at `window` */
 };
 
@@ -127,7 +127,7 @@ static int64_t unread(int fd)
 
 /* ---- Cutting connections ---- */
 
-static void tell(struct connection_state *monitored, const char *detail)
+static void send_timeout(struct connection_state *monitored, const char *detail)
 {
     char body[256], text[512];
     const int len = snprintf(body, sizeof body,
@@ -155,7 +155,7 @@ static bool cut(struct connection_state *monitored, const char *reason, const ch
     /* Meanwhile the connection's thread may have begun to wait for memory. */
     __atomic_store_n(&monitored->gone, true, __ATOMIC_RELAXED);
     if (detail && monitored->plain)
-        tell(monitored, detail);
+        send_timeout(monitored, detail);
     shutdown(monitored->fd, SHUT_RDWR);
     return true;
 }
@@ -171,7 +171,7 @@ static void cut_slow(struct monitor *monitor, struct connection_state *monitored
 
 /* Returns true if the client has disconnected. libmicrohttpd may still be processing the last data,
    so the socket must be at its end in two consecutive checks of the same turn. */
-static bool has_left(struct connection_state *monitored)
+static bool has_disconnected(struct connection_state *monitored)
 {
     const bool before = monitored->at_end;
     monitored->at_end = is_at_end(monitored->fd);
@@ -187,20 +187,19 @@ static bool has_begun(const struct connection_state *monitored)
            received(monitored->fd) != monitored->received;
 }
 
-static void look_at_headers(struct monitor *monitor, struct connection_state *monitored,
-                            int64_t now)
+static void check_headers(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
     const struct limits *limits = monitor->limits;
     const int64_t period = limits->header_timeout / 8;
     if (monitored->begun == 0 && has_begun(monitored))
         monitored->begun = now;
-    if (has_left(monitored) ||
+    if (has_disconnected(monitored) ||
         (monitored->begun == 0 && now - monitored->since >= limits->idle_timeout))
         cut(monitored, NULL, NULL);
     else if (monitored->begun > 0 && now - monitored->begun >= limits->header_timeout)
         cut_slow(monitor, monitored, REJECTION_HEADER_TIME,
                  "the headers of the request did not arrive in time");
-    monitored->look_again = now + (period < MONITOR_IDLE_MS ? period : MONITOR_IDLE_MS);
+    monitored->next_check = now + (period < MONITOR_IDLE_MS ? period : MONITOR_IDLE_MS);
 }
 
 /* Sends the next byte of the response to a client that may have disconnected. No-op if the
@@ -219,7 +218,7 @@ static void probe(struct connection_state *monitored)
    following ones at doubling intervals. A FIN may be queued after data that the server does not
    read yet, so clients with unread data are probed too. Unix sockets report a full close directly.
    With TLS, no byte can be sent between records, but clients do not close half of a connection. */
-static void look_whether_gone(struct connection_state *monitored, int64_t now)
+static void check_disconnect(struct connection_state *monitored, int64_t now)
 {
     struct pollfd fd = {.fd = monitored->fd, .events = POLLRDHUP};
     const bool events = poll(&fd, 1, 0) > 0, ended = fd.revents & POLLRDHUP;
@@ -229,13 +228,13 @@ static void look_whether_gone(struct connection_state *monitored, int64_t now)
     }
     if (!monitored->tcp || !monitored->plain || !(ended || has_unread(monitored->fd)))
         return;
-    if (monitored->doubted == 0) {
-        monitored->doubted = now;
+    if (monitored->closed_since == 0) {
+        monitored->closed_since = now;
         monitored->probe_next = ended ? now : now + MONITOR_PERIOD_MS;
     }
     if (now < monitored->probe_next)
         return;
-    const int64_t pause = now - monitored->doubted;
+    const int64_t pause = now - monitored->closed_since;
     monitored->probe_next = now + (pause > MONITOR_PROBE_MS ? pause : MONITOR_PROBE_MS);
     probe(monitored);
 }
@@ -245,7 +244,7 @@ static void look_whether_gone(struct connection_state *monitored, int64_t now)
 static int64_t progress(struct connection_state *monitored, enum monitor_phase phase)
 {
     const int64_t handed = (int64_t)atomic_load(&monitored->progress);
-    if (phase != MONITOR_ANSWER)
+    if (phase != MONITOR_RESPONSE)
         return handed;
     const uint64_t taken = counts(monitored->fd).tcpi_bytes_acked;
     return taken > 0 ? (int64_t)taken : handed - unread(monitored->fd);
@@ -266,19 +265,19 @@ static bool is_slow(const struct monitor *monitor, struct connection_state *moni
     return made >= 0 && (double)made * 1000 < (double)rate * (double)elapsed;
 }
 
-static void look_at_body(struct monitor *monitor, struct connection_state *monitored, int64_t now)
+static void check_body(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
-    if (has_left(monitored))
+    if (has_disconnected(monitored))
         cut(monitored, NULL, NULL);
     else if (is_slow(monitor, monitored, MONITOR_BODY, monitor->limits->min_body_rate, now))
         cut_slow(monitor, monitored, REJECTION_BODY_RATE,
                  "the body of the request arrived too slowly");
 }
 
-static void look_at_answer(struct monitor *monitor, struct connection_state *monitored, int64_t now)
+static void check_response(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
-    if (is_slow(monitor, monitored, MONITOR_ANSWER, monitor->limits->min_response_rate, now))
-        cut_slow(monitor, monitored, REJECTION_ANSWER_RATE, NULL);
+    if (is_slow(monitor, monitored, MONITOR_RESPONSE, monitor->limits->min_response_rate, now))
+        cut_slow(monitor, monitored, REJECTION_RESPONSE_RATE, NULL);
 }
 
 /* ---- Cutting for memory ---- */
@@ -292,14 +291,14 @@ static double duration(const struct monitor *monitor, struct connection_state *m
     const unsigned turn = atomic_load(&monitored->turn);
     const double elapsed = (double)(now - monitored->since);
     const bool sends =
-        turn % MONITOR_PHASES == MONITOR_BODY || turn % MONITOR_PHASES == MONITOR_ANSWER;
+        turn % MONITOR_PHASES == MONITOR_BODY || turn % MONITOR_PHASES == MONITOR_RESPONSE;
     if (!sends || turn != monitored->seen_turn ||
         elapsed * MONITOR_GRACE < (double)monitor->limits->slow_client_memory_timeout)
         return 0;
     int64_t done = (int64_t)atomic_load(&monitored->progress);
-    /* Read after `progress`, because monitor_turn resets them in the opposite order. */
+    /* Read after `progress`, because monitor_set_phase resets them in the opposite order. */
     const uint64_t bytes = atomic_load(&monitored->bytes);
-    if (bytes > 0 && turn % MONITOR_PHASES == MONITOR_ANSWER)
+    if (bytes > 0 && turn % MONITOR_PHASES == MONITOR_RESPONSE)
         done -= unread(monitored->fd);
     return elapsed *
            (bytes == MONITOR_ANY_LENGTH ? 1 : (double)bytes / (double)(done > 1 ? done : 1));
@@ -382,33 +381,33 @@ static void see_turn(struct connection_state *monitored, unsigned turn, int64_t 
     const enum monitor_phase phase = turn % MONITOR_PHASES;
     monitored->seen_turn = turn;
     monitored->at_end = false;
-    monitored->doubted = monitored->probe_next = 0;
+    monitored->closed_since = monitored->probe_next = 0;
     monitored->since = monitored->window = now;
-    monitored->begun = monitored->look_again = 0;
+    monitored->begun = monitored->next_check = 0;
     monitored->received =
         phase == MONITOR_HEADERS && turn != FIRST_TURN ? received(monitored->fd) : 0;
     monitored->window_progress = progress(monitored, phase);
 }
 
-static void look(struct monitor *monitor, struct connection_state *monitored, int64_t now)
+static void check(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
     const unsigned turn = atomic_load(&monitored->turn);
     if (turn != monitored->seen_turn || monitored->since == 0)
         see_turn(monitored, turn, now);
-    if (now < monitored->look_again)
+    if (now < monitored->next_check)
         return;
     switch (turn % MONITOR_PHASES) {
     case MONITOR_HEADERS:
-        look_at_headers(monitor, monitored, now);
+        check_headers(monitor, monitored, now);
         break;
     case MONITOR_BODY:
-        look_at_body(monitor, monitored, now);
+        check_body(monitor, monitored, now);
         break;
-    case MONITOR_ANSWER:
-        look_at_answer(monitor, monitored, now);
+    case MONITOR_RESPONSE:
+        check_response(monitor, monitored, now);
         break;
     case MONITOR_NOTHING:
-        look_whether_gone(monitored, now);
+        check_disconnect(monitored, now);
         break;
     default:
         break;
@@ -417,15 +416,15 @@ static void look(struct monitor *monitor, struct connection_state *monitored, in
 
 /* Checks all connections. The mutex keeps their sockets open. It is released after each batch,
    because checking ten thousand connections takes tens of milliseconds. */
-static void look_at_all(struct monitor *monitor)
+static void check_all(struct monitor *monitor)
 {
     const int64_t now = clock_ms();
     monitor->cursor = monitor->first;
-    for (unsigned looks = 1; monitor->cursor; looks++) {
+    for (unsigned checks = 1; monitor->cursor; checks++) {
         struct connection_state *const monitored = monitor->cursor;
         monitor->cursor = monitored->next;
-        look(monitor, monitored, now);
-        if (looks % MONITOR_BATCH == 0) {
+        check(monitor, monitored, now);
+        if (checks % MONITOR_BATCH == 0) {
             pthread_mutex_unlock(&monitor->mutex);
             pthread_mutex_lock(&monitor->mutex);
         }
@@ -453,7 +452,7 @@ static void *run(void *argument)
         while (!monitor->stopping &&
                pthread_cond_timedwait(&monitor->stop, &monitor->mutex, &next) == 0)
             ;
-        look_at_all(monitor);
+        check_all(monitor);
         pthread_mutex_unlock(&monitor->mutex);
         block_cache_trim();
         const size_t lacking = monitor->tick.tick(monitor->tick.context);
@@ -494,7 +493,7 @@ struct monitor *monitor_start(const struct limits *limits, struct rejections *re
     return NULL;
 }
 
-struct connection_state *watch_add(struct monitor *monitor, int fd, bool plain)
+struct connection_state *monitor_add(struct monitor *monitor, int fd, bool plain)
 {
     struct connection_state *monitored = calloc(1, sizeof *monitored);
     if (!monitored)
@@ -528,7 +527,7 @@ void monitor_remove(struct monitor *monitor, struct connection_state *monitored)
     free(monitored);
 }
 
-bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase)
+bool monitor_set_phase(struct connection_state *monitored, enum monitor_phase phase)
 {
     if (!monitored)
         return true;
@@ -547,7 +546,7 @@ bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase)
     return turned;
 }
 
-void monitor_holds(struct connection_state *monitored, uint64_t bytes, size_t memory)
+void monitor_set_memory(struct connection_state *monitored, uint64_t bytes, size_t memory)
 {
     if (!monitored)
         return;
@@ -555,12 +554,12 @@ void monitor_holds(struct connection_state *monitored, uint64_t bytes, size_t me
     atomic_store(&monitored->bytes, bytes);
 }
 
-const bool *monitor_gone(const struct connection_state *monitored)
+const bool *monitor_gone_flag(const struct connection_state *monitored)
 {
     return monitored ? &monitored->gone : NULL;
 }
 
-void monitor_give_up(struct monitor *monitor)
+void monitor_cancel_requests(struct monitor *monitor)
 {
     pthread_mutex_lock(&monitor->mutex);
     for (struct connection_state *monitored = monitor->first; monitored;
@@ -570,7 +569,7 @@ void monitor_give_up(struct monitor *monitor)
     pthread_mutex_unlock(&monitor->mutex);
 }
 
-bool watch_expects(struct monitor *monitor)
+bool monitor_expects_request(struct monitor *monitor)
 {
     const int64_t now = clock_ms();
     bool expects = false;

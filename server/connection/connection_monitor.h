@@ -33,8 +33,8 @@ enum monitor_phase {
     MONITOR_NOTHING, /* nothing: the server is computing. The client may have closed its sending
                         half and still wait for the response. early_status_line.h may send the first
                         bytes */
-    MONITOR_ANSWER,  /* the client to read the response, at --min-response-rate */
-    MONITOR_CUT,     /* the connection was cut and is about to be closed */
+    MONITOR_RESPONSE, /* the client to read the response, at --min-response-rate */
+    MONITOR_CUT,      /* the connection was cut and is about to be closed */
 };
 
 /* A periodic callback. Returns how many bytes of memory waiting requests lack, or 0. */
@@ -54,26 +54,27 @@ struct monitor *monitor_start(const struct limits *limits, struct rejections *re
    monitor_remove. `plain`: the connection does not use TLS, so an error response can be written to
    the socket. Returns NULL if memory is insufficient. The socket is then not monitored, and the
    functions below are no-ops. */
-struct connection_state *watch_add(struct monitor *monitor, int fd, bool plain);
+struct connection_state *monitor_add(struct monitor *monitor, int fd, bool plain);
 void monitor_remove(struct monitor *monitor, struct connection_state *monitored);
 
 /* Sets the phase of a connection. Returns false if the connection was cut; nothing more can be sent
    on it. Must be called on the thread that handles the connection. */
-bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase);
+bool monitor_set_phase(struct connection_state *monitored, enum monitor_phase phase);
 /* Records that the connection uses `memory` bytes of memory until its body or response of `bytes`
    bytes is transferred. If other requests lack memory and the transfer takes longer than
-   --slow-client-memory-timeout, the connection may be cut. Call it after each monitor_turn to a
-   phase that uses memory, and whenever the amount grows, on the same thread as monitor_turn. */
-void monitor_holds(struct connection_state *monitored, uint64_t bytes, size_t memory);
+   --slow-client-memory-timeout, the connection may be cut. Call it after each monitor_set_phase to
+   a phase that uses memory, and whenever the amount grows, on the same thread as monitor_set_phase.
+ */
+void monitor_set_memory(struct connection_state *monitored, uint64_t bytes, size_t memory);
 /* Returns a flag that is set, atomically, when the client is found to have disconnected: the
    connection was reset, closed on both sides while the server computes, or cut. The flag is valid
    until monitor_remove. Returns NULL for NULL. */
-const bool *monitor_gone(const struct connection_state *monitored);
+const bool *monitor_gone_flag(const struct connection_state *monitored);
 /* Cancels the requests of all connections in phase MONITOR_NOTHING by setting their flags. */
-void monitor_give_up(struct monitor *monitor);
+void monitor_cancel_requests(struct monitor *monitor);
 /* Returns true if a request is likely to arrive soon: a connection has unread data, or is new and
    has not sent a request yet. */
-bool watch_expects(struct monitor *monitor);
+bool monitor_expects_request(struct monitor *monitor);
 /* Records that `bytes` bytes of the body have been received, or of the response sent, so far. */
 void monitor_progress(struct connection_state *monitored, uint64_t bytes);
 /* Returns the HTTP status sent to the client when the connection was cut: 408, or 0 if none was

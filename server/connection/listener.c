@@ -25,7 +25,7 @@ enum {
 };
 
 /* One listening socket. */
-struct door {
+struct listening {
     int fd;
     const struct listen_address *listen_address;
     int64_t resume; /* clock_ms at which the pause ends; 0: not paused */
@@ -35,13 +35,13 @@ struct listener {
     struct sockets sockets[LISTEN_MAX];
     struct listen_address listen_address[LISTEN_MAX]; /* one for each element of `sockets` */
     size_t count;
-    struct door door[LISTEN_MAX * SOCKETS_MAX]; /* all listening sockets */
-    size_t doors;
+    struct listening listening[LISTEN_MAX * SOCKETS_MAX]; /* all listening sockets */
+    size_t listening_count;
     bool secure;
     int stop; /* eventfd that stops the thread */
     bool running;
     pthread_t thread;
-    struct listener_taker taker;
+    struct listener_callbacks callbacks;
 };
 
 struct listener *listener_new(bool secure, char *message, size_t size)
@@ -62,7 +62,7 @@ struct listener *listener_new(bool secure, char *message, size_t size)
 
 /* Returns true if one more address can be added; otherwise writes a one-line reason to `message`.
  */
-static bool has_place(const struct listener *listener, char *message, size_t size)
+static bool can_add_address(const struct listener *listener, char *message, size_t size)
 {
     if (listener->count < LISTEN_MAX)
         return true;
@@ -70,7 +70,7 @@ static bool has_place(const struct listener *listener, char *message, size_t siz
     return false;
 }
 
-static void add_entrance(struct listener *listener, bool admin)
+static void add_address(struct listener *listener, bool admin)
 {
     const struct sockets *sockets = &listener->sockets[listener->count];
     listener->listen_address[listener->count++] =
@@ -83,25 +83,25 @@ static void add_entrance(struct listener *listener, bool admin)
 bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions,
                    bool admin, char *message, size_t size)
 {
-    if (!has_place(listener, message, size) ||
+    if (!can_add_address(listener, message, size) ||
         !sockets_bind(&listener->sockets[listener->count], address, permissions, message, size))
         return false;
-    add_entrance(listener, admin);
+    add_address(listener, admin);
     return true;
 }
 
 bool listener_inherit(struct listener *listener, int fd, bool admin, char *message, size_t size)
 {
-    if (has_place(listener, message, size) &&
+    if (can_add_address(listener, message, size) &&
         sockets_inherit(&listener->sockets[listener->count], fd, message, size)) {
-        add_entrance(listener, admin);
+        add_address(listener, admin);
         return true;
     }
     close(fd);
     return false;
 }
 
-const struct listen_address *listener_entrance(const struct listener *listener, size_t i)
+const struct listen_address *listener_address_at(const struct listener *listener, size_t i)
 {
     return i < listener->count ? &listener->listen_address[i] : NULL;
 }
@@ -110,17 +110,19 @@ const struct listen_address *listener_entrance(const struct listener *listener, 
 
 /* Accepts at most `most` pending connections on one socket. Returns false if the socket must
    pause. */
-static bool accept_waiting(struct listener *listener, const struct door *door, int most)
+static bool accept_waiting(struct listener *listener, const struct listening *listening, int most)
 {
-    const struct listener_taker *taker = &listener->taker;
+    const struct listener_callbacks *callbacks = &listener->callbacks;
     for (int accepted = 0; accepted < most;) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
-        if (!taker->has_room(taker->context, door->listen_address))
+        if (!callbacks->has_room(callbacks->context, listening->listen_address))
             return false;
-        int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listening->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->listen_address);
+            callbacks->adopt(callbacks->context, fd, (struct sockaddr *)&peer, len,
+                             listening->listen_address);
             accepted++;
         } else if (errno == EAGAIN) {
             return true;
@@ -141,13 +143,14 @@ static int fill_wait(struct listener *listener, struct pollfd wait[])
     const int64_t now = clock_ms();
     int64_t pause = -1;
     wait[0] = (struct pollfd){.fd = listener->stop, .events = POLLIN};
-    for (size_t i = 0; i < listener->doors; i++) {
-        struct door *const door = &listener->door[i];
-        if (door->resume <= now)
-            door->resume = 0;
-        else if (pause < 0 || door->resume - now < pause)
-            pause = door->resume - now;
-        wait[i + 1] = (struct pollfd){.fd = door->resume > 0 ? -1 : door->fd, .events = POLLIN};
+    for (size_t i = 0; i < listener->listening_count; i++) {
+        struct listening *const listening = &listener->listening[i];
+        if (listening->resume <= now)
+            listening->resume = 0;
+        else if (pause < 0 || listening->resume - now < pause)
+            pause = listening->resume - now;
+        wait[i + 1] =
+            (struct pollfd){.fd = listening->resume > 0 ? -1 : listening->fd, .events = POLLIN};
     }
     return (int)pause;
 }
@@ -158,15 +161,15 @@ static void *run(void *argument)
     struct pollfd wait[LISTEN_MAX * SOCKETS_MAX + 1];
     for (;;) {
         const int pause_ms = fill_wait(listener, wait);
-        if (poll(wait, listener->doors + 1, pause_ms) < 0)
+        if (poll(wait, listener->listening_count + 1, pause_ms) < 0)
             continue;
         const bool stop = wait[0].revents != 0;
         watchdog_begin(WATCHDOG_ACCEPT, "accepting connections");
-        for (size_t i = 0; i < listener->doors; i++) {
-            struct door *const door = &listener->door[i];
+        for (size_t i = 0; i < listener->listening_count; i++) {
+            struct listening *const listening = &listener->listening[i];
             if ((stop || wait[i + 1].revents != 0) &&
-                !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
-                door->resume = clock_ms() + LISTEN_PAUSE_MS;
+                !accept_waiting(listener, listening, stop ? INT_MAX : LISTEN_BURST))
+                listening->resume = clock_ms() + LISTEN_PAUSE_MS;
         }
         watchdog_end();
         if (stop)
@@ -188,17 +191,17 @@ static bool listen_all(struct listener *listener, char *message, size_t size)
                          address_text(&sockets->address, text), strerror(errno));
                 return false;
             }
-            listener->door[listener->doors++] =
-                (struct door){.fd = sockets->fd[j], .listen_address = &listener->listen_address[i]};
+            listener->listening[listener->listening_count++] = (struct listening){
+                .fd = sockets->fd[j], .listen_address = &listener->listen_address[i]};
         }
     }
     return true;
 }
 
-bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message,
-                    size_t size)
+bool listener_start(struct listener *listener, const struct listener_callbacks *callbacks,
+                    char *message, size_t size)
 {
-    listener->taker = *taker;
+    listener->callbacks = *callbacks;
     if (!listen_all(listener, message, size))
         return false;
     int error = pthread_create(&listener->thread, NULL, run, listener);
@@ -213,7 +216,7 @@ void listener_stop(struct listener *listener, int64_t grace_ms)
 {
     if (listener->running) {
         for (size_t i = 0; i < listener->count; i++)
-            sockets_turn_away(&listener->sockets[i]);
+            sockets_reject_new(&listener->sockets[i]);
         nanosleep(&(struct timespec){grace_ms / 1000, grace_ms % 1000 * 1000000}, NULL);
         eventfd_write(listener->stop, 1);
         pthread_join(listener->thread, NULL);

@@ -46,10 +46,10 @@ bool listener_inherit(struct listener *listener, int fd, bool admin, char *messa
 
 /* Returns the i-th address in the order in which they were added, or NULL after the last. Owned by
  * the listener. */
-const struct listen_address *listener_entrance(const struct listener *listener, size_t i);
+const struct listen_address *listener_address_at(const struct listener *listener, size_t i);
 
 /* Receives the accepted connections, on the listener thread. */
-struct listener_taker {
+struct listener_callbacks {
     /* Called before each accept. While it returns false, new connections wait in the kernel's
        queue. */
     bool (*has_room)(void *context, const struct listen_address *listen_address);
@@ -61,8 +61,8 @@ struct listener_taker {
 
 /* Listens on all addresses and starts the thread that accepts connections. On failure, returns
  * false and writes a one-line reason to `message`. */
-bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message,
-                    size_t size);
+bool listener_start(struct listener *listener, const struct listener_callbacks *callbacks,
+                    char *message, size_t size);
 
 /* Drops new connection attempts, accepts the connections already in progress for `grace_ms`
    milliseconds, then closes the listening sockets. Every established connection is served; later

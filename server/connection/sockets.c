@@ -27,7 +27,7 @@ union any_address {
     struct sockaddr_un local;
 };
 
-static bool cannot(char *message, size_t size, const struct address *address, const char *why)
+static bool fail_listen(char *message, size_t size, const struct address *address, const char *why)
 {
     char text[ADDRESS_TEXT];
     snprintf(message, size, "cannot listen on %s: %s", address_text(address, text), why);
@@ -122,8 +122,8 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
     struct addrinfo *found = NULL;
     int failure = getaddrinfo(wanted.host, NULL, &hints, &found);
     if (failure != 0)
-        return cannot(message, size, &wanted,
-                      failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
+        return fail_listen(message, size, &wanted,
+                           failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
     int error = bind_all(sockets, found, wanted.port);
     for (int tries = 1; error == EADDRINUSE && wanted.port == 0 && tries < SOCKETS_PORT_TRIES;
          tries++)
@@ -131,7 +131,7 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
     freeaddrinfo(found);
     if (error == 0)
         return true;
-    cannot(message, size, &wanted, strerror(error));
+    fail_listen(message, size, &wanted, strerror(error));
     if (error == EADDRINUSE)
         strncat(message, "; is another server running? choose another port with --listen",
                 size - strlen(message) - 1);
@@ -147,19 +147,19 @@ static bool clear_path(const struct address *wanted, const struct sockaddr_un *a
 {
     struct stat file;
     if (lstat(wanted->host, &file) != 0)
-        return errno == ENOENT || cannot(message, size, wanted, strerror(errno));
+        return errno == ENOENT || fail_listen(message, size, wanted, strerror(errno));
     if (!S_ISSOCK(file.st_mode))
-        return cannot(message, size, wanted, "the path exists and is not a socket");
+        return fail_listen(message, size, wanted, "the path exists and is not a socket");
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return cannot(message, size, wanted, strerror(errno));
+        return fail_listen(message, size, wanted, strerror(errno));
     const bool stale = connect(fd, (const struct sockaddr *)(const void *)at, sizeof *at) != 0 &&
                        errno == ECONNREFUSED;
     close(fd);
     if (!stale)
-        return cannot(message, size, wanted, "another server is listening on it");
+        return fail_listen(message, size, wanted, "another server is listening on it");
     return unlink(wanted->host) == 0 || errno == ENOENT ||
-           cannot(message, size, wanted, strerror(errno));
+           fail_listen(message, size, wanted, strerror(errno));
 }
 
 static bool bind_path(struct sockets *sockets, unsigned permissions, char *message, size_t size)
@@ -173,16 +173,16 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return cannot(message, size, wanted, strerror(errno));
+        return fail_listen(message, size, wanted, strerror(errno));
     sockets->fd[sockets->count++] = fd;
     if (bind(fd, (const struct sockaddr *)(const void *)&at, sizeof at) != 0) {
-        cannot(message, size, wanted, strerror(errno));
+        fail_listen(message, size, wanted, strerror(errno));
         sockets_close(sockets);
         return false;
     }
     /* No client can connect before listen(), so it is safe to set the permissions now. */
     if (chmod(wanted->host, permissions) != 0 || lstat(wanted->host, &file) != 0) {
-        cannot(message, size, wanted, strerror(errno));
+        fail_listen(message, size, wanted, strerror(errno));
         unlink(wanted->host);
         sockets_close(sockets);
         return false;
@@ -252,7 +252,7 @@ static void remove_file(struct sockets *sockets)
     sockets->made = false;
 }
 
-void sockets_turn_away(struct sockets *sockets)
+void sockets_reject_new(struct sockets *sockets)
 {
     /* Drops TCP segments with SYN but without ACK. The flags are at byte offset 13. */
     static struct sock_filter no_syn[] = {

@@ -38,7 +38,7 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
 /* Drops new connection attempts; connections already in the queue can still be accepted. The
    clients' SYNs are not answered; they retry after a second, when the connection is refused.
    Removes the file of a Unix socket. Leaves inherited sockets unchanged. */
-void sockets_turn_away(struct sockets *sockets);
+void sockets_reject_new(struct sockets *sockets);
 
 /* Closes the sockets. Removes the file of a Unix socket unless another process has replaced it. */
 void sockets_close(struct sockets *sockets);

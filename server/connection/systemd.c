@@ -26,14 +26,14 @@ bool systemd_inherit(struct listener *listener, char *message, size_t size)
     const char *names = getenv("LISTEN_FDNAMES");
     const long count =
         environment_number("LISTEN_PID") == (long)getpid() ? environment_number("LISTEN_FDS") : 0;
-    bool right = true;
+    bool ok = true;
     names = names ? names : "";
-    for (int i = 0; right && i < count; i++) {
+    for (int i = 0; ok && i < count; i++) {
         const bool admin = next_is_admin(&names);
-        right = listener_inherit(listener, SYSTEMD_FIRST_FD + i, admin, message, size);
+        ok = listener_inherit(listener, SYSTEMD_FIRST_FD + i, admin, message, size);
     }
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
-    return right;
+    return ok;
 }

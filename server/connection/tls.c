@@ -123,7 +123,7 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
 }
 
 /* Warns if other users can read or replace the key, and so impersonate the server. */
-static void look_at_permissions(const char *path)
+static void check_permissions(const char *path)
 {
     struct stat about;
     if (stat(path, &about) == 0 && (about.st_mode & (S_IRWXO | S_IWGRP)) != 0)
@@ -146,7 +146,7 @@ static bool read_key(struct identity *identity, const char *path, char *message,
     if (error < 0)
         return fail(message, size, "%s: not an unencrypted PEM private key: %s", path,
                     gnutls_strerror(error));
-    look_at_permissions(path);
+    check_permissions(path);
     return true;
 }
 
@@ -175,40 +175,40 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
                     gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
-    bool right = !early || fail(message, size, "%s: truncated at the start of a certificate", path);
-    error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
-    if (right && error == 0 &&
+    bool ok = !early || fail(message, size, "%s: truncated at the start of a certificate", path);
+    error = ok ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
+    if (ok && error == 0 &&
         gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
         gnutls_free(list); /* the trust list owns the certificates */
         return true;
     }
     /* GnuTLS adds fewer certificates than requested only if memory is insufficient. */
-    if (right)
-        right = fail(message, size, "%s: cannot load the certificates: %s", path,
-                     gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
+    if (ok)
+        ok = fail(message, size, "%s: cannot load the certificates: %s", path,
+                  gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
     if (identity->trusted)
         gnutls_x509_trust_list_deinit(identity->trusted, 0);
     identity->trusted = NULL;
     while (count > 0)
         gnutls_x509_crt_deinit(list[--count]);
     gnutls_free(list);
-    return right;
+    return ok;
 }
 
 static bool read_all(const struct tls_settings *settings, struct identity *identity, char *message,
                      size_t size)
 {
     *identity = (struct identity){.count = 0};
-    bool right = read_chain(identity, settings->certificate, message, size) &&
-                 read_key(identity, settings->key, message, size);
-    if (right && !key_fits(identity))
-        right = fail(message, size, "the key in %s does not match the certificate in %s",
-                     settings->key, settings->certificate);
-    if (right && *settings->client_ca)
-        right = read_trusted(identity, settings->client_ca, message, size);
-    if (!right)
+    bool ok = read_chain(identity, settings->certificate, message, size) &&
+              read_key(identity, settings->key, message, size);
+    if (ok && !key_fits(identity))
+        ok = fail(message, size, "the key in %s does not match the certificate in %s",
+                  settings->key, settings->certificate);
+    if (ok && *settings->client_ca)
+        ok = read_trusted(identity, settings->client_ca, message, size);
+    if (!ok)
         free_identity(identity);
-    return right;
+    return ok;
 }
 
 /* Copies the expiry times for the metrics, which must not wait for the mutex. */
@@ -425,17 +425,17 @@ static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, st
     peer->fault[strcspn(peer->fault, "\n")] = '\0';
 }
 
-bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer)
+bool tls_check_peer(struct tls *tls, gnutls_session_t session, struct tls_peer *peer)
 {
     gnutls_x509_crt_t chain[PEER_CHAIN];
     unsigned sent = 0, count = 0;
-    if (peer->judged == atomic_load(&tls->readings))
+    if (peer->verified == atomic_load(&tls->readings))
         return peer->fault[0] == '\0';
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
     snprintf(peer->fault, sizeof peer->fault,
              "a client certificate is required, but the client sent none that can be parsed");
     pthread_mutex_lock(&tls->mutex);
-    peer->judged = atomic_load(&tls->readings);
+    peer->verified = atomic_load(&tls->readings);
     for (; raw && count < sent && count < PEER_CHAIN; count++) {
         if (gnutls_x509_crt_init(&chain[count]) != 0)
             break;

@@ -30,7 +30,8 @@ bool http_has_room(void *context, const struct listen_address *listen_address)
 
 /* Sends a 429 without waiting for a request and closes the connection, because its address has too
    many connections. */
-static void turn_away(struct http *http, int fd, const struct listen_address *listen_address)
+static void reject_connection(struct http *http, int fd,
+                              const struct listen_address *listen_address)
 {
     static const char text[] =
         "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 114\r\nContent-Type: "
@@ -71,7 +72,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     }
     probe(fd);
     if (!connections_add(http->connections, fd, listen_address->admin ? 0 : client_key(peer))) {
-        turn_away(http, fd, listen_address);
+        reject_connection(http, fd, listen_address);
         return;
     }
     http->connection_info[fd] = (struct connection_info){.listen_address = listen_address};
@@ -94,8 +95,8 @@ void http_on_connection(void *context, struct MHD_Connection *connection, void *
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         if (info && http->connection_info[info->connect_fd].listen_address->secure)
             handshake_begin(info->connect_fd, connection);
-        *slot = info ? watch_add(http->monitor, info->connect_fd,
-                                 !http->connection_info[info->connect_fd].listen_address->secure)
+        *slot = info ? monitor_add(http->monitor, info->connect_fd,
+                                   !http->connection_info[info->connect_fd].listen_address->secure)
                      : NULL;
         return;
     }

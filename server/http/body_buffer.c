@@ -34,9 +34,9 @@ void request_discard_body(struct request *request)
 {
     request_free_body(request);
     reservation_trim(&request->memory);
-    monitor_holds(request->monitored, 0, 0);
+    monitor_set_memory(request->monitored, 0, 0);
     request->state = REQUEST_DISCARDING;
-    request->patience = request->http->settings.limits.max_body;
+    request->discard_limit = request->http->settings.limits.max_body;
 }
 
 /* Resizes the buffer to `size` bytes plus one for a NUL. Returns false if memory is
@@ -78,7 +78,7 @@ static void append_chunk(struct request *request, const char *data, size_t size)
 {
     memcpy(request->body + request->len, data, size);
     request->len += size;
-    monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
+    monitor_set_memory(request->monitored, request_body_length(request), request->memory.reserved);
 }
 
 /* Stores a piece of the body, or rejects the request. If the piece must wait for memory, returns
@@ -117,7 +117,7 @@ enum MHD_Result request_on_body_chunk(struct request *request, const char *data,
     if (fault.status != 0) {
         request->received += *size;
         request_fail_malformed(request, &fault);
-        return request_reply_and_close(request);
+        return request_respond_and_close(request);
     }
     const bool wanted = request->state == REQUEST_RECEIVING;
     if (wanted && !store_chunk(request, data, *size))
@@ -125,9 +125,9 @@ enum MHD_Result request_on_body_chunk(struct request *request, const char *data,
     request->received += *size;
     monitor_progress(request->monitored, request->received);
     if (!wanted && request->state == REQUEST_DISCARDING) {
-        if (*size > request->patience)
-            return request_reply_and_close(request);
-        request->patience -= *size;
+        if (*size > request->discard_limit)
+            return request_respond_and_close(request);
+        request->discard_limit -= *size;
     }
     *size = 0;
     return MHD_YES;

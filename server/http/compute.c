@@ -27,7 +27,7 @@ enum {
    succeed. */
 static void check_memory(struct request *request, const char *what)
 {
-    if (request->reply.status == 503 && !request_is_cancelled(request))
+    if (request->response.status == 503 && !request_is_cancelled(request))
         request_fail_no_memory(request, what);
 }
 
@@ -39,12 +39,12 @@ static enum decompression decompress_body(struct request *request, size_t most)
                                        request->capacity};
     const enum decompression done = content_coding_expand(
         &request->content_coding, request->http->settings.limits.max_decompressed_body, most, &body,
-        &request->reply);
+        &request->response);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
     request->expand_ms += (double)(clock_ns() - started) / 1e6;
-    if (request->reply.status == 413)
+    if (request->response.status == 413)
         request_count_rejection(request, REJECTION_EXPANDED_SIZE);
     check_memory(request, "the decompressed body");
     return done;
@@ -57,9 +57,9 @@ static bool prepare(struct request *request)
     view->body = request->body ? request->body : "";
     view->len = request->len;
     view->max_work = request->http->settings.limits.max_work;
-    view->quota = request->reply.body.quota = &request->memory.quota;
-    request->prepared = handler_prepare(request->route->evaluate, view, &request->reply);
-    if (request->reply.status == 413)
+    view->quota = request->response.body.quota = &request->memory.quota;
+    request->prepared = handler_prepare(request->route->evaluate, view, &request->response);
+    if (request->response.status == 413)
         request_count_rejection(request, REJECTION_WORK);
     check_memory(request, "the request");
     return request->prepared != NULL;
@@ -68,22 +68,22 @@ static bool prepare(struct request *request)
 /* Evaluates the prepared request and fills the response. */
 static void run(struct request *request, int threads)
 {
-    prepared_run(request->prepared, threads, &request->reply);
+    prepared_run(request->prepared, threads, &request->response);
     check_memory(request, "the request");
-    if (request->reply.decode_ms > 0)
-        request->reply.decode_ms += request->expand_ms;
+    if (request->response.decode_ms > 0)
+        request->response.decode_ms += request->expand_ms;
 }
 
 /* Estimates how many nanoseconds a request will occupy the executor. */
 static int64_t estimate_cost_ns(const struct request *request)
 {
-    const struct response *const reply = &request->reply;
+    const struct response *const response = &request->response;
     const double work = request->prepared ? (double)request->prepared->work : 0;
     const double computing = work + (double)request->len * HTTP_BODY_COST;
-    const double coding = (double)reply->body.len * HTTP_CODING_COST;
+    const double coding = (double)response->body.len * HTTP_CODING_COST;
     const int threads = executor_threads(request->http->settings.executor);
-    const double ns = (reply->status == RESPONSE_NONE ? computing : coding) / threads;
-    return ns < (double)FAIR_QUEUE_COST_MOST_NS ? (int64_t)ns : FAIR_QUEUE_COST_MOST_NS;
+    const double ns = (response->status == RESPONSE_NONE ? computing : coding) / threads;
+    return ns < (double)FAIR_QUEUE_COST_MAX_NS ? (int64_t)ns : FAIR_QUEUE_COST_MAX_NS;
 }
 
 /* ---- The executor ---- */
@@ -91,10 +91,10 @@ static int64_t estimate_cost_ns(const struct request *request)
 /* A request may be queued more than once: to be computed, and to be compressed. */
 static void end_queue_wait(struct request *request)
 {
-    const int64_t now = clock_ns(), ns = now - request->handed;
+    const int64_t now = clock_ns(), ns = now - request->enqueued;
     request->waited += ns;
     request->ns[PHASE_QUEUE] = request->ns[PHASE_QUEUE] > 0 ? request->ns[PHASE_QUEUE] + ns : ns;
-    request->handed = 0;
+    request->enqueued = 0;
 }
 
 /* Fills the response. If the request needs so much work that shorter jobs should go first, only
@@ -106,7 +106,7 @@ static bool compute_on_executor(struct request *request, int threads)
             return true;
         if (prepared_exceeds(request->prepared, HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK)) {
             request->job.entry.cost_ns = estimate_cost_ns(request);
-            request->handed = clock_ns();
+            request->enqueued = clock_ns();
             return false;
         }
     }
@@ -115,15 +115,15 @@ static bool compute_on_executor(struct request *request, int threads)
 }
 
 /* Fills the response and compresses it. Returns false if the job must be queued again. */
-static bool fill_reply(struct request *request, int threads)
+static bool fill_response(struct request *request, int threads)
 {
-    if (request->reply.status == RESPONSE_NONE && !compute_on_executor(request, threads))
+    if (request->response.status == RESPONSE_NONE && !compute_on_executor(request, threads))
         return false;
     request_free_body(request); /* not needed while the response is being sent */
     watchdog_phase("compressing the response");
-    if (content_coding_due(&request->content_coding, &request->reply) &&
+    if (content_coding_due(&request->content_coding, &request->response) &&
         !request_is_cancelled(request))
-        content_coding_compress(&request->content_coding, threads, &request->reply);
+        content_coding_compress(&request->content_coding, threads, &request->response);
     return true;
 }
 
@@ -135,7 +135,7 @@ static bool run_job(struct job *job, int threads)
     end_queue_wait(request);
     watchdog_begin(WATCHDOG_EXECUTOR, "decoding, computing or encoding");
     request_report_to_watchdog(request);
-    const bool filled = fill_reply(request, threads);
+    const bool filled = fill_response(request, threads);
     watchdog_end();
     return filled;
 }
@@ -144,7 +144,7 @@ static bool run_job(struct job *job, int threads)
 static void on_job_done(struct job *job, enum job_end end)
 {
     struct request *request = (struct request *)job;
-    if (request->handed > 0)
+    if (request->enqueued > 0)
         end_queue_wait(request);
     request_free_body(request);
     switch (end) {
@@ -169,20 +169,21 @@ bool request_enqueue_suspended(struct request *request)
 {
     const int64_t now = clock_ns();
     struct job *const job = &request->job;
-    request->whole = request->whole > 0 ? request->whole : now;
+    request->body_complete = request->body_complete > 0 ? request->body_complete : now;
     job->entry = (struct fair_queue_entry){.client = request_client_key(request),
                                            .cost_ns = estimate_cost_ns(request)};
-    job->gone = request->monitored ? monitor_gone(request->monitored) : &request->http->give_up;
+    job->gone =
+        request->monitored ? monitor_gone_flag(request->monitored) : &request->http->cancel_all;
     job->deadline = request_deadline(request);
     job->cancel = false;
     job->run = run_job;
     job->done = on_job_done;
     request->memory.quota.cancel = &job->cancel;
     request->state = REQUEST_COMPUTING;
-    request->handed = now;
+    request->enqueued = now;
     if (executor_submit(request->http->settings.executor, job))
         return true;
-    request->handed = 0;
+    request->enqueued = 0;
     request->state = REQUEST_READY;
     return false;
 }
@@ -218,18 +219,18 @@ static bool try_inline(struct request *request)
 
 enum MHD_Result request_on_body_complete(struct request *request)
 {
-    if (!monitor_turn(request->monitored, MONITOR_NOTHING))
+    if (!monitor_set_phase(request->monitored, MONITOR_NOTHING))
         return MHD_NO;
-    request->whole = clock_ns();
+    request->body_complete = clock_ns();
     strict_parser_hide_end(request->parser, true);
-    request->ns[PHASE_RECEIVE] = request->whole - request->started;
+    request->ns[PHASE_RECEIVE] = request->body_complete - request->started;
     if (request->body)
         request->body[request->len] = '\0';
     const bool filled =
         reservation_complete(&request->memory, request_expected_bytes(request, request->len));
     if (filled && try_inline(request)) {
         request_free_body(request);
-        return request_finish_reply(request);
+        return request_finish_response(request);
     }
     if (filled)
         return request_enqueue_compute(request) ? MHD_YES : request_fail_enqueue(request);
@@ -239,5 +240,5 @@ enum MHD_Result request_on_body_complete(struct request *request)
     }
     request_free_body(request);
     request_fail_no_memory(request, "the request");
-    return request_finish_reply(request);
+    return request_finish_response(request);
 }

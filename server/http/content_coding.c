@@ -20,29 +20,30 @@ void content_coding_header(struct content_coding *content_coding, const char *na
         coding_accept_add(&content_coding->accept, value);
 }
 
-bool content_coding_accept(struct content_coding *content_coding, struct response *reply)
+bool content_coding_accept(struct content_coding *content_coding, struct response *response)
 {
     content_coding->choice = coding_choose(&content_coding->accept);
     if (!content_coding->choice.required || content_coding->choice.coding != CODING_IDENTITY)
         return true;
-    reply_error(reply, 406, "Accept-Encoding accepts none of the supported codings: %s, identity",
+    reply_error(response, 406,
+                "Accept-Encoding accepts none of the supported codings: %s, identity",
                 coding_names);
     return false;
 }
 
-bool content_coding_content(const struct content_coding *content_coding, struct response *reply)
+bool content_coding_content(const struct content_coding *content_coding, struct response *response)
 {
     struct loss_error error;
     if (coding_content_check(&content_coding->content, &error) == LOSS_OK)
         return true;
-    response_error(reply, &error);
-    reply->accept_encoding = coding_names;
+    response_error(response, &error);
+    response->accept_encoding = coding_names;
     return false;
 }
 
 enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
                                          size_t most, struct content_coding_body *body,
-                                         struct response *reply)
+                                         struct response *response)
 {
     const bool partly = most > 0 && most < limit;
     struct buffer expanded = {.quota = body->quota};
@@ -63,45 +64,46 @@ enum decompression content_coding_expand(struct content_coding *content_coding, 
     if (status == LOSS_TOO_LARGE && partly)
         return DECOMPRESSION_STOPPED;
     if (status == LOSS_TOO_LARGE)
-        reply_error(reply, 413,
+        reply_error(response, 413,
                     "the decompressed body is larger than %zu bytes, the limit that "
                     "--max-decompressed-body sets",
                     limit);
     else
-        response_error(reply, &error);
+        response_error(response, &error);
     return DECOMPRESSION_FAILED;
 }
 
-bool content_coding_due(const struct content_coding *content_coding, const struct response *reply)
+bool content_coding_due(const struct content_coding *content_coding,
+                        const struct response *response)
 {
-    const bool answers =
-        reply->status == response_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
+    const bool answers = response->status == response_status(LOSS_OK) && response->body.len > 0 &&
+                         !response->body.failed;
     return answers && content_coding->choice.coding != CODING_IDENTITY &&
-           (content_coding->choice.required || reply->body.len >= TRANSFER_LEAST);
+           (content_coding->choice.required || response->body.len >= COMPRESS_MIN);
 }
 
 void content_coding_compress(struct content_coding *content_coding, int threads,
-                             struct response *reply)
+                             struct response *response)
 {
     const enum coding coding = content_coding->choice.coding;
     const bool required = content_coding->choice.required;
     const int64_t started = clock_ns();
-    struct buffer compressed = {.quota = reply->body.quota};
+    struct buffer compressed = {.quota = response->body.quota};
     content_coding->choice.coding = CODING_IDENTITY;
-    if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
+    if (!compress_bytes(coding, response->body.data, response->body.len, threads, &compressed)) {
         if (required)
-            reply_error(reply, 503,
+            reply_error(response, 503,
                         "insufficient memory to compress the response, and Accept-Encoding does "
                         "not allow an uncompressed one; retry later");
         return;
     }
-    if (!required && compressed.len >= reply->body.len) {
+    if (!required && compressed.len >= response->body.len) {
         buffer_free(&compressed);
         return;
     }
-    buffer_free(&reply->body);
-    reply->body = compressed;
-    reply->content_encoding = coding_name(coding);
-    if (reply->encode_ms > 0)
-        reply->encode_ms += (double)(clock_ns() - started) / 1e6;
+    buffer_free(&response->body);
+    response->body = compressed;
+    response->content_encoding = coding_name(coding);
+    if (response->encode_ms > 0)
+        response->encode_ms += (double)(clock_ns() - started) / 1e6;
 }

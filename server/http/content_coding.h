@@ -12,8 +12,9 @@
 #include "content/response.h"
 
 enum {
-    TRANSFER_LEAST = 1024,       /* bytes; shorter responses are compressed only if required */
-    TRANSFER_LITTLE = 32 * 1024, /* bytes; the I/O thread compresses responses up to this size */
+    COMPRESS_MIN = 1024, /* bytes; shorter responses are compressed only if required */
+    COMPRESS_INLINE_MAX =
+        32 * 1024, /* bytes; the I/O thread compresses responses up to this size */
 };
 
 /* Zero it before the first header of the request. */
@@ -29,10 +30,10 @@ void content_coding_header(struct content_coding *content_coding, const char *na
                            const char *value);
 /* Chooses the coding of the response. Call it after the last header. If the client accepts no
    supported coding, fills the response with a 406 and returns false. */
-bool content_coding_accept(struct content_coding *content_coding, struct response *reply);
+bool content_coding_accept(struct content_coding *content_coding, struct response *response);
 /* Returns true if the coding of the body is supported. Otherwise fills the response and returns
    false. */
-bool content_coding_content(const struct content_coding *content_coding, struct response *reply);
+bool content_coding_content(const struct content_coding *content_coding, struct response *response);
 
 /* A body, owned, with room for a NUL after it. */
 struct content_coding_body {
@@ -50,15 +51,16 @@ enum decompression {
    (--max-decompressed-body), and stops if it exceeds `most` bytes (0: does not stop). */
 enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
                                          size_t most, struct content_coding_body *body,
-                                         struct response *reply);
+                                         struct response *response);
 
 /* Returns true if the response must still be compressed. */
-bool content_coding_due(const struct content_coding *content_coding, const struct response *reply);
+bool content_coding_due(const struct content_coding *content_coding,
+                        const struct response *response);
 /* Compresses the response, on up to `threads` threads. Keeps the uncompressed response if
    compression does not make it smaller or memory is insufficient. If the client accepts only
    compressed responses, compresses it regardless of size, or fills the response with a 503.
    Afterwards content_coding_due returns false. */
 void content_coding_compress(struct content_coding *content_coding, int threads,
-                             struct response *reply);
+                             struct response *response);
 
 #endif

@@ -89,14 +89,14 @@ static bool validate_body_head(struct request *request)
     const struct framing *framing = &request->framing;
     size_t limit = request->http->settings.limits.max_body;
     if (!request_read_timeout(request) ||
-        !content_coding_content(&request->content_coding, &request->reply))
+        !content_coding_content(&request->content_coding, &request->response))
         return false;
     if (request->route->evaluate->validate_head(&request->input.view, &error) != LOSS_OK) {
-        response_error(&request->reply, &error);
+        response_error(&request->response, &error);
         return false;
     }
     if (!framing->chunked && !framing->has_length) {
-        reply_error(&request->reply, 411,
+        reply_error(&request->response, 411,
                     "a body is required, with Content-Length or Transfer-Encoding: chunked");
         return false;
     }
@@ -107,13 +107,13 @@ static bool validate_body_head(struct request *request)
     return true;
 }
 
-static void reply_options(struct request *request, const char *allow)
+static void respond_options(struct request *request, const char *allow)
 {
-    request->reply = (struct response){.status = 204, .allow = allow};
+    request->response = (struct response){.status = 204, .allow = allow};
 }
 
 /* Returns the scope of the routes that the address of the connection serves. */
-static enum listener_scope listener_side(const struct request *request)
+static enum listener_scope scope_of(const struct request *request)
 {
     if (request->connection_info->listen_address->admin)
         return SCOPE_ADMIN;
@@ -130,77 +130,79 @@ static bool check_rate(struct request *request)
     if (early_ns == 0)
         return true;
     request_count_rejection(request, REJECTION_RATE);
-    reply_error(&request->reply, 429, "the client sent more than %d requests per second",
+    reply_error(&request->response, 429, "the client sent more than %d requests per second",
                 http->settings.limits.request_rate);
-    request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
+    request->response.retry_after = (int)(early_ns / 1000000000) + 1;
     return false;
 }
 
 bool request_dispatch(struct request *request)
 {
     if (strcmp(request->method, "OPTIONS") == 0 && strcmp(request->target, "*") == 0) {
-        reply_options(request, router_allow_any);
+        respond_options(request, router_allow_any);
         return false;
     }
     enum head_path path = head_decode_path(request->target, request->path, sizeof request->path);
     if (path == HEAD_PATH_MALFORMED) {
         reply_error(
-            &request->reply, 400,
+            &request->response, 400,
             "the path contains a control character, an encoded slash or a broken percent escape");
         return false;
     }
     if (path == HEAD_PATH_UNKNOWN) {
-        reply_error(&request->reply, 404, "no such path; GET / lists the paths");
+        reply_error(&request->response, 404, "no such path; GET / lists the paths");
         return false;
     }
-    request->reply.errors = route_errors(request->path);
-    const enum listener_scope side = listener_side(request);
-    struct route_match match = route_find(side, request->method, request->path);
-    const struct auth_request access = {.connection = request->connection,
-                                        .listen_address = request->connection_info->listen_address,
-                                        .session = connection_tls_session(request->connection),
-                                        .peer = &request->connection_info->peer,
-                                        .method = request->method,
-                                        .target = request->target,
-                                        .open = match.route && match.route->public};
-    const bool allowed =
-        auth_allow(request->http->settings.access, &access, &request->identity, &request->reply);
-    if (!access.open && !request->connection_info->listen_address->admin && !check_rate(request))
+    request->response.errors = route_errors(request->path);
+    const enum listener_scope scope = scope_of(request);
+    struct route_match match = route_find(scope, request->method, request->path);
+    const struct auth_request auth_request = {
+        .connection = request->connection,
+        .listen_address = request->connection_info->listen_address,
+        .session = connection_tls_session(request->connection),
+        .peer = &request->connection_info->peer,
+        .method = request->method,
+        .target = request->target,
+        .public = match.route && match.route->public};
+    const bool allowed = auth_allow(request->http->settings.auth, &auth_request, &request->identity,
+                                    &request->response);
+    if (!auth_request.public && !request->connection_info->listen_address->admin &&
+        !check_rate(request))
         return false;
     if (!allowed) {
-        request_count_rejection(request, request->identity.fault);
+        request_count_rejection(request, request->identity.rejection);
         return false;
     }
     if (!match.allow) {
-        route_not_found(side, request->path, &request->reply);
+        route_not_found(scope, request->path, &request->response);
         return false;
     }
     if (strcmp(request->method, "OPTIONS") == 0) {
-        reply_options(request, match.allow);
+        respond_options(request, match.allow);
         return false;
     }
     if (!match.route) {
         char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
-        reply_error(&request->reply, 405, "method %s is not allowed for '%s'; use %s",
+        reply_error(&request->response, 405, "method %s is not allowed for '%s'; use %s",
                     json_quote(request->method, method), json_quote_long(request->path, quote),
                     match.allow);
-        request->reply.allow = match.allow;
+        request->response.allow = match.allow;
         return false;
     }
     request->route = match.route;
     fill_view(request, &match);
     if (request->query.failed) {
-        reply_error(&request->reply, 503, "insufficient memory for the query; retry later");
+        reply_error(&request->response, 503, "insufficient memory for the query; retry later");
         return false;
     }
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,
                               &request->content_coding);
-    if (!content_coding_accept(&request->content_coding, &request->reply))
+    if (!content_coding_accept(&request->content_coding, &request->response))
         return false;
     if (!request->http->settings.compress && !request->content_coding.choice.required)
         request->content_coding.choice.coding = CODING_IDENTITY;
     if (match.route->evaluate)
         return validate_body_head(request);
-    match.route->handle(&request->input, &request->reply);
+    match.route->handle(&request->input, &request->response);
     return false;
 }

@@ -38,15 +38,15 @@ static bool wait_idle(struct http *http, int64_t limit_ms)
     return idle;
 }
 
-void http_announce_end(struct http *http)
+void http_set_draining(struct http *http)
 {
     atomic_store(&http->draining, true);
 }
 
-static void cancel_all(struct http *http)
+static void cancel_requests(struct http *http)
 {
-    __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
-    monitor_give_up(http->monitor);
+    __atomic_store_n(&http->cancel_all, true, __ATOMIC_RELAXED);
+    monitor_cancel_requests(http->monitor);
     memory_budget_close(http->budget);
 }
 
@@ -72,14 +72,14 @@ static void wait_for_clients(struct http *http)
     while (clock_ms() < end) {
         unsigned long long served = atomic_load(&http->served);
         if (clock_ms() >= late)
-            cancel_all(http);
+            cancel_requests(http);
         if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
         /* A request may be in transit on a keep-alive connection. Wait for it, so that its response
            can contain "Connection: close". */
         if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
             return;
-        if (!watch_expects(http->monitor) && atomic_load(&http->served) == served)
+        if (!monitor_expects_request(http->monitor) && atomic_load(&http->served) == served)
             return;
     }
     log_message(LOG_LEVEL_WARNING,
@@ -88,7 +88,7 @@ static void wait_for_clients(struct http *http)
 
 void http_drain(struct http *http)
 {
-    http_announce_end(http);
+    http_set_draining(http);
     wait_for_clients(http);
     atomic_store(&http->ended, true);
 }

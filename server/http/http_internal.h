@@ -52,7 +52,7 @@ enum request_state {
     REQUEST_DISCARDING, /* the response is known; the body is being discarded */
     REQUEST_COMPUTING,  /* suspended, owned by the executor */
     REQUEST_READY,      /* the response is known; the next callback sends it */
-    REQUEST_ANSWERED,   /* the response is queued in libmicrohttpd */
+    REQUEST_RESPONDED,  /* the response is queued in libmicrohttpd */
 };
 
 /* A connection. Set before its first request. */
@@ -73,7 +73,7 @@ struct http {
     struct connections *connections;
     struct memory_budget *budget;
     struct rate_limit *rates; /* NULL if there is no limit */
-    bool give_up;             /* cancels requests on unmonitored connections; accessed atomically */
+    bool cancel_all;          /* cancels requests on unmonitored connections; accessed atomically */
     struct connection_info
         connection_info[HTTP_FILES]; /* by descriptor; set before libmicrohttpd gets it */
     char id_prefix[20];              /* prefix of request ids; differs between runs */
@@ -93,10 +93,10 @@ struct request {
     struct strict_parser *parser;            /* the connection's; never NULL */
     unsigned number; /* number on the connection, as counted by strict_parser.h */
     enum request_state state;
-    int64_t started; /* clock_ns */
-    int64_t whole;   /* clock_ns when the body was complete; 0: not yet */
-    int64_t waited;  /* nanoseconds since then spent waiting for memory or the executor */
-    int64_t handed;  /* clock_ns when the request was last enqueued or its response was queued */
+    int64_t started;       /* clock_ns */
+    int64_t body_complete; /* clock_ns when the body was complete; 0: not yet */
+    int64_t waited;        /* nanoseconds since then spent waiting for memory or the executor */
+    int64_t enqueued; /* clock_ns when the request was last enqueued or its response was queued */
     int64_t ns[PHASE_COUNT];     /* as in struct request_record */
     const char *method, *target; /* in the connection's memory, like all text in `input` */
     char path[HTTP_PATH];        /* decoded */
@@ -113,17 +113,17 @@ struct request {
     struct buffer query;       /* owned; the text of input.view.query */
     struct prepared *prepared; /* owned; the parsed and planned body; NULL before and after */
     bool close;                /* close the connection after the response */
-    bool dropped;              /* request_reply_and_close has sent the response */
+    bool sent_directly;        /* request_respond_and_close has sent the response */
     bool kept;                 /* request_keep_response_memory was called */
     bool unread;               /* the client may still be sending: close with linger */
     char *body;                /* owned; capacity + 1 bytes from block_cache.h */
     size_t len, capacity;
     struct content_coding content_coding;
-    uint64_t received; /* bytes of the body received, stored or discarded */
-    uint64_t patience; /* bytes that may still be discarded before the connection is closed */
-    double expand_ms;  /* time spent decompressing the body */
+    uint64_t received;      /* bytes of the body received, stored or discarded */
+    uint64_t discard_limit; /* bytes that may still be discarded before the connection is closed */
+    double expand_ms;       /* time spent decompressing the body */
     struct reservation memory;
-    struct response reply; /* owned; its body must not change until http_on_completed */
+    struct response response; /* owned; its body must not change until http_on_completed */
 };
 
 /* ---- Connections (accept.c) ---- */
@@ -177,7 +177,7 @@ int64_t request_deadline(const struct request *request);
 /* Returns how much memory a request with a body of `bytes` bytes is expected to need in total. */
 size_t request_expected_bytes(const struct request *request, size_t bytes);
 
-/* Returns the length of the body, for monitor_holds. */
+/* Returns the length of the body, for monitor_set_memory. */
 uint64_t request_body_length(const struct request *request);
 
 /* Reserves memory for the body, or suspends the connection until it is available. */
@@ -194,7 +194,7 @@ void request_keep_response_memory(struct request *request);
 
 /* Stores or discards a chunk of the body. Sets *size to 0 unless the chunk must be delivered again.
    Returns MHD_NO, which closes the connection, if the chunk is malformed or exceeds the
-   request->patience bytes to discard. */
+   request->discard_limit bytes to discard. */
 enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size);
 
 /* Frees the body of a rejected request, and discards the rest of it as it arrives. */
@@ -247,17 +247,17 @@ extern const char inference_header[];
 struct MHD_Response *http_no_memory_response(void);
 
 /* Sends a response that is known after the headers: now, or after the body has been discarded. */
-enum MHD_Result request_reply_after_headers(struct request *request);
+enum MHD_Result request_respond_after_headers(struct request *request);
 
 /* Compresses a response that is known after the body, if the client asked for that, and sends
    it. */
-enum MHD_Result request_finish_reply(struct request *request);
+enum MHD_Result request_finish_response(struct request *request);
 
 /* Queues the response in libmicrohttpd. Returns MHD_NO, which closes the connection, on failure. */
-enum MHD_Result request_send_reply(struct request *request);
+enum MHD_Result request_send_response(struct request *request);
 
 /* Sends the response in the middle of a body and closes the connection. Returns MHD_NO. */
-enum MHD_Result request_reply_and_close(struct request *request);
+enum MHD_Result request_respond_and_close(struct request *request);
 
 /* ---- Metrics (http_metrics.c) ---- */
 

@@ -27,11 +27,11 @@ enum {
        each request. Clearing 128 KiB took a quarter of the time of a small request, and made no
        body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_HEADER_MEMORY = 68,    /* bytes of the pool per header, besides its name and value */
-    HTTP_PARAMETER_MEMORY = 64, /* bytes of the pool per parameter of a query */
-    HTTP_ANSWER_MEMORY = 2048,  /* bytes of the pool for the headers of the response */
-    HTTP_SPARE_FILES = 64,      /* descriptors for everything but connections and I/O threads */
-    HTTP_THREAD_FILES = 4,      /* descriptors per I/O thread: two with TLS, two without */
+    HTTP_HEADER_MEMORY = 68,     /* bytes of the pool per header, besides its name and value */
+    HTTP_PARAMETER_MEMORY = 64,  /* bytes of the pool per parameter of a query */
+    HTTP_RESPONSE_MEMORY = 2048, /* bytes of the pool for the headers of the response */
+    HTTP_SPARE_FILES = 64,       /* descriptors for everything but connections and I/O threads */
+    HTTP_THREAD_FILES = 4,       /* descriptors per I/O thread: two with TLS, two without */
     HTTP_CONNECTION_BYTES = 8 * 1024, /* bytes per connection outside the pool */
     HTTP_SECURE_BYTES = 40 * 1024,    /* bytes per connection for GnuTLS */
     HTTP_CONNECTIONS_SHARE = 4,       /* connections may use 1/4 of --max-memory */
@@ -70,7 +70,7 @@ static size_t connection_memory(const struct limits *limits)
 {
     const size_t besides = (size_t)STRICT_PARSER_PARAMETERS * HTTP_PARAMETER_MEMORY +
                            (size_t)limits->max_header_count * HTTP_HEADER_MEMORY +
-                           HTTP_ANSWER_MEMORY;
+                           HTTP_RESPONSE_MEMORY;
     const size_t sum = limits->max_url + limits->max_header_bytes + besides,
                  needed = sum > 2 * besides ? sum : 2 * besides;
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;

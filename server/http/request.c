@@ -6,9 +6,9 @@
  * suspended connection is resumed. request.state determines what to do next:
  *
  *                    rejected, body long or malformed
- *     (first call) ---------------------------------------------------------------> ANSWERED
+ *     (first call) ---------------------------------------------------------------> RESPONDED
  *          |  |  rejected, body short, or chunked and over the limit
- *          |  +-----------------------> DISCARDING -- body complete -------> READY --> ANSWERED
+ *          |  +-----------------------> DISCARDING -- body complete -------> READY --> RESPONDED
  *          |  no body needed                                                   ^
  *          |  +----------------------------------------------------------------+
  *          v                                                                   |
@@ -131,8 +131,8 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
     request->target = target;
     reservation_init(&request->memory, http->budget);
     request->memory.quota.cancel =
-        request->monitored ? monitor_gone(request->monitored) : &http->give_up;
-    request->reply.errors = route_errors(target);
+        request->monitored ? monitor_gone_flag(request->monitored) : &http->cancel_all;
+    request->response.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     set_identity(request);
     pthread_mutex_lock(&http->mutex);
@@ -144,7 +144,7 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
 static enum MHD_Result on_headers(struct request *request, const char *version)
 {
     request_report_to_watchdog(request);
-    if (!monitor_turn(request->monitored, MONITOR_BODY))
+    if (!monitor_set_phase(request->monitored, MONITOR_BODY))
         return MHD_NO;
     struct http_error fault = strict_parser_head_fault(request->parser, request->number);
     if (fault.status == 0)
@@ -154,10 +154,10 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
         request->method = words > 0 ? request->method : "-";
         request->target = words > 1 ? request->target : "-";
         request_fail_malformed(request, &fault);
-        return request_send_reply(request);
+        return request_send_response(request);
     }
     if (!request_dispatch(request))
-        return request_reply_after_headers(request);
+        return request_respond_after_headers(request);
     return request_reserve_memory(request);
 }
 
@@ -184,7 +184,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
                        : MHD_queue_response(connection, 503, http->no_memory);
     }
     if (request->state == REQUEST_LATE)
-        return request_reply_and_close(request);
+        return request_respond_and_close(request);
     if (*size > 0)
         return request_on_body_chunk(request, data, size);
     if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
@@ -192,19 +192,19 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
     const struct http_error fault = strict_parser_fault(request->parser, request->number);
     if (fault.status != 0) {
         request_fail_malformed(request, &fault);
-        return request_send_reply(request);
+        return request_send_response(request);
     }
     switch (request->state) {
     case REQUEST_RECEIVING:
         return request_on_body_complete(request);
     case REQUEST_DISCARDING:
     case REQUEST_READY:
-        return request_finish_reply(request);
+        return request_finish_response(request);
     case REQUEST_WAITING:   /* impossible: the connection is suspended */
     case REQUEST_GATHERING: /* likewise */
     case REQUEST_LATE:      /* impossible: the connection is closed */
     case REQUEST_COMPUTING: /* impossible: the connection is suspended */
-    case REQUEST_ANSWERED:  /* impossible: libmicrohttpd makes no further call */
+    case REQUEST_RESPONDED: /* impossible: libmicrohttpd makes no further call */
         break;
     }
     return MHD_YES;
@@ -236,7 +236,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
 
 static void set_phase(struct request *request, enum phase phase, double ms)
 {
-    if (request->reply.status == response_status(LOSS_OK) && request->reply.decode_ms > 0)
+    if (request->response.status == response_status(LOSS_OK) && request->response.decode_ms > 0)
         request->ns[phase] = ms > 0 ? (int64_t)(ms * 1e6) : 0;
 }
 
@@ -252,17 +252,17 @@ static enum protocol protocol_of(const struct route *route)
 }
 
 /* Counts and logs a request. */
-static void record_request(struct request *request, bool answered)
+static void record_request(struct request *request, bool responded)
 {
-    const struct response *reply = &request->reply;
-    const bool body = answered && strcmp(request->method, "HEAD") != 0 && reply->status != 304;
+    const struct response *response = &request->response;
+    const bool body = responded && strcmp(request->method, "HEAD") != 0 && response->status != 304;
     const int64_t now = clock_ns();
     const int cut = monitor_status(request->monitored);
-    set_phase(request, PHASE_DECODE, reply->decode_ms);
-    set_phase(request, PHASE_COMPUTE, reply->compute_ms);
-    set_phase(request, PHASE_ENCODE, reply->encode_ms);
-    if (request->state == REQUEST_ANSWERED)
-        request->ns[PHASE_SEND] = now - request->handed;
+    set_phase(request, PHASE_DECODE, response->decode_ms);
+    set_phase(request, PHASE_COMPUTE, response->compute_ms);
+    set_phase(request, PHASE_ENCODE, response->encode_ms);
+    if (request->state == REQUEST_RESPONDED)
+        request->ns[PHASE_SEND] = now - request->enqueued;
     const union MHD_ConnectionInfo *const address =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct route *const route = request->route;
@@ -273,7 +273,7 @@ static void record_request(struct request *request, bool answered)
         .method = request->method,
         .target = request->target,
         .client = request->identity.client,
-        .route = route ? route_place(route) : route_count(),
+        .route = route ? route_index(route) : route_count(),
         .probe = route && route->scope != SCOPE_MAIN,
         .evaluates = route && evaluates(route, loss),
         .protocol = protocol_of(route),
@@ -281,12 +281,12 @@ static void record_request(struct request *request, bool answered)
         .traceparent = request->traceparent,
         .address = address ? address->client_addr : NULL,
         .reason = request->reason ? request->reason : monitor_reason(request->monitored),
-        .status = answered  ? reply->status
+        .status = responded ? response->status
                   : cut > 0 ? cut
                             : RECORD_CLIENT_GONE,
         .bytes_in = request->received,
-        .bytes_out = body ? reply->body.len : 0,
-        .elements = reply->elements,
+        .bytes_out = body ? response->body.len : 0,
+        .elements = response->elements,
         .ns = request->ns,
         .duration_ns = now - request->started};
     metrics_count(request->http->settings.metrics, &record);
@@ -303,20 +303,20 @@ void http_on_completed(void *context, struct MHD_Connection *connection, void **
     *slot = NULL;
     watchdog_begin(watchdog_thread_of(http, connection), "ending a request");
     watchdog_request(request->id, request->path);
-    bool answered = request->dropped || (request->state == REQUEST_ANSWERED &&
-                                         how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    record_request(request, answered);
-    if (answered && (request->unread || request->dropped)) {
+    bool responded = request->sent_directly || (request->state == REQUEST_RESPONDED &&
+                                                how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    record_request(request, responded);
+    if (responded && (request->unread || request->sent_directly)) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
             lingering_close_add(http->settings.linger, info->connect_fd);
     }
-    monitor_turn(request->monitored, MONITOR_HEADERS);
+    monitor_set_phase(request->monitored, MONITOR_HEADERS);
     strict_parser_hide_end(request->parser, false);
     request_free_body(request);
     buffer_free(&request->query);
-    response_free(&request->reply);
+    response_free(&request->response);
     reservation_end(&request->memory);
     free(request);
 

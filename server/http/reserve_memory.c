@@ -15,7 +15,8 @@ enum {
     HTTP_BODY_FACTOR = 2,
     HTTP_CODED_FACTOR = 5,          /* the multiple for a compressed body */
     HTTP_REQUEST_BYTES = 64 * 1024, /* bytes, regardless of the size of the body */
-    HTTP_ANSWER_FREE = 4096, /* bytes; shorter responses count as part of the connection's memory */
+    HTTP_RESPONSE_FREE =
+        4096, /* bytes; shorter responses count as part of the connection's memory */
 };
 
 size_t request_expected_bytes(const struct request *request, size_t bytes)
@@ -39,7 +40,7 @@ static void fail_memory_wait(struct request *request)
 {
     const bool whole = request->state == REQUEST_GATHERING;
     if (whole)
-        request->waited = clock_ns() - request->whole;
+        request->waited = clock_ns() - request->body_complete;
     if (request_is_cancelled(request))
         request_fail_cancelled(request);
     else if (whole && clock_ns() >= request_deadline(request))
@@ -49,7 +50,7 @@ static void fail_memory_wait(struct request *request)
     if (whole)
         request_free_body(request);
     else
-        monitor_turn(request->monitored, MONITOR_BODY);
+        monitor_set_phase(request->monitored, MONITOR_BODY);
     request->state = whole ? REQUEST_READY : REQUEST_LATE;
     MHD_resume_connection(request->connection);
 }
@@ -62,15 +63,16 @@ static void on_memory(struct reservation *memory, bool granted)
     if (!granted) {
         fail_memory_wait(request);
     } else if (request->state == REQUEST_GATHERING) {
-        request->waited = clock_ns() - request->whole;
+        request->waited = clock_ns() - request->body_complete;
         if (request_enqueue_suspended(request))
             return;
         request_fail_enqueue(request);
         MHD_resume_connection(request->connection);
     } else {
         request->state = REQUEST_RECEIVING;
-        monitor_turn(request->monitored, MONITOR_BODY);
-        monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
+        monitor_set_phase(request->monitored, MONITOR_BODY);
+        monitor_set_memory(request->monitored, request_body_length(request),
+                           request->memory.reserved);
         MHD_resume_connection(request->connection);
     }
 }
@@ -80,7 +82,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
     request->memory.quota.heartbeat = NULL; /* it belongs to this thread */
-    monitor_turn(request->monitored, MONITOR_NOTHING);
+    monitor_set_phase(request->monitored, MONITOR_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
                           deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))
@@ -94,7 +96,8 @@ enum MHD_Result request_reserve_memory(struct request *request)
     request->state = REQUEST_RECEIVING;
     if (reservation_is_possible(&request->memory, (size_t)framing->length + 1) &&
         reservation_begin(&request->memory, claim)) {
-        monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
+        monitor_set_memory(request->monitored, request_body_length(request),
+                           request->memory.reserved);
         return MHD_YES;
     }
     if (framing->has_length && reservation_may_wait(&request->memory)) {
@@ -102,12 +105,12 @@ enum MHD_Result request_reserve_memory(struct request *request)
         return MHD_YES;
     }
     request_fail_no_memory(request, "the request");
-    return request_reply_after_headers(request);
+    return request_respond_after_headers(request);
 }
 
 void request_keep_response_memory(struct request *request)
 {
-    struct buffer *const body = &request->reply.body;
+    struct buffer *const body = &request->response.body;
     /* libmicrohttpd allocates a buffer for one piece. */
     const size_t piece = body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0;
     struct quota *const quota = &request->memory.quota;
@@ -117,7 +120,7 @@ void request_keep_response_memory(struct request *request)
     /* Health checks and metrics must work even if no memory is left. */
     const bool probe = request->route && request->route->scope != SCOPE_MAIN;
     const size_t bytes =
-        piece + (body->quota || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
+        piece + (body->quota || body->capacity <= HTTP_RESPONSE_FREE ? 0 : body->capacity);
     if (!probe && bytes > 0 && !quota_reserve(quota, bytes))
         request_fail_no_memory(request, "the response");
     reservation_trim(&request->memory);

@@ -20,20 +20,20 @@ enum {
 
 /* ---- Headers ---- */
 
-static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+static bool add_header(struct MHD_Response *mhd_response, const char *name, const char *value)
 {
-    return MHD_add_response_header(response, name, value) == MHD_YES;
+    return MHD_add_response_header(mhd_response, name, value) == MHD_YES;
 }
 
 __attribute__((format(printf, 3, 4))) static bool
-add_header_printf(struct MHD_Response *response, const char *name, const char *format, ...)
+add_header_printf(struct MHD_Response *mhd_response, const char *name, const char *format, ...)
 {
     char value[160];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(value, sizeof value, format, arguments);
     va_end(arguments);
-    return add_header(response, name, value);
+    return add_header(mhd_response, name, value);
 }
 
 /* Writes "name;dur=12.345". Does not use snprintf, because this runs for every response. */
@@ -43,12 +43,12 @@ static char *put_duration(char *to, const char *name, double ms)
     return put_ms(to, (int64_t)(ms * 1e6));
 }
 
-static bool add_timing(struct MHD_Response *response, const struct response *reply)
+static bool add_timing(struct MHD_Response *mhd_response, const struct response *response)
 {
-    char value[160], *to = put_duration(value, "decode", reply->decode_ms);
-    to = put_duration(to, ", compute", reply->compute_ms);
-    *put_duration(to, ", encode", reply->encode_ms) = '\0';
-    return add_header(response, "Server-Timing", value);
+    char value[160], *to = put_duration(value, "decode", response->decode_ms);
+    to = put_duration(to, ", compute", response->compute_ms);
+    *put_duration(to, ", encode", response->encode_ms) = '\0';
+    return add_header(mhd_response, "Server-Timing", value);
 }
 
 const char inference_header[] = "Inference-Header-Content-Length";
@@ -56,42 +56,45 @@ const char inference_header[] = "Inference-Header-Content-Length";
 /* Returns true if caches may store the response: it is a successful response to GET or HEAD. */
 static bool is_read(const struct request *request)
 {
-    return (request->reply.status == 200 || request->reply.status == 304) &&
+    return (request->response.status == 200 || request->response.status == 304) &&
            strcmp(request->method, "POST") != 0;
 }
 
 /* Adds the headers that few responses have. */
-static bool add_rare_headers(const struct response *reply, struct MHD_Response *response)
+static bool add_rare_headers(const struct response *response, struct MHD_Response *mhd_response)
 {
-    bool added = !reply->etag || add_header(response, "ETag", reply->etag);
-    for (const struct response_header *header = reply->headers; added && header && header->name;
+    bool added = !response->etag || add_header(mhd_response, "ETag", response->etag);
+    for (const struct response_header *header = response->headers; added && header && header->name;
          header++)
-        added = add_header(response, header->name, header->value);
+        added = add_header(mhd_response, header->name, header->value);
     return added;
 }
 
-static bool add_headers(const struct request *request, struct MHD_Response *response)
+static bool add_headers(const struct request *request, struct MHD_Response *mhd_response)
 {
-    const struct response *reply = &request->reply;
-    return add_header(response, "X-Request-Id", request->id) && add_timing(response, reply) &&
-           (!request->traceparent || add_header(response, "traceparent", request->traceparent)) &&
-           add_header(response, "X-Content-Type-Options", "nosniff") &&
-           (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
-           (!reply->allow || add_header(response, "Allow", reply->allow)) &&
-           add_rare_headers(reply, response) &&
-           (reply->inference_header == 0 ||
-            add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
-           (!reply->content_encoding ||
-            add_header(response, "Content-Encoding", reply->content_encoding)) &&
-           (!(reply->content_encoding || is_read(request)) ||
-            add_header(response, "Vary", "Accept-Encoding")) &&
-           (!reply->accept_encoding ||
-            add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
-           (reply->retry_after == 0 ||
-            add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
-           auth_add_headers(request->http->settings.access, &request->identity, reply->allow,
-                            response) &&
-           (!request->close || add_header(response, "Connection", "close"));
+    const struct response *response = &request->response;
+    return add_header(mhd_response, "X-Request-Id", request->id) &&
+           add_timing(mhd_response, response) &&
+           (!request->traceparent ||
+            add_header(mhd_response, "traceparent", request->traceparent)) &&
+           add_header(mhd_response, "X-Content-Type-Options", "nosniff") &&
+           (!response->content_type ||
+            add_header(mhd_response, "Content-Type", response->content_type)) &&
+           (!response->allow || add_header(mhd_response, "Allow", response->allow)) &&
+           add_rare_headers(response, mhd_response) &&
+           (response->inference_header == 0 ||
+            add_header_printf(mhd_response, inference_header, "%zu", response->inference_header)) &&
+           (!response->content_encoding ||
+            add_header(mhd_response, "Content-Encoding", response->content_encoding)) &&
+           (!(response->content_encoding || is_read(request)) ||
+            add_header(mhd_response, "Vary", "Accept-Encoding")) &&
+           (!response->accept_encoding ||
+            add_header(mhd_response, "Accept-Encoding", response->accept_encoding)) &&
+           (response->retry_after == 0 ||
+            add_header_printf(mhd_response, "Retry-After", "%d", response->retry_after)) &&
+           auth_add_headers(request->http->settings.auth, &request->identity, response->allow,
+                            mhd_response) &&
+           (!request->close || add_header(mhd_response, "Connection", "close"));
 }
 
 /* ---- Responses ---- */
@@ -101,7 +104,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
 {
     const struct request *request = context;
-    const struct buffer *body = &request->reply.body;
+    const struct buffer *body = &request->response.body;
     const size_t rest = body->len - (size_t)at,
                  size = rest < room ? rest : room; /* `at` is never beyond the end */
     memcpy(to, body->data + at, size);
@@ -115,7 +118,7 @@ static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
    the other connections of the thread. */
 static struct MHD_Response *body_response(struct request *request)
 {
-    struct buffer *body = &request->reply.body;
+    struct buffer *body = &request->response.body;
     if (body->len > HTTP_SEND_PIECE)
         return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_body, request,
                                                  NULL);
@@ -125,16 +128,16 @@ static struct MHD_Response *body_response(struct request *request)
 /* Creates the MHD_Response with its headers. Returns NULL if memory is insufficient. */
 static struct MHD_Response *make_response(struct request *request)
 {
-    struct response *reply = &request->reply;
+    struct response *response = &request->response;
     request->close |= atomic_load(&request->http->draining);
-    if (reply->body.failed)
-        reply_error(reply, 503, "insufficient memory for the response; retry later");
-    struct MHD_Response *response = body_response(request);
-    if (response && !add_headers(request, response)) {
-        MHD_destroy_response(response);
-        response = NULL;
+    if (response->body.failed)
+        reply_error(response, 503, "insufficient memory for the response; retry later");
+    struct MHD_Response *mhd_response = body_response(request);
+    if (mhd_response && !add_headers(request, mhd_response)) {
+        MHD_destroy_response(mhd_response);
+        mhd_response = NULL;
     }
-    return response;
+    return mhd_response;
 }
 
 struct MHD_Response *http_no_memory_response(void)
@@ -142,15 +145,15 @@ struct MHD_Response *http_no_memory_response(void)
     static const char text[] =
         "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
         "\"detail\":\"insufficient memory; retry later\"}\n";
-    struct MHD_Response *response = MHD_create_response_from_buffer(
+    struct MHD_Response *mhd_response = MHD_create_response_from_buffer(
         sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-    if (response && (!add_header(response, "Content-Type", "application/problem+json") ||
-                     !add_header(response, "X-Content-Type-Options", "nosniff") ||
-                     !add_header(response, "Retry-After", "1"))) {
-        MHD_destroy_response(response);
-        response = NULL;
+    if (mhd_response && (!add_header(mhd_response, "Content-Type", "application/problem+json") ||
+                         !add_header(mhd_response, "X-Content-Type-Options", "nosniff") ||
+                         !add_header(mhd_response, "Retry-After", "1"))) {
+        MHD_destroy_response(mhd_response);
+        mhd_response = NULL;
     }
-    return response;
+    return mhd_response;
 }
 
 /* ---- Sending ---- */
@@ -161,39 +164,40 @@ static enum MHD_Result send_no_memory(struct request *request)
 {
     if (request->close)
         return MHD_NO;
-    response_free(&request->reply);
-    request->reply = (struct response){.status = 503};
-    request->state = REQUEST_ANSWERED;
-    request->handed = clock_ns();
+    response_free(&request->response);
+    request->response = (struct response){.status = 503};
+    request->state = REQUEST_RESPONDED;
+    request->enqueued = clock_ns();
     return MHD_queue_response(request->connection, 503, request->http->no_memory);
 }
 
-enum MHD_Result request_send_reply(struct request *request)
+enum MHD_Result request_send_response(struct request *request)
 {
-    if (!monitor_turn(request->monitored, MONITOR_ANSWER))
+    if (!monitor_set_phase(request->monitored, MONITOR_RESPONSE))
         return MHD_NO;
-    struct MHD_Response *response = make_response(request);
-    if (!response)
+    struct MHD_Response *mhd_response = make_response(request);
+    if (!mhd_response)
         return send_no_memory(request);
-    if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter bodies report no progress */
-        monitor_holds(request->monitored, request->reply.body.len, request->memory.reserved);
-    request->state = REQUEST_ANSWERED;
-    request->handed = clock_ns();
+    if (request->response.body.len > HTTP_SEND_PIECE) /* shorter bodies report no progress */
+        monitor_set_memory(request->monitored, request->response.body.len,
+                           request->memory.reserved);
+    request->state = REQUEST_RESPONDED;
+    request->enqueued = clock_ns();
     enum MHD_Result result =
-        MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
-    MHD_destroy_response(response); /* the connection has its own reference */
+        MHD_queue_response(request->connection, (unsigned)request->response.status, mhd_response);
+    MHD_destroy_response(mhd_response); /* the connection has its own reference */
     return result;
 }
 
 /* Responds at the first call, without reading the body. libmicrohttpd then closes the connection:
    see lingering_close.h. */
-static enum MHD_Result reply_before_body(struct request *request)
+static enum MHD_Result respond_before_body(struct request *request)
 {
     request->unread = true;
-    return request_send_reply(request);
+    return request_send_response(request);
 }
 
-enum MHD_Result request_reply_after_headers(struct request *request)
+enum MHD_Result request_respond_after_headers(struct request *request)
 {
     const struct framing *framing = &request->framing;
     bool body = framing->chunked || framing->length > 0;
@@ -205,9 +209,9 @@ enum MHD_Result request_reply_after_headers(struct request *request)
     }
     /* A client that waits for "100 Continue" must get the response before it sends the body. */
     if (framing->chunked || framing->expects_continue || framing->length > HTTP_DISCARD_BODY)
-        return reply_before_body(request);
+        return respond_before_body(request);
     request->state = REQUEST_DISCARDING;
-    request->patience = framing->length;
+    request->discard_limit = framing->length;
     return MHD_YES;
 }
 
@@ -237,27 +241,28 @@ static bool send_now(struct request *request, const struct buffer *text)
    which may never arrive. So this function writes the response, a few hundred bytes, directly to
    the socket; no part of it has been sent yet. lingering_close.h reads what the client still
    sends. */
-enum MHD_Result request_reply_and_close(struct request *request)
+enum MHD_Result request_respond_and_close(struct request *request)
 {
-    const struct buffer *body = &request->reply.body;
+    const struct buffer *body = &request->response.body;
     struct buffer text = {.data = NULL};
-    if (!monitor_turn(request->monitored, MONITOR_ANSWER)) /* the monitor has cut the connection */
+    if (!monitor_set_phase(request->monitored,
+                           MONITOR_RESPONSE)) /* the monitor has cut the connection */
         return MHD_NO;
     request->close = true;
-    struct MHD_Response *response = make_response(request);
-    if (!response)
+    struct MHD_Response *mhd_response = make_response(request);
+    if (!mhd_response)
         goto cleanup;
-    unsigned status = (unsigned)request->reply.status;
+    unsigned status = (unsigned)request->response.status;
     buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status,
                   MHD_get_reason_phrase_for(status), body->len);
-    MHD_get_response_headers(response, append_header, &text);
+    MHD_get_response_headers(mhd_response, append_header, &text);
     buffer_text(&text, "\r\n");
     buffer_append(&text, body->data, body->len);
     if (!text.failed)
-        request->dropped = send_now(request, &text);
+        request->sent_directly = send_now(request, &text);
 cleanup:
-    if (response)
-        MHD_destroy_response(response);
+    if (mhd_response)
+        MHD_destroy_response(mhd_response);
     buffer_free(&text);
     return MHD_NO;
 }
@@ -279,21 +284,21 @@ static enum MHD_Result enqueue_compression(struct request *request)
 /* Returns true if compressing the response takes too long for an I/O thread. */
 static bool is_long_compression(const struct request *request)
 {
-    return request->reply.body.len > TRANSFER_LITTLE &&
+    return request->response.body.len > COMPRESS_INLINE_MAX &&
            !(request->route && request->route->inline_only);
 }
 
 /* If the response is too long to be compressed on the I/O thread and the executor is busy, sends it
    uncompressed if the client accepts that. So documentation pages do not wait for a job. */
-enum MHD_Result request_finish_reply(struct request *request)
+enum MHD_Result request_finish_response(struct request *request)
 {
     struct content_coding *const content_coding = &request->content_coding;
-    const bool due = content_coding_due(content_coding, &request->reply);
+    const bool due = content_coding_due(content_coding, &request->response);
     if (due && !is_long_compression(request))
-        content_coding_compress(content_coding, 1, &request->reply);
+        content_coding_compress(content_coding, 1, &request->response);
     else if (due && (content_coding->choice.required ||
                      executor_is_idle(request->http->settings.executor)))
         return enqueue_compression(request);
     request_keep_response_memory(request);
-    return request_send_reply(request);
+    return request_send_response(request);
 }

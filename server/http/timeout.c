@@ -19,12 +19,12 @@ bool request_read_timeout(struct request *request)
     if (request->timeouts == 0)
         return true;
     if (request->timeouts > 1) {
-        reply_error(&request->reply, 400, "%u %s headers; expected at most one", request->timeouts,
-                    timeout_header);
+        reply_error(&request->response, 400, "%u %s headers; expected at most one",
+                    request->timeouts, timeout_header);
         return false;
     }
     if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
-        reply_error(&request->reply, 400,
+        reply_error(&request->response, 400,
                     "%s is '%s'; expected a number of seconds from 0.001 to %d, such as 2.5",
                     timeout_header, json_quote(request->timeout, quote),
                     HTTP_TIMEOUT_MOST_MS / 1000);
@@ -36,13 +36,13 @@ bool request_read_timeout(struct request *request)
 
 int64_t request_timeout_ms(const struct request *request)
 {
-    const int64_t ours = request->http->settings.limits.compute_timeout,
-                  theirs = request->timeout_ms;
-    return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
+    const int64_t server_ms = request->http->settings.limits.compute_timeout,
+                  client_ms = request->timeout_ms;
+    return client_ms > 0 && (server_ms == 0 || client_ms < server_ms) ? client_ms : server_ms;
 }
 
 int64_t request_deadline(const struct request *request)
 {
     const int64_t limit_ms = request_timeout_ms(request);
-    return limit_ms > 0 ? request->whole + limit_ms * 1000000 : INT64_MAX;
+    return limit_ms > 0 ? request->body_complete + limit_ms * 1000000 : INT64_MAX;
 }

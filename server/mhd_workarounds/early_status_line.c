@@ -15,7 +15,7 @@ static const char prefix[] = "HTTP/1.";
 /* By descriptor: how many bytes have been sent early, and how many of these have been omitted from
    the response so far. */
 static struct early {
-    atomic_uchar sent, left_out;
+    atomic_uchar sent, omitted;
 } * early;
 static size_t early_count;
 
@@ -36,7 +36,7 @@ void early_status_line_close(void)
 void early_status_line_end(int fd)
 {
     atomic_store(&early[fd].sent, 0);
-    atomic_store(&early[fd].left_out, 0);
+    atomic_store(&early[fd].omitted, 0);
 }
 
 void early_status_line_send(int fd)
@@ -55,18 +55,18 @@ static bool is_early(int fd)
 
 /* Returns how many of the next `len` bytes of the response were sent early and must be omitted.
    Returns -1 if they differ from the bytes sent early; the response then cannot be sent. */
-static ssize_t leave_out(int fd, const char *bytes, size_t len)
+static ssize_t omit_sent(int fd, const char *bytes, size_t len)
 {
     if (!is_early(fd))
         return 0;
-    const size_t sent = atomic_load(&early[fd].sent), before = atomic_load(&early[fd].left_out);
+    const size_t sent = atomic_load(&early[fd].sent), before = atomic_load(&early[fd].omitted);
     const size_t now = sent - before < len ? sent - before : len;
     if (memcmp(bytes, prefix + before, now) != 0)
         return -1;
     if (before + now == sent)
         early_status_line_end(fd);
     else
-        atomic_store(&early[fd].left_out, (unsigned char)(before + now));
+        atomic_store(&early[fd].omitted, (unsigned char)(before + now));
     return (ssize_t)now;
 }
 
@@ -81,17 +81,17 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
     static _Atomic(send_function *) library;
     if (!library)
         library = (send_function *)dlsym(RTLD_NEXT, "send");
-    const ssize_t left_out = leave_out(fd, bytes, len);
-    if (left_out < 0) {
+    const ssize_t omitted = omit_sent(fd, bytes, len);
+    if (omitted < 0) {
         errno = ECONNRESET; /* libmicrohttpd closes the connection */
         return -1;
     }
-    const size_t before = (size_t)left_out;
+    const size_t before = (size_t)omitted;
     if (before == 0)
         return library(fd, bytes, len, flags);
     const ssize_t more =
         before < len ? library(fd, (const char *)bytes + before, len - before, flags) : 0;
-    return left_out + (more > 0 ? more : 0);
+    return omitted + (more > 0 ? more : 0);
 }
 
 /* Replaces libc's sendmsg. If bytes were sent early, sends only the first buffer of the message,

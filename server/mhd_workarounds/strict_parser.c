@@ -54,7 +54,7 @@ struct strict_parser {
     unsigned headers;    /* including trailers */
     size_t header_bytes; /* of names and values */
     unsigned lengths, encodings;
-    bool sound; /* the encoding is supported */
+    bool encoding_supported;
     uint64_t length, left;
     unsigned digits; /* of the length or the chunk size */
     /* Of the connection. */
@@ -187,7 +187,7 @@ static void begin_request(struct strict_parser *parser)
     parser->headers = 0;
     parser->header_bytes = 0;
     parser->lengths = parser->encodings = 0;
-    parser->sound = true;
+    parser->encoding_supported = true;
     parser->length = 0;
 }
 
@@ -305,7 +305,7 @@ static void end_value(struct strict_parser *parser)
         parser->lengths++;
     } else if (parser->name == STRICT_PARSER_ENCODING) {
         parser->encodings++;
-        parser->sound = parser->sound && word_is(parser, "chunked");
+        parser->encoding_supported = parser->encoding_supported && word_is(parser, "chunked");
     }
 }
 
@@ -314,7 +314,7 @@ static void end_value(struct strict_parser *parser)
 static void end_head(struct strict_parser *parser)
 {
     parser->heads++;
-    if (!parser->sound || parser->lengths + parser->encodings > 1) {
+    if (!parser->encoding_supported || parser->lengths + parser->encodings > 1) {
         parser->state = STRICT_PARSER_STOPPED;
     } else if (parser->encodings == 1) {
         parser->state = STRICT_PARSER_CHUNK_SIZE;

@@ -41,8 +41,8 @@ struct writer {
     bool writing;    /* a batch is being written */
     bool overflowed; /* a line has been dropped since the ring buffer was last empty */
     bool failed;     /* the last batch could not be written */
-    bool torn; /* part of a line was written, so the next batch begins with a newline; used only by
-                  the thread */
+    bool partial; /* part of a line was written, so the next batch begins with a newline; used only
+                  by the thread */
     uint64_t unreported; /* dropped lines not yet reported in the log */
     atomic_ullong dropped;
     /* Offset of the first line in the ring buffer, and total length of the lines. */
@@ -177,16 +177,16 @@ void log_writer_write_now(const char *text, size_t len)
 /* Writes a batch. Returns the number of bytes written before an error. */
 static size_t write_batch(const struct batch *batch)
 {
-    if (writer.torn && write_all("\n", 1) == 0)
+    if (writer.partial && write_all("\n", 1) == 0)
         return 0;
     const size_t done = write_all(batch->text, batch->len);
-    writer.torn = done < batch->len && done > 0 && batch->text[done - 1] != '\n';
+    writer.partial = done < batch->len && done > 0 && batch->text[done - 1] != '\n';
     return done;
 }
 
 /* Counts the dropped lines of a batch of which `done` bytes were written. A partially written line
    counts as dropped. The mutex must be locked. */
-static void settle(const struct batch *batch, size_t done)
+static void count_dropped(const struct batch *batch, size_t done)
 {
     uint64_t dropped = 0;
     for (size_t i = done > batch->report_len ? done : batch->report_len; i < batch->len; i++)
@@ -212,7 +212,7 @@ static void *run(void *argument)
         const size_t done = write_batch(&batch);
         pthread_mutex_lock(&writer.mutex);
         writer.writing = false;
-        settle(&batch, done);
+        count_dropped(&batch, done);
         if (!has_work())
             pthread_cond_broadcast(&writer.idle);
     }

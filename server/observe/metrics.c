@@ -95,7 +95,7 @@ static void observe(atomic_ullong *histogram, int64_t ns)
     add(&histogram[HISTOGRAM_SUM], (uint64_t)ns);
 }
 
-static size_t place_of_status(int status)
+static size_t status_index(int status)
 {
     size_t i = 0;
     while (i < CELLS_STATUSES - 1 && cells_status[i] != status)
@@ -103,7 +103,7 @@ static size_t place_of_status(int status)
     return i;
 }
 
-static size_t place_of_loss(const struct loss_descriptor *loss)
+static size_t loss_index(const struct loss_descriptor *loss)
 {
     size_t i = 0;
     while (i < loss_count() && loss_at(i) != loss)
@@ -139,7 +139,7 @@ static void count_loss(atomic_ullong *cells, const struct request_record *record
 
 static void count_evaluation(atomic_ullong *row, const struct request_record *record, size_t status)
 {
-    const size_t loss = place_of_loss(record->loss);
+    const size_t loss = loss_index(record->loss);
     const enum protocol protocol = record->protocol;
     add(&row[cell_of_evaluation(loss, protocol, status)], 1);
     count_loss(&row[cell_of_loss(loss, 0)], record);
@@ -151,7 +151,7 @@ static void count_evaluation(atomic_ullong *row, const struct request_record *re
 
 static void count(atomic_ullong *row, const struct request_record *record)
 {
-    const size_t status = place_of_status(record->status);
+    const size_t status = status_index(record->status);
     add(&row[cell_of_request(record->route, status)], 1);
     add(&row[cell_of_bytes_in()], record->bytes_in);
     add(&row[cell_of_bytes_out()], record->bytes_out);

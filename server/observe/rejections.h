@@ -25,7 +25,7 @@ enum rejection {
     REJECTION_CONNECTIONS_PER_ADDRESS, /* 429, closed without reading */
     REJECTION_HEADER_TIME,             /* 408, closed: --header-timeout */
     REJECTION_BODY_RATE,               /* 408, closed: --min-body-rate */
-    REJECTION_ANSWER_RATE,             /* closed: --min-response-rate */
+    REJECTION_RESPONSE_RATE,           /* closed: --min-response-rate */
     REJECTION_MEMORY_HOLD,             /* closed, 408 for a body: --slow-client-memory-timeout */
     REJECTION_DRAINING,                /* 503: the server is shutting down */
     REJECTION_GONE,                    /* cancelled: the client disconnected before the response */

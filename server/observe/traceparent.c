@@ -19,10 +19,10 @@ enum {
    `but`. */
 static bool skip_digits(const char **at, size_t count, char but)
 {
-    const bool sound =
+    const bool valid =
         strspn(*at, "0123456789abcdef") >= count && strspn(*at, (const char[]){but, '\0'}) < count;
-    *at += sound ? count : 0;
-    return sound;
+    *at += valid ? count : 0;
+    return valid;
 }
 
 static bool skip_hyphen(const char **at)

@@ -14,26 +14,26 @@
 #include "routes/static_files.h"
 #include "v1/v1.h"
 
-static void answer_text(struct response *reply, int status, const char *text)
+static void fill_text(struct response *response, int status, const char *text)
 {
-    *reply = (struct response){.status = status, .content_type = "text/plain; charset=utf-8"};
-    buffer_text(&reply->body, text);
+    *response = (struct response){.status = status, .content_type = "text/plain; charset=utf-8"};
+    buffer_text(&response->body, text);
 }
 
 /* ---- The server and v1 ---- */
 
-void handle_root(const struct route_request *request, struct response *reply)
+void handle_root(const struct route_request *request, struct response *response)
 {
     static const struct response_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
     /* Browsers list text/html in Accept; curl sends only a wildcard. */
     if (media_type_is_named(request->view.accept, "text/html")) {
-        asset_answer_page(request->if_none_match, reply);
+        asset_respond_page(request->if_none_match, response);
         return;
     }
-    *reply = (struct response){
+    *response = (struct response){
         .status = 200, .content_type = "text/plain; charset=utf-8", .headers = headers};
     buffer_printf(
-        &reply->body,
+        &response->body,
         "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n"
         "\n"
         "Try:\n"
@@ -59,116 +59,116 @@ void handle_root(const struct route_request *request, struct response *reply)
         request->host);
 }
 
-void handle_health(const struct route_request *request, struct response *reply)
+void handle_health(const struct route_request *request, struct response *response)
 {
     (void)request;
-    answer_text(reply, 200, "ok\n");
+    fill_text(response, 200, "ok\n");
 }
 
-void handle_ready(const struct route_request *request, struct response *reply)
+void handle_ready(const struct route_request *request, struct response *response)
 {
     if (request->draining)
-        answer_text(reply, 503, "draining\n");
+        fill_text(response, 503, "draining\n");
     else
-        answer_text(reply, 200, "ready\n");
+        fill_text(response, 200, "ready\n");
 }
 
-void handle_asset(const struct route_request *request, struct response *reply)
+void handle_asset(const struct route_request *request, struct response *response)
 {
-    asset_answer(request->file, request->if_none_match, reply);
+    asset_respond(request->file, request->if_none_match, response);
 }
 
-void handle_metrics(const struct route_request *request, struct response *reply)
+void handle_metrics(const struct route_request *request, struct response *response)
 {
-    *reply = (struct response){.status = 200,
-                               .content_type = "text/plain; version=0.0.4; charset=utf-8"};
-    if (!metrics_write(request->metrics, &reply->body))
-        reply_error(reply, 503, "insufficient memory for the response; retry later");
+    *response = (struct response){.status = 200,
+                                  .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+    if (!metrics_write(request->metrics, &response->body))
+        reply_error(response, 503, "insufficient memory for the response; retry later");
 }
 
-void handle_limits(const struct route_request *request, struct response *reply)
+void handle_limits(const struct route_request *request, struct response *response)
 {
-    *reply = (struct response){.status = 200, .content_type = media_type_name(MEDIA_JSON)};
-    if (!options_write_limits(request->limits, &reply->body))
-        reply_error(reply, 503, "insufficient memory for the response; retry later");
+    *response = (struct response){.status = 200, .content_type = media_type_name(MEDIA_JSON)};
+    if (!options_write_limits(request->limits, &response->body))
+        reply_error(response, 503, "insufficient memory for the response; retry later");
 }
 
-void handle_docs(const struct route_request *request, struct response *reply)
+void handle_docs(const struct route_request *request, struct response *response)
 {
-    asset_answer("docs.html", request->if_none_match, reply);
+    asset_respond("docs.html", request->if_none_match, response);
 }
 
-void handle_document(const struct route_request *request, struct response *reply)
+void handle_document(const struct route_request *request, struct response *response)
 {
     struct loss_error error;
     if (media_type_accept_json(request->view.accept, &error) == LOSS_OK)
-        document_answer(reply);
+        document_respond(response);
     else
-        response_error(reply, &error);
+        response_error(response, &error);
 }
 
-void handle_list(const struct route_request *request, struct response *reply)
+void handle_list(const struct route_request *request, struct response *response)
 {
-    v1_list(request->view.accept, reply);
+    v1_list(request->view.accept, response);
 }
 
-void handle_describe(const struct route_request *request, struct response *reply)
+void handle_describe(const struct route_request *request, struct response *response)
 {
-    v1_describe(request->view.loss, request->view.accept, reply);
+    v1_describe(request->view.loss, request->view.accept, response);
 }
 
 /* ---- Open Inference Protocol v2 ---- */
 
-void handle_live(const struct route_request *request, struct response *reply)
+void handle_live(const struct route_request *request, struct response *response)
 {
     (void)request;
-    oip_health("live", true, reply);
+    oip_health("live", true, response);
 }
 
-void handle_oip_ready(const struct route_request *request, struct response *reply)
+void handle_oip_ready(const struct route_request *request, struct response *response)
 {
-    oip_health("ready", !request->draining, reply);
+    oip_health("ready", !request->draining, response);
 }
 
-void handle_server(const struct route_request *request, struct response *reply)
+void handle_server(const struct route_request *request, struct response *response)
 {
     (void)request;
-    oip_server(reply);
+    oip_server(response);
 }
 
-void handle_model(const struct route_request *request, struct response *reply)
+void handle_model(const struct route_request *request, struct response *response)
 {
-    oip_model(request->view.loss, request->view.version, reply);
+    oip_model(request->view.loss, request->view.version, response);
 }
 
-void handle_model_ready(const struct route_request *request, struct response *reply)
+void handle_model_ready(const struct route_request *request, struct response *response)
 {
-    oip_model_ready(request->view.loss, request->view.version, reply);
+    oip_model_ready(request->view.loss, request->view.version, response);
 }
 
-void handle_model_config(const struct route_request *request, struct response *reply)
+void handle_model_config(const struct route_request *request, struct response *response)
 {
-    oip_model_config(request->view.loss, request->view.version, reply);
+    oip_model_config(request->view.loss, request->view.version, response);
 }
 
-void handle_model_statistics(const struct route_request *request, struct response *reply)
+void handle_model_statistics(const struct route_request *request, struct response *response)
 {
     struct oip_statistics *const statistics = metrics_statistics(request->metrics);
     if (statistics)
-        oip_model_statistics(request->view.loss, request->view.version, statistics, reply);
+        oip_model_statistics(request->view.loss, request->view.version, statistics, response);
     else
-        reply_error(reply, 503, "insufficient memory for the response; retry later");
+        reply_error(response, 503, "insufficient memory for the response; retry later");
     free(statistics);
 }
 
-void handle_index(const struct route_request *request, struct response *reply)
+void handle_index(const struct route_request *request, struct response *response)
 {
     (void)request;
-    oip_repository_index(reply);
+    oip_repository_index(response);
 }
 
-void handle_fixed(const struct route_request *request, struct response *reply)
+void handle_load_unload(const struct route_request *request, struct response *response)
 {
     (void)request;
-    oip_repository_refuse(reply);
+    oip_repository_refuse(response);
 }

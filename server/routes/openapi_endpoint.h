@@ -8,6 +8,6 @@
 
 /* Fills the response with the document, or with an error. The document is generated on first
    use. */
-void document_answer(struct response *reply);
+void document_respond(struct response *response);
 
 #endif

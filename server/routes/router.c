@@ -16,33 +16,33 @@ static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPT
                                           router_allow_any};
 
 /* Path parameters. */
-enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
-static const char *const place_names[PLACES] = {"{loss}", "{version}", "{file}"};
+enum parameter { PARAMETER_LOSS, PARAMETER_VERSION, PARAMETER_FILE, PARAMETERS };
+static const char *const parameter_names[PARAMETERS] = {"{loss}", "{version}", "{file}"};
 
 /* Pointers to the parameters in a path; NULL if absent. Each parameter extends to the end of its
    segment. */
-struct places {
-    char *at[PLACES];
+struct parameters {
+    char *at[PARAMETERS];
 };
 
-static enum place place_of(const char *wanted, size_t len)
+static enum parameter parameter_of(const char *wanted, size_t len)
 {
-    enum place place = PLACE_LOSS;
+    enum parameter parameter = PARAMETER_LOSS;
     /* Terminates because the table of routes uses only these names. */
-    while (strncmp(place_names[place], wanted, len) != 0)
-        place++;
-    return place;
+    while (strncmp(parameter_names[parameter], wanted, len) != 0)
+        parameter++;
+    return parameter;
 }
 
 /* Returns true if a path matches a route, segment by segment. Sets the parameters. */
-static bool match(const struct route *route, char *path, struct places *places)
+static bool match(const struct route *route, char *path, struct parameters *parameters)
 {
     const char *wanted = route->path;
-    *places = (struct places){.at = {NULL}};
+    *parameters = (struct parameters){.at = {NULL}};
     for (;; wanted++, path++) {
         const size_t len = strcspn(path, "/"), wanted_len = strcspn(wanted, "/");
         if (*wanted == '{') {
-            places->at[place_of(wanted, wanted_len)] = path;
+            parameters->at[parameter_of(wanted, wanted_len)] = path;
             if (len == 0)
                 return false;
         } else if (len != wanted_len || strncmp(path, wanted, len) != 0) {
@@ -62,31 +62,31 @@ static const char *cut(char *segment)
     return segment;
 }
 
-static bool is_served(const struct route *route, enum listener_scope side)
+static bool is_served(const struct route *route, enum listener_scope scope)
 {
-    return side == SCOPE_ALL || route->scope == SCOPE_ALL || route->scope == side;
+    return scope == SCOPE_ALL || route->scope == SCOPE_ALL || route->scope == scope;
 }
 
-struct route_match route_find(enum listener_scope side, const char *method, char *path)
+struct route_match route_find(enum listener_scope scope, const char *method, char *path)
 {
     struct route_match found = {.route = NULL};
-    struct places places, chosen = {.at = {NULL}};
+    struct parameters parameters, chosen = {.at = {NULL}};
     unsigned methods = 0;
     const bool head = strcmp(method, "HEAD") == 0;
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
-        if (!is_served(route, side) || !match(route, path, &places))
+        if (!is_served(route, scope) || !match(route, path, &parameters))
             continue;
         methods |= strcmp(route->method, "GET") == 0 ? 1 : 2;
         if (!found.route && strcmp(route->method, head ? "GET" : method) == 0) {
             found.route = route;
-            chosen = places;
+            chosen = parameters;
         }
     }
     found.allow = allow_texts[methods];
-    found.loss = cut(chosen.at[PLACE_LOSS]);
-    found.version = cut(chosen.at[PLACE_VERSION]);
-    found.file = cut(chosen.at[PLACE_FILE]);
+    found.loss = cut(chosen.at[PARAMETER_LOSS]);
+    found.version = cut(chosen.at[PARAMETER_VERSION]);
+    found.file = cut(chosen.at[PARAMETER_FILE]);
     return found;
 }
 
@@ -117,7 +117,7 @@ static void fill_in(const struct route *route, const char *path, char *text)
     }
 }
 
-void route_not_found(enum listener_scope side, const char *path, struct response *reply)
+void route_not_found(enum listener_scope scope, const char *path, struct response *response)
 {
     char texts[2][CANDIDATE], *text = texts[0], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
                               best[JSON_QUOTE_LONG];
@@ -125,7 +125,7 @@ void route_not_found(enum listener_scope side, const char *path, struct response
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
         fill_in(route, path, text);
-        if (!is_served(route, side) || strcmp(text, path) == 0)
+        if (!is_served(route, scope) || strcmp(text, path) == 0)
             continue;
         loss_nearest_try(&search, text);
         if (search.best == text) /* keep it, and write the next candidate to the other buffer */
@@ -134,12 +134,12 @@ void route_not_found(enum listener_scope side, const char *path, struct response
     json_quote_long(path, quote);
     if (search.best) /* it may contain untrusted segments of `path` */
         search.best = json_quote_long(search.best, best);
-    if (!search.best && side == SCOPE_ADMIN)
+    if (!search.best && scope == SCOPE_ADMIN)
         reply_error(
-            reply, 404,
+            response, 404,
             "no such path '%s' on this address, which serves only health checks and metrics",
             quote);
     else
-        reply_error(reply, 404, "no such path '%s'%s", quote,
+        reply_error(response, 404, "no such path '%s'%s", quote,
                     loss_nearest_text(&search, "'", "'", "GET / lists the paths", meant));
 }

@@ -14,9 +14,9 @@ struct route_match {
     const char *file;          /* the segment that matches {file}, or NULL */
     const char *allow; /* value of the Allow header for the path; NULL if no route has this path */
 };
-/* Finds the route among those that addresses of scope `side` serve (SCOPE_ALL: all routes). Writes
+/* Finds the route among those that addresses of scope `scope` serve (SCOPE_ALL: all routes). Writes
    NULs into `path` to end the segments that the result points to. */
-struct route_match route_find(enum listener_scope side, const char *method, char *path);
+struct route_match route_find(enum listener_scope scope, const char *method, char *path);
 
 /* Returns the format of error responses for a request target, raw or decoded. */
 enum response_errors route_errors(const char *target);
@@ -26,6 +26,6 @@ extern const char router_allow_any[];
 
 /* Fills the response with a 404 for a path without a route. It suggests the nearest existing
    path. */
-void route_not_found(enum listener_scope side, const char *path, struct response *reply);
+void route_not_found(enum listener_scope scope, const char *path, struct response *response);
 
 #endif

@@ -240,11 +240,11 @@ static const struct route routes[] = {
      .openapi = &doc_index},
     {.method = "POST",
      .path = "/v2/repository/models/{loss}/load",
-     .handle = handle_fixed,
+     .handle = handle_load_unload,
      .openapi = &doc_load},
     {.method = "POST",
      .path = "/v2/repository/models/{loss}/unload",
-     .handle = handle_fixed,
+     .handle = handle_load_unload,
      .openapi = &doc_unload},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
@@ -254,17 +254,17 @@ size_t route_count(void)
     return ROUTE_COUNT;
 }
 
-const struct route *route_at(size_t place)
+const struct route *route_at(size_t index)
 {
-    return &routes[place];
+    return &routes[index];
 }
 
-size_t route_place(const struct route *route)
+size_t route_index(const struct route *route)
 {
     return (size_t)(route - routes);
 }
 
-struct route_label route_label(size_t place)
+struct route_label route_label(size_t index)
 {
-    return (struct route_label){routes[place].method, routes[place].path};
+    return (struct route_label){routes[index].method, routes[index].path};
 }

@@ -35,7 +35,7 @@ struct route {
     const char *path;   /* "{loss}", "{version}" and "{file}" each match any one segment */
     /* Fills the response, using only the headers; the body is discarded. NULL if `evaluate` is
        set. */
-    void (*handle)(const struct route_request *request, struct response *reply);
+    void (*handle)(const struct route_request *request, struct response *response);
     const struct handler *evaluate; /* evaluates losses, using the body; NULL if `handle` is set */
     bool public; /* requires no authentication: health checks, and pages without data */
     enum listener_scope scope;               /* the addresses that serve it */
@@ -46,8 +46,8 @@ struct route {
 
 /* Access to the table. */
 size_t route_count(void);
-const struct route *route_at(size_t place);
-size_t route_place(const struct route *route);
-struct route_label route_label(size_t place); /* for metrics_new */
+const struct route *route_at(size_t index);
+size_t route_index(const struct route *route);
+struct route_label route_label(size_t index); /* for metrics_new */
 
 #endif

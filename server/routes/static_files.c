@@ -38,37 +38,37 @@ static bool has_tag(const char *if_none_match, const char *etag)
            (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, strchr(etag, '"')) != NULL);
 }
 
-static void refuse_unknown(const char *name, struct response *reply)
+static void respond_not_found(const char *name, struct response *response)
 {
     char meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE];
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    reply_error(reply, 404, "no such file '%s'%s", json_quote(name, quote),
+    reply_error(response, 404, "no such file '%s'%s", json_quote(name, quote),
                 loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
 }
 
-static void answer(const struct asset *asset, const char *if_none_match,
-                   const struct response_header *headers, struct response *reply)
+static void respond(const struct asset *asset, const char *if_none_match,
+                    const struct response_header *headers, struct response *response)
 {
-    *reply = (struct response){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
-                               .content_type = asset->content_type,
-                               .etag = asset->etag,
-                               .headers = headers};
-    buffer_append(&reply->body, asset->bytes,
+    *response = (struct response){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
+                                  .content_type = asset->content_type,
+                                  .etag = asset->etag,
+                                  .headers = headers};
+    buffer_append(&response->body, asset->bytes,
                   (size_t)(asset->end - asset->bytes)); /* for a 304, only the length is sent */
 }
 
-void asset_answer(const char *name, const char *if_none_match, struct response *reply)
+void asset_respond(const char *name, const char *if_none_match, struct response *response)
 {
     const struct asset *const asset = find(name);
     if (asset)
-        answer(asset, if_none_match, page_headers + FOR_FILES, reply);
+        respond(asset, if_none_match, page_headers + FOR_FILES, response);
     else
-        refuse_unknown(name, reply);
+        respond_not_found(name, response);
 }
 
-void asset_answer_page(const char *if_none_match, struct response *reply)
+void asset_respond_page(const char *if_none_match, struct response *response)
 {
-    answer(find("index.html"), if_none_match, page_headers, reply);
+    respond(find("index.html"), if_none_match, page_headers, response);
 }

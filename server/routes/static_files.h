@@ -23,10 +23,10 @@ extern const size_t asset_count;
 /* Fills the response with the file `name` and the headers of a page. The status is 304 if
    `if_none_match` (the request's header, or NULL) contains the file's tag. If the file does not
    exist, the status is 404 and the error names the nearest file. */
-void asset_answer(const char *name, const char *if_none_match, struct response *reply);
+void asset_respond(const char *name, const char *if_none_match, struct response *response);
 
-/* Like asset_answer for index.html, but adds Vary: Accept, because clients other than browsers get
+/* Like asset_respond for index.html, but adds Vary: Accept, because clients other than browsers get
    a different response for the same path. */
-void asset_answer_page(const char *if_none_match, struct response *reply);
+void asset_respond_page(const char *if_none_match, struct response *response);
 
 #endif

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Reads the first line of a file that starts with `prefix`, without the prefix and the newline.
-   Returns false if there is none. */
+/* Finds the first line in a file that starts with `prefix`. Copies the rest of that line, without
+   the newline. Returns false if there is no such line. */
 bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size);
 
 /* Calls `see` with the first line of the file `name` in the cgroup of this process and in each

@@ -31,7 +31,7 @@ struct signals {
 static struct signals signals = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* Exits, after giving the log writer a short time. */
-_Noreturn static void end_at_once(void)
+_Noreturn static void exit_now(void)
 {
     log_message(LOG_LEVEL_WARNING, "second signal: exiting immediately");
     log_writer_flush(LOG_WRITER_LAST_MS);
@@ -52,7 +52,7 @@ static void *await(void *argument)
         pthread_cond_broadcast(&signals.changed);
         pthread_mutex_unlock(&signals.mutex);
         if (second)
-            end_at_once();
+            exit_now();
     }
     return argument;
 }
@@ -79,7 +79,7 @@ static void *reload_files(void *argument)
 }
 
 /* Ignores signals that would accidentally terminate or stop the process. */
-static void ignore_accidents(void)
+static void ignore_signals(void)
 {
     static const int ignored[] = {
         SIGPIPE,          /* a client or the reader of the log has closed; reported by EPIPE */
@@ -102,7 +102,7 @@ static int start_thread(void *(*function)(void *))
 
 bool signals_start(char *message, size_t size)
 {
-    ignore_accidents();
+    ignore_signals();
     sigemptyset(&signals.awaited);
     sigaddset(&signals.awaited, SIGTERM);
     sigaddset(&signals.awaited, SIGINT);

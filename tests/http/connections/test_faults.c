@@ -365,7 +365,7 @@ START_TEST(failed_allocation_leaves_document_complete_or_absent)
 {
     struct tally tally = {0};
     struct response whole = {.status = 0};
-    document_answer(&whole);
+    document_respond(&whole);
     ck_assert_int_eq(whole.status, 200);
     fault_request_get("/healthz");
     learn(&fault_requests[0]);

@@ -40,7 +40,10 @@ export interface Huber<R, G, H> extends Common<R, G, H> {
     target: Numbers;
     /** multiplies each term; mean does not divide by it: broadcast to input */
     weight?: Numbers;
-    /** where the quadratic part meets the linear part; if infinite, the loss is half of mse, above 0, or Infinity; default: 1 */
+    /**
+     * where the quadratic part meets the linear part; if infinite, the loss is half of mse, above
+     * 0, or Infinity; default: 1
+     */
     delta?: number;
 }
 
@@ -70,13 +73,18 @@ export interface BceWithLogits<R, G, H> extends Common<R, G, H> {
 export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
     /** logits: (C), (N, C) or (N, C, d1, ...) */
     input: Numbers;
-    /** class indices, or class probabilities: (), (N) or (N, d1, ...) for indices; the input's shape for probabilities */
+    /**
+     * class indices, or class probabilities: (), (N) or (N, d1, ...) for indices; the input's shape
+     * for probabilities
+     */
     target: Numbers | Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
     /** class index that is ignored; null: none, or null; default: -100 */
     ignore_index?: number | null;
-    /** share of the target that is spread evenly over all classes, at least 0, at most 1; default: 0 */
+    /**
+     * share of the target that is spread evenly over all classes, at least 0, at most 1; default: 0
+     */
     label_smoothing?: number;
 }
 
@@ -220,7 +228,9 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
     eps?: number;
     /** use the distance between positive and negative if it is smaller; default: false */
     swap?: boolean;
-    /** euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity; default: euclidean */
+    /**
+     * euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity; default: euclidean
+     */
     distance?: 'euclidean' | 'pairwise' | 'cosine';
 }
 
@@ -246,9 +256,14 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** true values, usually 0 or 1: (*), that of input */
     target: Numbers;
-    /** weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights, at least -1, at most 1; default: 0.25 */
+    /**
+     * weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights, at least
+     * -1, at most 1; default: 0.25
+     */
     alpha?: number;
-    /** how much less weight well predicted terms have; 0: all have the same, at least 0; default: 2 */
+    /**
+     * how much less weight well predicted terms have; 0: all have the same, at least 0; default: 2
+     */
     gamma?: number;
 }
 
@@ -258,11 +273,20 @@ export interface Dice<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** true values, usually 0 or 1: that of input */
     target: Numbers;
-    /** multiplies the terms of each included channel, unless there is only one; mean does not divide by it: (C), or (C - 1) without the background */
+    /**
+     * multiplies the terms of each included channel, unless there is only one; mean does not divide
+     * by it: (C), or (C - 1) without the background
+     */
     weight?: Numbers;
-    /** added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty masks do not divide 0 by 0, at least 0; default: 0.00001 */
+    /**
+     * added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty masks do not
+     * divide 0 by 0, at least 0; default: 0.00001
+     */
     smooth?: number;
-    /** one term for each channel of the whole batch instead of one for each channel of each sample; default: false */
+    /**
+     * one term for each channel of the whole batch instead of one for each channel of each sample;
+     * default: false
+     */
     batch?: boolean;
     /** include channel 0; default: true */
     include_background?: boolean;
@@ -296,9 +320,15 @@ export interface Quantile<R, G, H> extends Common<R, G, H> {
 export interface Tweedie<R, G, H> extends Common<R, G, H> {
     /** predicted means, greater than 0, or their logarithms: (*) */
     input: Numbers;
-    /** observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast against input */
+    /**
+     * observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast
+     * against input
+     */
     target: Numbers;
-    /** variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1; default: 1.5 */
+    /**
+     * variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1;
+     * default: 1.5
+     */
     p?: number;
     /** the input contains logarithms of the means; default: false */
     log_input?: boolean;
@@ -317,7 +347,8 @@ export interface InfoNce<R, G, H> extends Common<R, G, H> {
 /** One method for each loss. */
 export interface Losses {
     /**
-     * Mean squared error. Squared difference between prediction and target; the usual loss for regression.
+     * Mean squared error. Squared difference between prediction and target; the usual loss for
+     * regression.
      *
      * `l = w (x - y)^2; mean divides by the sum of the w`
      */
@@ -330,7 +361,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Mean absolute error. Absolute difference between prediction and target; less sensitive to outliers than mse.
+     * Mean absolute error. Absolute difference between prediction and target; less sensitive to
+     * outliers than mse.
      *
      * `l = w |x - y|; mean divides by the sum of the w`
      */
@@ -343,7 +375,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Smooth L1. Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.
+     * Smooth L1. Quadratic for differences below beta, linear above; the slope never exceeds 1.
+     * beta 0 is l1.
      *
      * `d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2`
      */
@@ -356,7 +389,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Huber. Half the squared difference up to delta, linear beyond, with slope delta. It is delta times smooth_l1 with beta = delta.
+     * Huber. Half the squared difference up to delta, linear beyond, with slope delta. It is delta
+     * times smooth_l1 with beta = delta.
      *
      * `d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)`
      */
@@ -369,7 +403,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Binary cross entropy. Negative log likelihood of a binary target, given its probability; logarithms are clamped at -100.
+     * Binary cross entropy. Negative log likelihood of a binary target, given its probability;
+     * logarithms are clamped at -100.
      *
      * `l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]`
      */
@@ -382,7 +417,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Binary cross entropy with logits. Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against precision.
+     * Binary cross entropy with logits. Binary cross entropy of sigmoid(x), stable for any x;
+     * pos_weight trades recall against precision.
      *
      * `l = w [(1 - y) x + p log(1 + exp(-x))], p = 1 + (pos_weight - 1) y`
      */
@@ -395,9 +431,14 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Cross entropy. Negative log likelihood of the correct class, given the logits of all classes; the usual loss for classification. The target contains class indices, or, if it has the input's shape, a probability for each class.
+     * Cross entropy. Negative log likelihood of the correct class, given the logits of all classes;
+     * the usual loss for classification. The target contains class indices, or, if it has the
+     * input's shape, a probability for each class.
      *
-     * `z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s = label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that are not ignored; with probabilities, by the number of terms`
+     * `z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s =
+     * label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with
+     * probabilities p. mean divides by the sum of the w_y that are not ignored; with probabilities,
+     * by the number of terms`
      */
     cross_entropy<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -408,9 +449,11 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Negative log likelihood. Negative log-probability of the correct class. For logits, use cross_entropy.
+     * Negative log likelihood. Negative log-probability of the correct class. For logits, use
+     * cross_entropy.
      *
-     * `l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that are not ignored`
+     * `l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that are not
+     * ignored`
      */
     nll<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -421,7 +464,9 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Kullback-Leibler divergence. Divergence of the target distribution from the one with the input's log-probabilities. batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by the number of elements, like PyTorch.
+     * Kullback-Leibler divergence. Divergence of the target distribution from the one with the
+     * input's log-probabilities. batchmean is the mathematical divergence: the sum divided by the
+     * batch size. mean divides by the number of elements, like PyTorch.
      *
      * `l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)`
      */
@@ -434,7 +479,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Hinge embedding. For a distance x: the distance itself for similar pairs (y = 1), and how far it is below the margin for dissimilar pairs (y = -1).
+     * Hinge embedding. For a distance x: the distance itself for similar pairs (y = 1), and how far
+     * it is below the margin for dissimilar pairs (y = -1).
      *
      * `l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y`
      */
@@ -447,9 +493,11 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Cosine embedding. Pulls similar pairs of vectors (y = 1) to the same direction and pushes dissimilar pairs (y = -1) apart, to a cosine of at most margin.
+     * Cosine embedding. Pulls similar pairs of vectors (y = 1) to the same direction and pushes
+     * dissimilar pairs (y = -1) apart, to a cosine of at most margin.
      *
-     * `cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, cos - margin) where y = -1; else 0`
+     * `cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, cos -
+     * margin) where y = -1; else 0`
      */
     cosine_embedding<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -460,9 +508,11 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input1' | 'input2'>, Wanted<H, 'input1' | 'input2'>>>;
 
     /**
-     * Poisson negative log likelihood. For counts: the target is Poisson distributed around the input, or around its exponential with log_input.
+     * Poisson negative log likelihood. For counts: the target is Poisson distributed around the
+     * input, or around its exponential with log_input.
      *
-     * `l = exp(x) - y x; without log_input l = x - y log(x + eps); full adds y log y - y + log(2 pi y)/2 where y > 1`
+     * `l = exp(x) - y x; without log_input l = x - y log(x + eps); full adds y log y - y + log(2 pi
+     * y)/2 where y > 1`
      */
     poisson_nll<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -473,7 +523,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Gaussian negative log likelihood. Regression that predicts its own uncertainty: the target is normally distributed around the input, with variance var.
+     * Gaussian negative log likelihood. Regression that predicts its own uncertainty: the target is
+     * normally distributed around the input, with variance var.
      *
      * `v = max(var, eps); l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi)/2`
      */
@@ -486,7 +537,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input' | 'var'>, Wanted<H, 'input' | 'var'>>>;
 
     /**
-     * Margin ranking. For two scores: input1 should be higher by the margin if y = 1, lower if y = -1.
+     * Margin ranking. For two scores: input1 should be higher by the margin if y = 1, lower if y =
+     * -1.
      *
      * `l = max(0, -y (x1 - x2) + margin)`
      */
@@ -499,7 +551,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input1' | 'input2'>, Wanted<H, 'input1' | 'input2'>>>;
 
     /**
-     * Soft margin. Two-class logistic loss for labels 1 and -1; bce_with_logits is the same for labels 1 and 0.
+     * Soft margin. Two-class logistic loss for labels 1 and -1; bce_with_logits is the same for
+     * labels 1 and 0.
      *
      * `l = log(1 + exp(-y x))`
      */
@@ -512,7 +565,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-class margin. Hinge loss over classes: the correct class should score higher than every other by the margin.
+     * Multi-class margin. Hinge loss over classes: the correct class should score higher than every
+     * other by the margin.
      *
      * `l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p`
      */
@@ -525,7 +579,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-label margin. Hinge loss over classes of which several are correct: each correct class should score at least 1 higher than each other class.
+     * Multi-label margin. Hinge loss over classes of which several are correct: each correct class
+     * should score at least 1 higher than each other class.
      *
      * `l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)`
      */
@@ -538,7 +593,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-label soft margin. A binary target for each class: binary cross entropy with logits, averaged over the classes of a row.
+     * Multi-label soft margin. A binary target for each class: binary cross entropy with logits,
+     * averaged over the classes of a row.
      *
      * `l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid`
      */
@@ -551,9 +607,11 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Triplet margin. An anchor should be nearer to the positive than to the negative, by the margin.
+     * Triplet margin. An anchor should be nearer to the positive than to the negative, by the
+     * margin.
      *
-     * `l = max(0, d(a, p) - d(a, n) + margin), d(u, v) = ||u - v + eps||_p; swap: min(d(a, n), d(p, n)) in place of d(a, n); distance cosine: d(u, v) = 1 - cos(u, v)`
+     * `l = max(0, d(a, p) - d(a, n) + margin), d(u, v) = ||u - v + eps||_p; swap: min(d(a, n), d(p,
+     * n)) in place of d(a, n); distance cosine: d(u, v) = 1 - cos(u, v)`
      */
     triplet_margin<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -561,10 +619,18 @@ export interface Losses {
         H extends false = false,
     >(
         fields: TripletMargin<R, G, H>, options?: CallOptions,
-    ): Promise<Result<R, Wanted<G, 'anchor' | 'positive' | 'negative'>, Wanted<H, 'anchor' | 'positive' | 'negative'>>>;
+    ): Promise<
+        Result<
+            R,
+            Wanted<G, 'anchor' | 'positive' | 'negative'>,
+            Wanted<H, 'anchor' | 'positive' | 'negative'>
+        >
+    >;
 
     /**
-     * Connectionist temporal classification. For sequences whose labels are not aligned to the steps: the negative log-probability of all paths that yield the labels after repeats and blanks are removed. Like PyTorch's, the gradient includes that of the log_softmax before it.
+     * Connectionist temporal classification. For sequences whose labels are not aligned to the
+     * steps: the negative log-probability of all paths that yield the labels after repeats and
+     * blanks are removed. Like PyTorch's, the gradient includes that of the log_softmax before it.
      *
      * `l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels first`
      */
@@ -577,9 +643,11 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'log_probs'>, Wanted<H, 'log_probs'>>>;
 
     /**
-     * Sigmoid focal. bce_with_logits with less weight for well predicted terms, for detection with many negatives, as in torchvision.
+     * Sigmoid focal. bce_with_logits with less weight for well predicted terms, for detection with
+     * many negatives, as in torchvision.
      *
-     * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1`
+     * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y),
+     * alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1`
      */
     sigmoid_focal<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -590,9 +658,12 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Soft Dice. For masks: 1 minus twice the overlap divided by the total, for each channel of each sample, as in MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
+     * Soft Dice. For masks: 1 minus twice the overlap divided by the total, for each channel of
+     * each sample, as in MONAI. The input contains probabilities, the target the mask of each
+     * channel (one-hot).
      *
-     * `l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))`
+     * `l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum
+     * p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))`
      */
     dice<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -603,7 +674,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Log-cosh. Half the squared difference near 0, the absolute difference minus log 2 far from it, and smooth between, as in Keras.
+     * Log-cosh. Half the squared difference near 0, the absolute difference minus log 2 far from
+     * it, and smooth between, as in Keras.
      *
      * `l = log(cosh(x - y))`
      */
@@ -616,7 +688,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Quantile (pinball). Minimal if the input is the q-quantile of the target: a prediction that is too low costs q times the difference, one that is too high costs 1 - q times.
+     * Quantile (pinball). Minimal if the input is the q-quantile of the target: a prediction that
+     * is too low costs q times the difference, one that is too high costs 1 - q times.
      *
      * `l = max(q (y - x), (q - 1) (y - x))`
      */
@@ -629,9 +702,13 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their logarithms, XGBoost's negative log likelihood.
+     * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p =
+     * 1) and gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their
+     * logarithms, XGBoost's negative log likelihood.
      *
-     * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, such as 2 [y log(y/x) - y + x] for p = 1`
+     * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l =
+     * -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a
+     * constant, such as 2 [y log(y/x) - y + x] for p = 1`
      */
     tweedie<
         R extends 'mean' | 'sum' | 'none' = 'mean',
@@ -642,7 +719,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * InfoNCE (NT-Xent). Contrastive: each query should be more similar to its own key, in the same row, than to the keys of all other rows.
+     * InfoNCE (NT-Xent). Contrastive: each query should be more similar to its own key, in the same
+     * row, than to the keys of all other rows.
      *
      * `s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))`
      */

@@ -190,35 +190,43 @@ def python(value):
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def strings(values):
-    return f"({', '.join(map(json.dumps, values))}{',' * (len(values) == 1)})"
+def tuple_of(head, items):
+    """`head`, a tuple and a comma: one line if it fits, otherwise a line for each item."""
+    line = f"{head}({', '.join(items)}{',' * (len(items) == 1)}),"
+    if len(line) <= WIDTH:
+        return line
+    indent = " " * (len(head) - len(head.lstrip()))
+    return "\n".join([f"{head}(", *[f"{indent}    {item}," for item in items], f"{indent}),"])
+
+
+def tensor_info(tensor):
+    flags = ("optional", "prediction", "differentiable")
+    return tuple_of(
+        "            TensorInfo",
+        [json.dumps(tensor["name"]), json.dumps(tensor["kind"])]
+        + [f"{flag}={tensor[flag]}" for flag in flags],
+    )
 
 
 def entry(loss):
-    tensors = [
-        f"TensorInfo({json.dumps(tensor['name'])}, {json.dumps(tensor['kind'])},"
-        f" optional={tensor['optional']}, prediction={tensor['prediction']},"
-        f" differentiable={tensor['differentiable']}),"
-        for tensor in loss["tensors"]
-    ]
     parameters = [
-        f"({json.dumps(parameter['name'])}, {python(parameter['default'])}),"
+        f"({json.dumps(parameter['name'])}, {python(parameter['default'])})"
         for parameter in loss["parameters"]
     ]
     lines = [
         f'    "{loss["name"]}": LossInfo(',
         f'        name="{loss["name"]}",',
-        f"        aliases={strings(loss['aliases'])},",
+        tuple_of("        aliases=", list(map(json.dumps, loss["aliases"]))),
     ]
     lines += [
         f"        title={json.dumps(loss['title'])},",
         "        tensors=(",
-        *[f"            {tensor}" for tensor in tensors],
+        *map(tensor_info, loss["tensors"]),
         "        ),",
     ]
     lines += [
-        f"        parameters=({' '.join(parameters)}),",
-        f"        reductions={strings(loss['reductions'])},",
+        tuple_of("        parameters=", parameters),
+        tuple_of("        reductions=", list(map(json.dumps, loss["reductions"]))),
     ]
     return "\n".join([*lines, f"        hessian={loss['hessian']},", "    ),"])
 
@@ -236,10 +244,10 @@ class LossMethods(Generic[Response]):
     ) -> Response:
         raise NotImplementedError
 '''
-    names = (
-        "BY_NAME: Dict[str, LossInfo] = {name: loss for loss in LOSSES.values() for name in"
-        " (loss.name, *loss.aliases)}"
-    )
+    names = """\
+BY_NAME: Dict[str, LossInfo] = {
+    name: loss for loss in LOSSES.values() for name in (loss.name, *loss.aliases)
+}"""
     return "\n".join(
         [HEAD + table, names, "", "", methods, *[method(loss) for loss in losses], TAIL]
     )

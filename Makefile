@@ -39,9 +39,11 @@ BUILD_debug   := build/debug
 BUILD_asan    := build/asan
 BUILD_tsan    := build/tsan
 BUILD_coverage := build/coverage
-BUILD         := $(or $(BUILD_$(MODE)),$(error unknown MODE '$(MODE)'; use release, debug, asan, tsan or coverage))
+MODES         := release, debug, asan, tsan or coverage
+BUILD         := $(or $(BUILD_$(MODE)),$(error unknown MODE '$(MODE)'; use $(MODES)))
 FLAGS_debug   := -O0 -g3
-FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+                 -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 # No optimization: the counters are for source lines and branches. Atomic: many threads count.
 # Functions that are always inlined are called instead; otherwise their branches would be counted
@@ -56,7 +58,8 @@ ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 # The engine and the losses are built once per instruction set, in ascending order. The program
 # chooses the best one that the CPU supports. Each set is one object with a single global symbol,
 # so that neither the losses nor the engine depend on it.
-KERNEL_SOURCES := core/dispatch/kernel_table.c $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
+KERNEL_SOURCES := core/dispatch/kernel_table.c \
+                  $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
 ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3
@@ -74,7 +77,8 @@ MARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
 MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 # To vectorize loops, the compiler must know that comparisons and square roots have no side effects
 # (no result changes), and must move conditions on parameters out of loops of any length.
-KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
+KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans \
+                  --param=max-unswitch-insns=500
 # Debuggers and coverage need code that follows the source: not vectorized, unrolled or merged.
 OPTIMISE_debug    := -O0
 OPTIMISE_coverage := -O0
@@ -127,14 +131,18 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
 ALONE := unset MAKEFLAGS MFLAGS;
 
 # Only lossctl needs libcurl. Without its headers everything else is built.
-HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/dev/null 2>&1 && echo yes)
+HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/dev/null 2>&1 && \
+                     echo yes)
 
-all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl and the library
+all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl)
+all: ## build the server (build/lossd), lossctl and the library
 
 no-lossctl:
-	@echo '  lossctl is not built: the headers of libcurl are not installed (Debian: libcurl4-openssl-dev)'
+	@echo '  lossctl is not built: the headers of libcurl are not installed' \
+	    '(Debian: libcurl4-openssl-dev)'
 
-lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) ## build only the library (build/libloss.a, build/libloss.so.0)
+lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
+lib: ## build only the library (build/libloss.a, build/libloss.so.0)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -168,7 +176,8 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 
 # The assembler includes these files.
 $(BUILD)/proto/openapi/openapi.o: proto/openapi/openapi_base.json
-$(BUILD)/clients/lossctl/bench/report_html.o: web/tokens.css web/icon.svg clients/lossctl/bench/report.css
+$(BUILD)/clients/lossctl/bench/report_html.o: web/tokens.css web/icon.svg \
+                                              clients/lossctl/bench/report.css
 
 # Embeds every file of web/. The folder is a prerequisite because its time changes when a file is
 # added or removed.
@@ -192,17 +201,20 @@ $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 
 # tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
-$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
+$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) \
+                            $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd \
 	    -lcheck_pic -lsubunit -lrt -lm -pthread
 
-# Preloaded into the server to make calls fail. Not sanitized, because it loads before the sanitizers.
+# Preloaded into the server to make calls fail. Not sanitized, because it loads before the
+# sanitizers.
 $(BUILD)/tests/lossd-tests: | $(BUILD)/tests/faults.so
 $(BUILD)/tests/faults.so: tests/faults/faults.c tests/faults/faults.h
 	@mkdir -p $(@D)
 	$(call say,LD $@)
-	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -fPIC -shared -fvisibility=hidden -fno-builtin $(WARN) $(CFLAGS) -o $@ $<
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -fPIC -shared -fvisibility=hidden -fno-builtin \
+	    $(WARN) $(CFLAGS) -o $@ $<
 
 deps: ## install the Debian packages that the build needs
 	@deploy/install-deps.sh
@@ -235,7 +247,8 @@ check-clients: ## install every language and run the tests and examples of all c
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
 
 # Tests fail if the generated files are out of date.
-generate: $(BUILD)/lossd ## regenerate the loss tables of the Python and JavaScript clients (needs python3, nodejs)
+generate: ## regenerate the loss tables of the clients (needs python3, nodejs)
+generate: $(BUILD)/lossd
 	@clients/generate.sh $(BUILD)/lossd
 
 docs: deps ## build the documentation site into build/docs/site and check its links
@@ -247,7 +260,7 @@ docs: deps ## build the documentation site into build/docs/site and check its li
 python-wheel: ## build a wheel of the Python client into build/python
 	@rm -rf build/python/source
 	@mkdir -p build/python/source
-	@cp -r clients/python/pyproject.toml clients/python/README.md clients/python/src LICENSE build/python/source
+	@cp -r $(addprefix clients/python/,pyproject.toml README.md src) LICENSE build/python/source
 	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index \
 	    --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
@@ -260,7 +273,8 @@ check-web: ## install Chromium and test the web page
 	@deploy/install-deps.sh web
 	@LOSSD_WEB=all $(MAKE) --no-print-directory test ONLY=web
 
-check-sanitize: test-deps ## run all tests under the address, undefined-behavior and thread sanitizers
+check-sanitize: test-deps
+check-sanitize: ## run all tests under the address, undefined-behavior and thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
 
@@ -270,26 +284,29 @@ COVERAGE_BRANCHES ?= 85
 coverage: ## measure line and branch coverage; writes build/coverage/html
 	@deploy/install-deps.sh coverage
 	@$(MAKE) --no-print-directory MODE=coverage all build/coverage/tests/lossd-tests
-	@LOSSD=build/coverage/lossd ONLY='$(ONLY)' CK_TIMEOUT_MULTIPLIER=20 tests/coverage/run.py build/coverage \
-	    --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
+	@LOSSD=build/coverage/lossd ONLY='$(ONLY)' CK_TIMEOUT_MULTIPLIER=20 \
+	    tests/coverage/run.py build/coverage --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
 
-mutants: test-deps ## check that tests notice deliberate mistakes (hours; ONLY=WORD: matching mutants)
+mutants: test-deps
+mutants: ## check that tests notice deliberate mistakes (hours; ONLY=WORD: matching mutants)
 	@tests/mutants/run.py build $(if $(ONLY),'$(ONLY)')
 
 # Needs clang, libclang-rt-14-dev and libomp-14-dev. All fuzz targets share these objects.
 FUZZ_SECONDS ?= 60
 FUZZ         := build/fuzz
-FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
+FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all \
+                -ffp-contract=off -Icore -Iproto -Iserver
 FUZZ_CHECKS  := address,undefined
 FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
-FUZZ_SOURCES := $(filter-out server/main.c,$(foreach layer,core proto server,$(call SOURCES_OF,$(layer))))
+FUZZ_SOURCES := $(foreach layer,core proto server,$(call SOURCES_OF,$(layer)))
+FUZZ_SOURCES := $(filter-out server/main.c,$(FUZZ_SOURCES))
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(FUZZ_SOURCES)) $(FUZZ)/objects/assets.o
 
 fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## fuzz each of FUZZ_TARGETS for FUZZ_SECONDS
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ)/corpus-$$target && \
-	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -artifact_prefix=$(FUZZ)/ \
-	        $(FUZZ)/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
+	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 \
+	        -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
 	done
 
 $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS)
@@ -338,7 +355,8 @@ check-sizes: ## send bodies around every size limit, up to SIZES_MIB (4 GiB need
 MATHEMATICS_STRIDE ?= 1
 NUMBERS_STRIDE     ?= 1
 
-check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
+check-mathematics: $(BUILD)/tests/mathematics-exhaustive
+check-mathematics: ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
 	@$(BUILD)/tests/mathematics-exhaustive $(MATHEMATICS_STRIDE)
 
 $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/kernel/vector_math.h
@@ -349,7 +367,8 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 check-cost: test-deps ## compare the measured cost of every loss with its plan (loss_plan.work)
 	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs
 
-check-numbers: $(BUILD)/tests/number-exhaustive ## write and read back every NUMBERS_STRIDE-th float32
+check-numbers: $(BUILD)/tests/number-exhaustive
+check-numbers: ## write and read back every NUMBERS_STRIDE-th float32
 	@$(BUILD)/tests/number-exhaustive $(NUMBERS_STRIDE)
 
 $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUILD)/libloss.a
@@ -357,9 +376,9 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUIL
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $(filter %.c $(BUILD)/proto/number/% %.a,$^) -lm
 
-# The drivers of bench/run.py. Some peers are header files, detected when the driver is compiled. The
-# stamp's name lists them, so that the driver is compiled again when one is installed. If g++ is not
-# installed, run.py reports it.
+# The drivers of bench/run.py. Some peers are header files, detected when the driver is compiled.
+# The stamp's name lists them, so that the driver is compiled again when one is installed. If g++ is
+# not installed, run.py reports it.
 BENCH       := $(BUILD)/bench
 HAVE_CXX    := $(shell command -v $(CXX))
 HAVE_HEADER  = $(wildcard /usr/include/$(1))
@@ -374,13 +393,13 @@ DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENC
 PEER_FLAGS  := -O3 -march=native
 
 bench bench-quick bench-smoke: $(BUILD)/lossd $(DRIVERS)
-bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others; writes build/bench.json and .svg
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others; writes build/bench.{json,svg}
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
 bench-quick: ## bench with fewer repetitions and smaller batches
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
 
-bench-smoke: ## bench on tiny batches, to test that everything runs; skips peers that are not installed
+bench-smoke: ## bench on tiny batches, to test that it runs; skips peers that are not installed
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --smoke
 
 bench-chart: ## redraw docs/img/bench.svg from build/bench.json
@@ -418,17 +437,20 @@ $(TEXT_STAMP):
 	@rm -f $(BENCH)/text-with*
 	@touch $@
 
-install: all install-lib ## install server, lossctl, manual pages, systemd units and library below PREFIX
+install: all install-lib
+install: ## install server, lossctl, manual pages, systemd units and library below PREFIX
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	$(BUILD)/lossd --man > $(DESTDIR)$(PREFIX)/share/man/man8/lossd.8
 	$(if $(HAVE_CURL),$(MAKE) --no-print-directory install-lossctl)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service \
+	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
 	install -m 644 deploy/lossd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.socket
 	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
 
-COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl fish/vendor_completions.d/lossctl.fish
+COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl \
+               fish/vendor_completions.d/lossctl.fish
 
 SHELL_OF = $(firstword $(subst -, ,$(subst /, ,$(1))))
 
@@ -446,7 +468,8 @@ install-lib: lib ## install only the library, its header and its pkg-config file
 	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
 	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/libloss.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/libloss.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove the installed files (except /etc/lossd.conf)
@@ -458,7 +481,7 @@ uninstall: ## remove the installed files (except /etc/lossd.conf)
 # ---- Checks of the sources ----
 
 # Everything but the static analyzer of clang-tidy, which takes minutes.
-check: ## run the fast checks: format, tidy, layering, links, file names, commands, spelling
+check: ## run the fast checks: format, columns, tidy, layering, links, names, commands, spelling
 	@deploy/install-deps.sh check
 	@$(MAKE) --no-print-directory --keep-going check-format check-tidy check-docs check-spelling
 
@@ -473,7 +496,8 @@ check-format:
 
 TIDY_FILES ?= $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer)))
 TIDY_FLAGS := -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
-# A few files per process, as many processes as CPUs; the counts of suppressed warnings on stderr are noise.
+# A few files per process, as many processes as CPUs; the counts of suppressed warnings on stderr
+# are noise.
 TIDY = printf '%s\n' $(TIDY_FILES) | xargs -n 8 -P $(shell nproc) \
        sh -c 'clang-tidy --quiet $(1) "$$@" -- $(TIDY_FLAGS) 2>/dev/null' clang-tidy
 tidy: ## run clang-tidy on TIDY_FILES (all: minutes)
@@ -489,6 +513,7 @@ check-docs:
 	@/usr/bin/python3 -B tests/docs/layers.py
 	@/usr/bin/python3 -B docs/site/build.py --gather
 	@/usr/bin/python3 -B tests/docs/files.py
+	@/usr/bin/python3 -B tests/docs/columns.py
 	@$(ALONE) /usr/bin/python3 -B tests/docs/commands.py --list
 
 # Misspelled on purpose, in tests of "did you mean".

@@ -1,14 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages of the programs that `make bench` compares lossd with, and prints their names. Does not start
-# nginx.
+# Installs the Debian packages of the programs that `make bench` compares lossd with, and prints
+# their names. Does not start nginx.
 set -eu
 
-packages='g++ python3-torch python3-numpy python3-fastapi python3-uvicorn libsimdjson-dev libfast-float-dev
-          libdouble-conversion-dev nginx'
+packages='g++ python3-torch python3-numpy python3-fastapi python3-uvicorn libsimdjson-dev
+          libfast-float-dev libdouble-conversion-dev nginx'
 
 missing=
 for package in $packages; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+        missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages needed to build and run lossd, and prints the reason for each. Prints nothing if all are installed.
-# An argument adds packages:
+# Installs the Debian packages needed to build and run lossd, and prints the reason for each. Prints
+# nothing if all are installed. An argument adds packages:
 #   tests     to run the tests
 #   clients   to run the tests, all examples in tests/clients and the tests of clients/
 #   web       to run the tests of the web pages
@@ -9,8 +9,9 @@
 #   coverage  to run the tests and write the coverage report
 set -eu
 
-# Package and purpose. gcc depends on OpenMP and the runtimes of the sanitizers (libgomp, libasan, libubsan, libtsan) through
-# libgcc-*-dev, but only recommends libc6-dev. libsubunit-dev is listed because the tests link with it.
+# Package and purpose. gcc depends on OpenMP and the runtimes of the sanitizers (libgomp, libasan,
+# libubsan, libtsan) through libgcc-*-dev, but only recommends libc6-dev. libsubunit-dev is listed
+# because the tests link with it.
 needs="gcc               the C compiler, with OpenMP and the sanitizers
 libc6-dev         headers of the C library
 make              runs the build
@@ -24,8 +25,8 @@ check             the unit test library
 libsubunit-dev    a library that check needs
 curl              sends the requests of \`make run\`"
 
-# Without these, lossctl is not built, and the tests that need the tools (examples, promtool, proxies, emulation of other
-# processors, the systemd unit) are skipped with a message.
+# Without these, lossctl is not built, and the tests that need the tools (examples, promtool,
+# proxies, emulation of other processors, the systemd unit) are skipped with a message.
 for_tests="
 prometheus        promtool, which checks metrics and alerts
 haproxy           a proxy in front of two servers in a test
@@ -59,7 +60,7 @@ r-cran-jsonlite   for the example in R"
 
 # A Node that is not from Debian may include npm.
 command -v npm >/dev/null || for_clients="$for_clients
-npm               fetches TypeScript for the tests of clients/js, an OpenAPI validator, and the schemas of Kubernetes"
+npm               fetches TypeScript, an OpenAPI validator, and the schemas of Kubernetes"
 
 for_docs="
 mkdocs            builds the pages
@@ -91,7 +92,8 @@ esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
-# Used if packages cannot be installed. Exits successfully if all tools are available anyway; otherwise prints the missing ones.
+# Used if packages cannot be installed. Exits successfully if all tools are available anyway;
+# otherwise prints the missing ones.
 check_tools() {
     missing=
     cc=${CC:-gcc}
@@ -99,15 +101,18 @@ check_tools() {
         command -v "$tool" >/dev/null || missing="$missing $tool"
     done
     if command -v "$cc" >/dev/null; then
-        for header in stdio.h omp.h microhttpd.h gnutls/gnutls.h seccomp.h jansson.h zlib.h zstd.h check.h subunit/child.h; do
+        for header in stdio.h omp.h microhttpd.h gnutls/gnutls.h seccomp.h jansson.h zlib.h zstd.h \
+            check.h subunit/child.h; do
             # shellcheck disable=SC2086 # flags are several words
-            printf '#include <%s>\n' "$header" | $cc ${CPPFLAGS:-} -fopenmp -E -x c - >/dev/null 2>&1 || missing="$missing $header"
+            printf '#include <%s>\n' "$header" |
+                $cc ${CPPFLAGS:-} -fopenmp -E -x c - >/dev/null 2>&1 || missing="$missing $header"
         done
     fi
     [ -n "$missing" ] || exit 0
     say "$1; missing:$missing"
-    say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of libmicrohttpd (0.9.75 or newer),'
-    say 'GnuTLS (3.7 or newer), libseccomp, jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
+    say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of'
+    say 'libmicrohttpd (0.9.75 or newer), GnuTLS (3.7 or newer), libseccomp, jansson (2.14 or'
+    say 'newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
     exit 1
 }
 
@@ -131,7 +136,8 @@ END
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || check_tools "apt-get install$packages is needed, but this user is not root and there is no sudo"
+    command -v sudo >/dev/null ||
+        check_tools "apt-get install$packages is needed, but this user is not root and has no sudo"
     as_root=sudo
 fi
 
@@ -140,7 +146,8 @@ trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Debian starts servers when they are installed and when the machine boots. The tests need only the programs.
+# Debian starts servers when they are installed and when the machine boots. The tests need only the
+# programs.
 policy=/usr/sbin/policy-rc.d
 hold_services() {
     [ ! -e "$policy" ] || return 0
@@ -154,8 +161,12 @@ disable_services() {
     done >/dev/null 2>&1 || true
 }
 
-# Runs apt-get without output. Waits while another process, such as unattended-upgrades on a new machine, has the lock.
-apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1; }
+# Runs apt-get without output. Waits while another process, such as unattended-upgrades on a new
+# machine, has the lock.
+apt() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" \
+        </dev/null >"$log" 2>&1
+}
 # shellcheck disable=SC2086 # a list
 add() { apt install --no-install-recommends $packages; }
 update() {
@@ -166,7 +177,8 @@ update() {
 
 say "installing$reasons"
 hold_services
-# The package lists may be missing or outdated. Update them only if the install fails, and only once.
+# The package lists may be missing or outdated. Update them only if the install fails, and only
+# once.
 updated=
 # shellcheck disable=SC2086 # a list
 if { apt-get -s install --no-install-recommends $packages >/dev/null 2>&1 || update; } &&

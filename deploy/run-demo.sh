@@ -1,6 +1,6 @@
 #!/bin/sh
-# run-demo.sh LOSSD [--once]: starts the server, evaluates the real batches in tests/real, prints a table, and serves until
-# Ctrl-C. With --once, exits after the table. LOSSD_LISTEN sets the address.
+# run-demo.sh LOSSD [--once]: starts the server, evaluates the real batches in tests/real, prints a
+# table, and serves until Ctrl-C. With --once, exits after the table. LOSSD_LISTEN sets the address.
 set -eu
 
 lossd=${1:?usage: run-demo.sh LOSSD [--once]}
@@ -18,7 +18,8 @@ fail() {
 
 tmp=$(mktemp -d)
 server=
-# Stops the server however the script exits. The server finishes its requests first; a second Ctrl-C stops it immediately.
+# Stops the server however the script exits. The server finishes its requests first; a second Ctrl-C
+# stops it immediately.
 finish() {
     status=$?
     trap - EXIT
@@ -39,16 +40,21 @@ trap 'exit 141' PIPE      # the reader of the table exits early, as in `make run
 # curl without the user's settings and proxies.
 ask() { curl -q -g --noproxy '*' -sS --max-time 60 "$@"; }
 
-# The server runs in its own session, so that Ctrl-C sends it only one signal, from finish() and not also from the terminal:
-# a second signal stops it immediately. Its start-up line contains its address, so the requests cannot reach another server.
+# The server runs in its own session, so that Ctrl-C sends it only one signal, from finish() and not
+# also from the terminal: a second signal stops it immediately. Its start-up line contains its
+# address, so the requests cannot reach another server.
 : >"$tmp/started" # the loop can read it before the server's shell has created it
 setsid "$lossd" >>"$tmp/started" &
 server=$!
 tries=0
-while url=$(sed -n 's/.* listening on \(https\{0,1\}:[^ ,]*\).*/\1/p' "$tmp/started") && [ -z "$url" ]; do
+while
+    url=$(sed -n 's/.* listening on \(https\{0,1\}:[^ ,]*\).*/\1/p' "$tmp/started") &&
+        [ -z "$url" ]
+do
     if ! kill -0 "$server" 2>/dev/null; then
         server=
-        fail "the server did not start (see above); to use another address: LOSSD_LISTEN=127.0.0.1:8081 make run"
+        fail "the server did not start (see above);" \
+            "to use another address: LOSSD_LISTEN=127.0.0.1:8081 make run"
     fi
     tries=$((tries + 1))
     [ "$tries" -lt 600 ] || fail 'the server is not ready after 30 seconds'
@@ -58,7 +64,8 @@ done
 url=$(printf '%s\n' "$url" | sed 's|//0\.0\.0\.0:|//127.0.0.1:|; s|//\[::\]:|//[::1]:|')
 ask -f -o /dev/null "$url/readyz" || fail 'the server is not ready'
 
-# Prints the shape of the gradient, the loss and the gradient's norm of a response as one line. Splits JSON at its commas.
+# Prints the shape of the gradient, the loss and the gradient's norm of a response as one line.
+# Splits JSON at its commas.
 digest() {
     LC_ALL=C awk -v RS=, '
         /"loss"/ { text = $0; sub(/.*"loss" *: */, "", text); loss = text + 0 }
@@ -81,14 +88,16 @@ row() { printf '%-14s %-16s %-10s %14s %14s %10s %10s\n' "$@"; }
 
 # evaluate BATCH LOSS: sends a request and prints a row of the table.
 evaluate() {
-    code=$(ask -o "$tmp/answer" -D "$tmp/headers" -w '%{http_code} %{time_total}' -H 'Content-Type: application/json' \
+    code=$(ask -o "$tmp/answer" -D "$tmp/headers" -w '%{http_code} %{time_total}' \
+        -H 'Content-Type: application/json' \
         --data-binary "@$batches/$1.json" "$url/v1/losses/$2") || fail "no response for $1, $2"
     if [ "${code% *}" != 200 ]; then
         cat "$tmp/answer" >&2
         fail "$1, $2: status ${code% *} (the response is above)"
     fi
     # The time on the server: the sum of its Server-Timing phases.
-    inside=$(LC_ALL=C awk -F 'dur=' '{ for (i = 2; i <= NF; i++) sum += $i } END { printf "%.2f", sum }' "$tmp/headers")
+    inside=$(LC_ALL=C awk -F 'dur=' \
+        '{ for (i = 2; i <= NF; i++) sum += $i } END { printf "%.2f", sum }' "$tmp/headers")
     total=$(LC_ALL=C awk -v seconds="${code#* }" 'BEGIN { printf "%.2f", seconds * 1000 }')
     digest "$tmp/answer" >"$tmp/digest"
     IFS='|' read -r shape value norm <"$tmp/digest"
@@ -105,7 +114,8 @@ evaluate diabetes huber
 
 body='{"input": [0.5, 2], "target": [1, 1], "grad": true}'
 answer=$(ask -f --json "$body" "$url/v1/losses/mse") || fail 'the example failed'
-printf "\nTry it:\n\n  curl --json '%s' %s/v1/losses/mse\n\nResponse:\n\n  %s\n\n" "$body" "$url" "$answer"
+printf "\nTry it:\n\n  curl --json '%s' %s/v1/losses/mse\n\nResponse:\n\n  %s\n\n" \
+    "$body" "$url" "$answer"
 
 [ "$once" != --once ] || exit 0
 printf 'Serving on %s until Ctrl-C.\n' "$url"

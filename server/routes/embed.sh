@@ -34,14 +34,17 @@ for file in "$1"/*; do
     name=${file##*/}
     [ -f "$file" ] || fail "$file is not a file"
     case $name in
-    *[!A-Za-z0-9._-]*) fail "$file: names must consist of letters, digits, dots, hyphens and underscores" ;;
+    *[!A-Za-z0-9._-]*)
+        fail "$file: names must consist of letters, digits, dots, hyphens and underscores" ;;
     esac
     type=$(type_of "$name") || fail "$file: unknown file extension; add its media type to embed.sh"
     hash=$(sha256sum <"$file" | cut -c 1-32)
     symbol=asset_bytes_$number
-    printf '__asm__(".pushsection .rodata\\n.hidden %s\\n.hidden %s_end\\n.globl %s\\n.globl %s_end\\n"\n' \
+    printf '__asm__(".pushsection .rodata\\n"\n'
+    printf '        ".hidden %s\\n.hidden %s_end\\n.globl %s\\n.globl %s_end\\n"\n' \
         $symbol $symbol $symbol $symbol
-    printf '        "%s:\\n.incbin \\"%s\\"\\n%s_end:\\n.byte 0\\n.popsection");\n' $symbol "$file" $symbol
+    printf '        "%s:\\n.incbin \\"%s\\"\\n%s_end:\\n.byte 0\\n.popsection");\n' \
+        $symbol "$file" $symbol
     printf 'extern const char %s[], %s_end[];\n\n' $symbol $symbol
     table="$table    {\"$name\", \"$type\", \"W/\\\"$hash\\\"\", $symbol, ${symbol}_end},
 "

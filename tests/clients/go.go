@@ -56,7 +56,9 @@ func evaluate(url string, fields map[string]any) (result answer, err error) {
 }
 
 // Sends and receives safetensors files: numbers are never converted to text.
-func evaluateArrays(url string, arrays map[string][]float32) (loss float64, gradient []float32, err error) {
+func evaluateArrays(url string, arrays map[string][]float32) (
+	loss float64, gradient []float32, err error,
+) {
 	header, data := map[string]tensor{}, &bytes.Buffer{}
 	for name, array := range arrays {
 		begin := data.Len()
@@ -83,7 +85,8 @@ func evaluateArrays(url string, arrays map[string][]float32) (loss float64, grad
 	if err = json.Unmarshal(file[8:begin], &tensors); err != nil {
 		return
 	}
-	at, from, to := begin+tensors.Loss.Offsets[0], begin+tensors.Grad.Offsets[0], begin+tensors.Grad.Offsets[1]
+	at := begin + tensors.Loss.Offsets[0]
+	from, to := begin+tensors.Grad.Offsets[0], begin+tensors.Grad.Offsets[1]
 	gradient = make([]float32, (to-from)/4)
 	binary.Read(bytes.NewReader(file[at:]), binary.LittleEndian, &loss)
 	binary.Read(bytes.NewReader(file[from:to]), binary.LittleEndian, gradient)
@@ -102,20 +105,23 @@ func main() {
 	server := os.Args[1]
 	input, target := []float32{2.5, 0, 2}, []float32{3, -0.5, 2}
 
-	result, err := evaluate(server+"/v1/losses/mse", map[string]any{"input": input, "target": target, "grad": true})
+	fields := map[string]any{"input": input, "target": target, "grad": true}
+	result, err := evaluate(server+"/v1/losses/mse", fields)
 	if err != nil {
 		log.Fatal(err)
 	}
 	show("loss", float32(result.Loss))
 	show("gradient", result.Grad["input"]...)
 
-	loss, gradient, err := evaluateArrays(server+"/v1/losses/mse?grad=true", map[string][]float32{"input": input, "target": target})
+	arrays := map[string][]float32{"input": input, "target": target}
+	loss, gradient, err := evaluateArrays(server+"/v1/losses/mse?grad=true", arrays)
 	if err != nil {
 		log.Fatal(err)
 	}
 	show("binary loss", float32(loss))
 	show("binary gradient", gradient...)
 
-	_, err = evaluate(server+"/v1/losses/cross_entropy", map[string]any{"input": [][]float32{{0.2, 0.8}}, "target": []int{2}})
+	fields = map[string]any{"input": [][]float32{{0.2, 0.8}}, "target": []int{2}}
+	_, err = evaluate(server+"/v1/losses/cross_entropy", fields)
 	fmt.Println("error:", err)
 }

@@ -12,7 +12,8 @@ my $http = HTTP::Tiny->new(keep_alive => 1);
 
 sub post {
     my ($path, $type, $body) = @_;
-    my $response = $http->post("$server$path", {headers => {'Content-Type' => $type}, content => $body});
+    my $response =
+      $http->post("$server$path", {headers => {'Content-Type' => $type}, content => $body});
     die decode_json($response->{content})->{detail} . "\n" unless $response->{success};
     return $response->{content};
 }
@@ -23,25 +24,32 @@ sub evaluate {
     return decode_json(post($path, 'application/json', encode_json(\%fields)));
 }
 
-# Sends and receives safetensors files: numbers are never converted to text. Takes lists of numbers; returns lists of numbers.
+# Sends and receives safetensors files: numbers are never converted to text. Takes lists of numbers;
+# returns lists of numbers.
 sub evaluate_arrays {
     my ($path, %arrays) = @_;
     my (%header, $data);
     for my $name (keys %arrays) {
         my $begin = length($data // '');
         $data .= pack 'f<*', @{$arrays{$name}};
-        $header{$name} = {dtype => 'F32', shape => [scalar @{$arrays{$name}}], data_offsets => [$begin, length $data]};
+        $header{$name} = {
+            dtype        => 'F32',
+            shape        => [scalar @{$arrays{$name}}],
+            data_offsets => [$begin, length $data],
+        };
     }
     my $text = encode_json(\%header);
     $text .= ' ' x (-length($text) % 8);    # aligns the data
-    my $response = post($path, 'application/vnd.safetensors', pack('Q<', length $text) . $text . $data);
+    my $file     = pack('Q<', length $text) . $text . $data;
+    my $response = post($path, 'application/vnd.safetensors', $file);
     my $begin = 8 + unpack 'Q<', $response;
     my $tensors = decode_json(substr $response, 8, $begin - 8);
     delete $tensors->{__metadata__};
     my %unpack = (F32 => 'f<*', F64 => 'd<*');
     return {map {
         my ($from, $to) = @{$tensors->{$_}{data_offsets}};
-        $_ => [unpack $unpack{$tensors->{$_}{dtype}}, substr $response, $begin + $from, $to - $from];
+        my $bytes = substr $response, $begin + $from, $to - $from;
+        $_ => [unpack $unpack{$tensors->{$_}{dtype}}, $bytes];
     } keys %$tensors};
 }
 
@@ -53,7 +61,8 @@ sub show {
 my @input  = (2.5, 0, 2);
 my @target = (3, -0.5, 2);
 
-my $response = evaluate('/v1/losses/mse', input => \@input, target => \@target, grad => JSON::PP::true);
+my $response =
+  evaluate('/v1/losses/mse', input => \@input, target => \@target, grad => JSON::PP::true);
 show('loss',     $response->{loss});
 show('gradient', @{$response->{grad}{input}});
 
@@ -61,4 +70,5 @@ my $arrays = evaluate_arrays('/v1/losses/mse?grad=true', input => \@input, targe
 show('binary loss',     @{$arrays->{loss}});
 show('binary gradient', @{$arrays->{grad_input}});
 
-eval { evaluate('/v1/losses/cross_entropy', input => [[0.2, 0.8]], target => [2]) } or print "error: $@";
+eval { evaluate('/v1/losses/cross_entropy', input => [[0.2, 0.8]], target => [2]) }
+  or print "error: $@";

@@ -17,12 +17,14 @@ evaluate <- function(url, ...) {
   fromJSON(rawToChar(post(url, "application/json", charToRaw(toJSON(list(...), digits = NA)))))
 }
 
-# Sends and receives safetensors files: numbers are never converted to text. Takes vectors, sent as float32; returns vectors.
+# Sends and receives safetensors files: numbers are never converted to text. Takes vectors, sent as
+# float32; returns vectors.
 evaluate_arrays <- function(url, ...) {
   arrays <- list(...)
   ends <- cumsum(4 * lengths(arrays))
   header <- Map(function(array, end) {
-    list(dtype = unbox("F32"), shape = length(array), data_offsets = c(end - 4 * length(array), end))
+    begin <- end - 4 * length(array)
+    list(dtype = unbox("F32"), shape = length(array), data_offsets = c(begin, end))
   }, arrays, ends)
   text <- toJSON(header, digits = NA)
   text <- paste0(text, strrep(" ", -nchar(text) %% 8)) # aligns the data
@@ -35,23 +37,28 @@ evaluate_arrays <- function(url, ...) {
   lapply(tensors, function(tensor) {
     size <- if (tensor$dtype == "F64") 8 else 4
     count <- diff(tensor$data_offsets) / size
-    readBin(response[begin + tensor$data_offsets[1] + seq_len(count * size)], "numeric", count, size, endian = "little")
+    bytes <- response[begin + tensor$data_offsets[1] + seq_len(count * size)]
+    readBin(bytes, "numeric", count, size, endian = "little")
   })
 }
 
-show <- function(name, values) cat(paste(c(name, sprintf("%.6f", values)), collapse = " "), "\n", sep = "")
+show <- function(name, values) {
+  cat(paste(c(name, sprintf("%.6f", values)), collapse = " "), "\n", sep = "")
+}
 
 server <- commandArgs(TRUE)[1]
 input <- c(2.5, 0, 2)
 target <- c(3, -0.5, 2)
 
-response <- evaluate(file.path(server, "v1/losses/mse"), input = input, target = target, grad = unbox(TRUE))
+mse <- file.path(server, "v1/losses/mse")
+response <- evaluate(mse, input = input, target = target, grad = unbox(TRUE))
 show("loss", response$loss)
 show("gradient", response$grad$input)
 
-arrays <- evaluate_arrays(file.path(server, "v1/losses/mse?grad=true"), input = input, target = target)
+arrays <- evaluate_arrays(paste0(mse, "?grad=true"), input = input, target = target)
 show("binary loss", arrays$loss)
 show("binary gradient", arrays$grad_input)
 
-tryCatch(evaluate(file.path(server, "v1/losses/cross_entropy"), input = matrix(c(0.2, 0.8), 1), target = 2),
+cross_entropy <- file.path(server, "v1/losses/cross_entropy")
+tryCatch(evaluate(cross_entropy, input = matrix(c(0.2, 0.8), 1), target = 2),
          error = function(error) cat("error: ", conditionMessage(error), "\n", sep = ""))

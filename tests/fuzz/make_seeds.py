@@ -3,8 +3,8 @@
 
     make_seeds.py        (Debian 12: apt-get install python3-numpy zstd)
 
-The seeds of fuzz_http, fuzz_headers, fuzz_multipart and fuzz_base64 are made from those of the other
-targets."""
+The seeds of fuzz_http, fuzz_headers, fuzz_multipart and fuzz_base64 are made from those of the
+other targets."""
 import gzip
 import io
 import json

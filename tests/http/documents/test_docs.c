@@ -1,7 +1,7 @@
 /*
  * Tests the documents: docs/site/snippets.py runs the examples of docs/, README.md and the pages of
- * the losses against $LOSSD; others check links, names of files, and layers. Examples in a language
- * that is not installed are skipped, with a message on stderr.
+ * the losses against $LOSSD; others check links, names of files, columns, and layers. Examples in a
+ * language that is not installed are skipped, with a message on stderr.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -40,6 +40,15 @@ START_TEST(files_that_are_named_are_there)
 }
 END_TEST
 
+START_TEST(lines_have_at_most_100_columns)
+{
+    static char printed[PRINTED];
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B tests/docs/columns.py 2>&1 </dev/null");
+    ck_assert_msg(status == 0, "%s", printed);
+}
+END_TEST
+
 START_TEST(files_include_what_their_folder_may)
 {
     static char printed[PRINTED];
@@ -69,6 +78,7 @@ Suite *docs_suite(void)
         tcase_add_test(files, files_link_to_files_that_are_there);
         tcase_add_test(files, files_that_are_named_are_there);
         tcase_add_test(files, files_include_what_their_folder_may);
+        tcase_add_test(files, lines_have_at_most_100_columns);
     } else {
         fprintf(stderr,
                 "docs: links and names of files are not checked: python3 is not installed\n");

@@ -13,8 +13,8 @@ say      = $(if $(V),,@echo '  $(1)')
 VERSION := $(shell sed -n 's/^\#define LOSS_VERSION "\(.*\)"/\1/p' core/loss.h)
 SOVERSION := 0
 
-# Build with one job per CPU unless -j is given. A make that another make started shares its jobs.
-# Goals such as `clean` or `test` must not run beside others, so several of them run in turn.
+# Build with one job per CPU unless -j is given. A sub-make shares the jobs of its parent.
+# Goals such as `clean` or `test` must not run in parallel, so several of them run in sequence.
 ifeq ($(MAKELEVEL),0)
 ifeq ($(word 2,$(MAKECMDGOALS)),)
 MAKEFLAGS += -j$(shell nproc)
@@ -45,7 +45,8 @@ FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                  -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-# No optimization: the counters are for source lines and branches. Atomic: many threads count.
+# No optimization, because counters are for source lines and branches. Atomic counters, because
+# several threads count.
 # Functions that are always inlined are called instead; otherwise their branches would be counted
 # once per caller, including those that the caller's constants exclude.
 FLAGS_coverage := -O0 -g --coverage -fprofile-update=atomic -Dalways_inline=unused -DCOVERAGE
@@ -235,7 +236,7 @@ test-quick: test-deps ## run the tests that are not tagged as slow
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@$(ALONE) CK_EXCLUDE_TAGS=slow LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-targets: ## run every target and every command of the documents, slow ones too
+check-targets: ## run every target and every command in the documents, including slow ones
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@$(ALONE) /usr/bin/python3 -B tests/docs/commands.py --all
 
@@ -266,7 +267,7 @@ python-wheel: ## build a wheel of the Python client into build/python
 	@ls build/python/lossd-$(VERSION)-*.whl
 
 # FAULTS=sample makes as many calls fail as `make test` does.
-check-faults: test-deps ## make each call that can fail do so once: memory, threads, sockets
+check-faults: test-deps ## make each allocation, thread creation and socket call fail once
 	@FAULTS=$(or $(FAULTS),all) $(MAKE) --no-print-directory test ONLY=$(or $(ONLY),faults)
 
 check-web: ## install Chromium and test the web page
@@ -288,7 +289,7 @@ coverage: ## measure line and branch coverage; writes build/coverage/html
 	    tests/coverage/run.py build/coverage --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
 
 mutants: test-deps
-mutants: ## check that tests notice deliberate mistakes (hours; ONLY=WORD: matching mutants)
+mutants: ## check that tests detect deliberate bugs (hours; ONLY=WORD: matching mutants)
 	@tests/mutants/run.py build $(if $(ONLY),'$(ONLY)')
 
 # Needs clang, libclang-rt-14-dev and libomp-14-dev. All fuzz targets share these objects.
@@ -340,13 +341,13 @@ soak check-slow check-drain check-memory check-sizes: $(BUILD)/lossd
 soak: ## send valid, invalid, slow and aborted requests for SOAK_SECONDS; check for leaks
 	@$(LOAD)/soak.py $(SOAK_SECONDS) $(SOAK_BURSTS)
 
-check-slow: ## hold SLOW_IDLE idle and SLOW_IDLE/10 slow connections for SLOW_SECONDS
+check-slow: ## keep SLOW_IDLE idle and SLOW_IDLE/10 slow connections open for SLOW_SECONDS
 	@$(LOAD)/slow.py $(SLOW_SECONDS) $(SLOW_IDLE)
 
-check-drain: ## send SIGTERM DRAIN_COUNT times under 32 clients; no request may fail
+check-drain: ## send SIGTERM DRAIN_COUNT times while 32 clients send requests; none may fail
 	@$(LOAD)/drain.py $(DRAIN_COUNT)
 
-check-memory: ## send 64 bodies of MEMORY_MIB to a server with 8 times that --max-memory
+check-memory: ## send 64 bodies of MEMORY_MIB to a server whose --max-memory is 8 times that
 	@$(LOAD)/memory.py $(MEMORY_MIB)
 
 check-sizes: ## send bodies around every size limit, up to SIZES_MIB (4 GiB needs 10 GiB of memory)
@@ -438,7 +439,7 @@ $(TEXT_STAMP):
 	@touch $@
 
 install: all install-lib
-install: ## install server, lossctl, manual pages, systemd units and library below PREFIX
+install: ## install server, lossctl, manual pages, systemd units and library into PREFIX
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	$(BUILD)/lossd --man > $(DESTDIR)$(PREFIX)/share/man/man8/lossd.8
@@ -496,8 +497,8 @@ check-format:
 
 TIDY_FILES ?= $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer)))
 TIDY_FLAGS := -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
-# A few files per process, as many processes as CPUs; the counts of suppressed warnings on stderr
-# are noise.
+# Checks a few files per process, with one process per CPU. Discards stderr, which only counts
+# suppressed warnings.
 TIDY = printf '%s\n' $(TIDY_FILES) | xargs -n 8 -P $(shell nproc) \
        sh -c 'clang-tidy --quiet $(1) "$$@" -- $(TIDY_FLAGS) 2>/dev/null' clang-tidy
 tidy: ## run clang-tidy on TIDY_FILES (all: minutes)
@@ -516,7 +517,7 @@ check-docs:
 	@/usr/bin/python3 -B tests/docs/columns.py
 	@$(ALONE) /usr/bin/python3 -B tests/docs/commands.py --list
 
-# Misspelled on purpose, in tests of "did you mean".
+# Deliberate misspellings in tests of "did you mean".
 MISSPELLED := imput,redction,singal,weigth,wieght
 SPELLED    := README.md CONTRIBUTING.md CHANGELOG.md ARCHITECTURE.md Makefile \
               bench clients core deploy docs proto server tests web

@@ -14,7 +14,7 @@ from rows import Row, ratios, time_text
 
 IO_THREADS = 2
 CONNECTIONS = 32
-SMALL_RATE = 500  # small requests per second beside large ones
+SMALL_RATE = 500  # small requests per second, sent concurrently with large ones
 MIB = 1 << 20
 
 

@@ -14,7 +14,7 @@ TITLES = {
     7: "Number text on two cores against one (times faster)",
     8: "A whole JSON request with gradient against FastAPI and PyTorch (times faster)",
     9: "Requests of 10 numbers per second (ratio to the peer)",
-    10: "Small requests beside 100 MB requests: 99th percentile of the latency",
+    10: "Small requests during 100 MB requests: 99th percentile of the latency",
     11: "Peak memory of a large request, against body + 4 bytes per number + response",
     12: "A float64 request against float32 (times slower)",
     13: "A binary request with gradient (times faster)",

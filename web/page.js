@@ -25,8 +25,8 @@ let losses = [];
 
 const evaluateSoon = debounced(() => guarded(evaluate), 250);
 const drawSoon = debounced(() => guarded(drawCurves), 60);
-const act = queue(); // changes of the form, in sequence
-let switching = false; // another loss is loading: nothing is evaluated
+const act = queue(); // runs changes of the form one after another
+let switching = false; // true while another loss is loading; nothing is evaluated then
 
 const form = new LossForm({
     changed,

@@ -137,7 +137,7 @@ export interface ClientOptions {
 
 export interface CallOptions {
     signal?: AbortSignal;
-    /** Overrides the option of the client. */
+    /** Overrides the client's option. */
     retries?: number;
 }
 

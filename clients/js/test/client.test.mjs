@@ -136,7 +136,7 @@ test('predictions of every precision', async () => {
     assert.equal(double.dtype, 'float64');
     assert.equal(double.loss, 0.1 * 0.1);
     const plain = await client.mse({input: new Float64Array([0]), target: [0.1]});
-    assert.equal(plain.loss, 0.1 * 0.1, 'plain numbers keep their digits beside doubles');
+    assert.equal(plain.loss, 0.1 * 0.1, 'plain numbers keep their digits next to doubles');
 });
 
 test('an invalid request is an error with its position', async () => {

@@ -50,7 +50,8 @@ void connection_close(struct connection *connection);
 /* Sets the options that all requests of this connection share on another libcurl handle. */
 void connection_setup(const struct connection *connection, CURL *curl);
 
-/* Sends a request and receives the response, whatever its status. Returns EXIT_UNREACHABLE if there
+/* Sends a request and receives the response, which may have any status. Returns EXIT_UNREACHABLE if
+   there
    is no response. The caller frees the response with http_response_free. */
 enum exit_code connection_perform(struct connection *connection, const struct http_request *request,
                                   struct http_response *response);

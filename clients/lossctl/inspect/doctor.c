@@ -48,7 +48,7 @@ report(struct doctor *d, const char *name, enum verdict verdict, const char *for
     buffer_text(&d->text, "}");
 }
 
-/* Gets a path, whatever the status. */
+/* Gets a path. Succeeds for any status. */
 static enum exit_code get(struct doctor *d, const char *path, struct http_response *response)
 {
     return connection_perform(&d->connection, &(struct http_request){.path = path}, response);

@@ -48,7 +48,7 @@ class Fixed(UsesClient):
 
     @property
     def takes_classes(self) -> bool:
-        """True if targets are class indices and predictions have one value per class."""
+        """Returns True if targets are class indices and predictions have one value per class."""
         tensor = self.info.tensor("target")
         return tensor is not None and tensor.kind != "real"
 

@@ -144,7 +144,8 @@ class Server:
         call: Call,
         retry: bool = True,
     ) -> Response:
-        """Sends a request, with retries, and returns the last response, whatever its status."""
+        """Sends a request, with retries, and returns the last response, which may have any
+        status."""
         tries = 0
         while True:
             outcome: Union[Response, NoResponse]

@@ -30,7 +30,7 @@ static struct element element_at(const char *list)
     return (struct element){list, strcspn(list, ",; \t")};
 }
 
-/* Returns the list after its first element, NULL at the end. */
+/* Returns the list after its first element; NULL at the end. */
 static const char *next_element(const char *list)
 {
     const char *comma = strchr(list, ',');
@@ -117,7 +117,7 @@ struct coding_choice coding_choose(const struct coding_accept *accept)
 {
     struct coding_choice choice = {.coding = CODING_IDENTITY};
     double best = accept->named[CODING_IDENTITY] ? accept->q[CODING_IDENTITY] : 0;
-    /* If nothing mentions identity, it is accepted but not preferred. */
+    /* If identity is not mentioned, it is accepted but not preferred. */
     choice.required = (accept->named[CODING_IDENTITY] || accept->named_any) &&
                       !(quality_of(accept, CODING_IDENTITY) > 0);
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {

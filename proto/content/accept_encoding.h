@@ -4,7 +4,7 @@
 
 #include "loss.h"
 
-/* In the order of preference among codings of equal q: the fastest first. */
+/* In order of preference among codings of equal q: fastest first. */
 enum coding { CODING_IDENTITY, CODING_ZSTD, CODING_GZIP, CODING_DEFLATE, CODING_COUNT };
 
 /* Returns the name, such as "gzip"; static. */
@@ -36,7 +36,8 @@ void coding_accept_add(struct coding_accept *accept, const char *line);
 /* The coding of a response. */
 struct coding_choice {
     enum coding coding;
-    bool required; /* identity is not acceptable; with CODING_IDENTITY: nothing is */
+    bool required; /* identity is not acceptable; if `coding` is CODING_IDENTITY, no coding is
+                      acceptable */
 };
 /* Returns the coding of the highest q; of equal ones, the first of enum coding. Returns identity
    only if nothing else is accepted or it is named with a higher q. "*" means gzip rather than zstd,

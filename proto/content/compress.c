@@ -1,5 +1,5 @@
 /*
- * A deflate stream can be made of independent pieces if each but the last is flushed to a byte
+ * A deflate stream can consist of independent pieces if each but the last is flushed to a byte
  * boundary. The pieces are compressed in parallel, and their checksums are combined.
  */
 #include "content/compress.h"
@@ -13,7 +13,7 @@
 #include <zstd.h>
 
 enum {
-    PIECE = 1 << 20,       /* bytes per piece: many windows, so that splitting costs little */
+    PIECE = 1 << 20, /* bytes per piece: many windows, so that splitting costs little compression */
     ZSTD_PIECE = 16 << 20, /* bytes per piece with zstd, which is 10 % slower in pieces: most
                               responses are one piece */
     LEVEL = 1,
@@ -78,7 +78,7 @@ static size_t put_bytes(char *to, uint64_t value, size_t count, bool big_endian)
     return count;
 }
 
-/* Moves the pieces together after a header of `at` bytes, and adds the trailer; returns the end. */
+/* Joins the pieces after a header of `at` bytes and appends the trailer. Returns the end. */
 static size_t join(const struct compression *c, char *out, size_t at)
 {
     uLong check = c->piece[0].check;

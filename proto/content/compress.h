@@ -1,4 +1,4 @@
-/* Compresses responses, at the fastest level of each library, because clients wait. */
+/* Compresses responses, at the fastest level of each library, because clients are waiting. */
 #ifndef PROTO_CONTENT_COMPRESS_H
 #define PROTO_CONTENT_COMPRESS_H
 

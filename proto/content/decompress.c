@@ -1,7 +1,7 @@
 /*
  * zlib and libzstd write directly into the body's buffer. It grows by doubling, which is cheap
- * (block_cache.h), up to one byte more than the limit: a body that reaches that byte is too large;
- * for others it holds the NUL.
+ * (block_cache.h), up to one byte more than the limit. A body that fills that byte is too large;
+ * otherwise it contains the NUL.
  */
 #include "content/decompress.h"
 
@@ -61,14 +61,14 @@ static enum loss_status too_large(struct expansion *e)
                      e->limit);
 }
 
-static enum loss_status breaks_off(struct expansion *e)
+static enum loss_status truncated(struct expansion *e)
 {
-    return malformed(e, e->len, "it breaks off");
+    return malformed(e, e->len, "it is truncated");
 }
 
 static enum loss_status followed(struct expansion *e)
 {
-    return malformed(e, e->at, "its end is followed by something else");
+    return malformed(e, e->at, "other data follows its end");
 }
 
 /* ---- Capacity ---- */
@@ -141,9 +141,9 @@ static enum loss_status inflate_all(struct expansion *e, z_stream *stream)
             inflateReset(stream);
             break;
         case Z_OK:
-        case Z_BUF_ERROR: /* it has no input or no room left */
+        case Z_BUF_ERROR: /* no input or no output space left */
             if (e->at == e->len && stream->avail_out > 0)
-                return breaks_off(e);
+                return truncated(e);
             break;
         case Z_MEM_ERROR:
             return no_memory(e);
@@ -190,7 +190,7 @@ static bool is_frame(const struct expansion *e)
 static enum loss_status begin_frame(struct expansion *e)
 {
     if (!is_frame(e))
-        return e->at > 0 ? followed(e) : malformed(e, 0, "it does not begin as a frame does");
+        return e->at > 0 ? followed(e) : malformed(e, 0, "it does not begin with a frame");
     const unsigned long long size = ZSTD_getFrameContentSize(e->data + e->at, e->len - e->at);
     if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
         return LOSS_OK;
@@ -235,14 +235,14 @@ static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
         if (e->at == e->len && left == 0)
             return LOSS_OK;
         if (e->at == e->len && out.pos < out.size)
-            return breaks_off(e);
+            return truncated(e);
     }
 }
 
 static enum loss_status expand_zstd(struct expansion *e)
 {
     if (e->len == 0)
-        return breaks_off(e);
+        return truncated(e);
     ZSTD_DStream *stream = ZSTD_createDStream();
     if (!stream)
         return no_memory(e);

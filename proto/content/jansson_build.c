@@ -41,8 +41,8 @@ static int append_text(const char *text, size_t len, void *context)
     return buffer->failed ? -1 : 0;
 }
 
-/* jansson ignores failed allocations while it reads a token, and omits the bytes concerned. So its
-   allocations are observed here. */
+/* jansson ignores failed allocations while it reads a token, and omits the affected bytes. So its
+   allocator is replaced by one that records failures. */
 static _Thread_local bool missed;
 
 static void *allocate(size_t size)
@@ -73,8 +73,8 @@ void jansson_respond(struct response *response, json_t *tree, size_t flags)
     *response = (struct response){.errors = response->errors,
                                   .status = response_status(LOSS_OK),
                                   .content_type = "application/json"};
-    /* Bounds and defaults are written by people: with 15 digits, each is printed as written; with
-       17, 1e-6 would be 9.9999999999999995e-7. */
+    /* With 15 digits, bounds and defaults are printed as in the source; with 17, 1e-6 would be
+       9.9999999999999995e-7. */
     const bool written = tree && json_dump_callback(tree, append_text, &response->body,
                                                     flags | JSON_REAL_PRECISION(15)) == 0;
     json_decref(tree);

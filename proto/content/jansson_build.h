@@ -1,6 +1,7 @@
 /*
  * Builds JSON documents with jansson. Callers need not check each step: jansson accepts NULL as a
- * value and then fails, so a failure anywhere (only memory can run out) gives NULL at the end.
+ * value and then fails, so a failure anywhere (which can only be a lack of memory) results in NULL
+ * at the end.
  */
 #ifndef PROTO_CONTENT_JANSSON_BUILD_H
 #define PROTO_CONTENT_JANSSON_BUILD_H
@@ -26,7 +27,7 @@ json_t *jansson_param_default(const struct loss_param_spec *spec);
 json_t *jansson_load(const char *text, size_t len);
 
 /* Fills the response with a tree, whose reference it steals, written with jansson's `flags`. If the
-   tree is NULL, responds that memory has run out. Keeps response->errors. */
+   tree is NULL, responds that memory ran out. Keeps response->errors. */
 void jansson_respond(struct response *response, json_t *tree, size_t flags);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "loss.h"
 
-/* Requests may have all of these but OCTETS, which is parsed as SAFETENSORS; responses have one of
-   the first three. */
+/* Request bodies have any of these but OCTETS, which is parsed as SAFETENSORS. Responses have one
+   of the first three. */
 enum media_type { MEDIA_JSON, MEDIA_SAFETENSORS, MEDIA_OCTETS, MEDIA_MULTIPART, MEDIA_COUNT };
 
 /* Returns the name, such as "application/json"; static. */
@@ -17,8 +17,8 @@ const char *media_type_name(enum media_type media);
 enum loss_status media_type_parse(const char *content_type, enum media_type *media,
                                   struct loss_error *error);
 
-/* Finds which of the first three an Accept header prefers: by the highest q, then by the most
-   specific range, then `own`. NULL and "" accept everything. Returns LOSS_NOT_ACCEPTABLE if it
+/* Chooses which of the first three an Accept header prefers: that of the highest q, then of the
+   most specific range, then `own`. NULL and "" accept everything. Returns LOSS_NOT_ACCEPTABLE if it
    accepts none. */
 enum loss_status media_type_accept(const char *accept, enum media_type own, enum media_type *media,
                                    struct loss_error *error);

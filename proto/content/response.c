@@ -86,7 +86,7 @@ void response_error_status(struct response *response, const struct loss_error *e
     } else {
         append_problem(&response->body, error, status);
     }
-    if (response->body.failed) { /* the status line is all that remains */
+    if (response->body.failed) { /* only the status line can still be sent */
         buffer_free(&response->body);
         response->content_type = NULL;
     }

@@ -31,7 +31,7 @@ struct response {
     const char *accept_encoding;  /* Accept-Encoding header of a 415; static, or NULL */
     const char *etag;             /* ETag header; static, or NULL */
     const struct response_header
-        *headers;            /* more headers, ended by one without a name; static, or NULL */
+        *headers;            /* more headers, terminated by one without a name; static, or NULL */
     int retry_after;         /* seconds for the Retry-After header of a 429 or 503, or 0 */
     size_t inference_header; /* Inference-Header-Content-Length header, or 0 */
     struct buffer body;      /* owned; response_free frees it */
@@ -40,13 +40,12 @@ struct response {
 };
 
 /* Replaces the response by an error in the format of response->errors: type, title, status, detail,
-   pointer and offset if they are known; or the message alone. If memory runs out, the body is
-   empty. */
+   and pointer and offset if known; or only the message. If memory runs out, the body is empty. */
 void response_error(struct response *response, const struct loss_error *error);
 /* The same with a given HTTP status, for errors that only HTTP has (411, 501). */
 void response_error_status(struct response *response, const struct loss_error *error, int status);
 /* Fills the response with an error of that HTTP status, its detail formatted as by printf. Statuses
-   429 and 503 get a Retry-After. Replaces what the response held. */
+   429 and 503 get a Retry-After. Replaces the previous contents of the response. */
 __attribute__((format(printf, 3, 4))) void reply_error(struct response *response, int status,
                                                        const char *format, ...);
 /* Returns the HTTP status of a loss_status. */

@@ -10,9 +10,9 @@
 
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
-    /* A few bytes of text can request a broadcast of any size. It may produce this many loss terms,
-       or BROADCAST_TERMS_A_BYTE per byte of the body, whichever is larger. Without broadcasting,
-       there are never more terms than numbers in the body. */
+    /* A few bytes of text can request a broadcast of any size. Broadcasting may produce at most
+       this many loss terms, or BROADCAST_TERMS_A_BYTE per byte of the body, whichever is larger.
+       Without broadcasting, there are never more terms than numbers in the body. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
     /* In units of loss_plan.work: reading a byte of text, and writing a number, as text or not. */
@@ -100,8 +100,8 @@ struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
-/* Numbers are used in place, aligned or not: misaligned numbers make loss_run twice as slow, but
-   copying them takes as long, and memory. Only byte-swapped numbers need memory of their own. */
+/* Numbers are used in place, aligned or not: misaligned numbers make loss_run() twice as slow, but
+   copying them takes as long and needs memory. Only byte-swapped numbers are copied. */
 enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 {
     const enum loss_status status = loss_plan(&e->plan, &e->request, error);
@@ -231,7 +231,7 @@ static void reverse_piece(void *context, size_t i, int thread)
             r->to[element + k] = r->from[element + r->size - 1 - k];
 }
 
-/* Copies numbers with the bytes of each reversed. */
+/* Copies numbers, reversing the bytes of each. */
 static void reverse(const struct evaluation *e, const struct source *source,
                     const struct loss_tensor *tensor)
 {

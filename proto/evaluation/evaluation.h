@@ -1,5 +1,5 @@
 /*
- * One evaluation, independent of the formats of its request and response. A reader fills in what is
+ * One evaluation, independent of the formats of its request and response. A reader sets what is
  * requested and where the numbers of each tensor are; an encoder writes the results. The steps:
  *
  *     evaluation_init(&e, loss, body, len);
@@ -18,13 +18,13 @@
 
 #include "json/tensor_json.h"
 
-/* Where the numbers of a tensor are: bytes, or text to be decoded. */
+/* The location of the numbers of a tensor: bytes, or text to be decoded. */
 struct source {
-    /* Shape and dtype. If `data` is set, the numbers are there, little-endian, in the order that
-       `stride` gives, and are used in place if they are aligned. They must outlive the evaluation
-       and are never written to. If `data` is NULL, `json` describes their text. */
+    /* Shape and dtype. If `data` is set, the numbers are there, little-endian, with the strides in
+       `stride`, and are used in place unless `swapped`. They must outlive the evaluation and are
+       never written to. If `data` is NULL, `json` describes their text. */
     struct loss_tensor tensor;
-    bool swapped; /* the bytes of each number are in reverse order; they are copied then */
+    bool swapped; /* the bytes of each number are in reverse order; such numbers are copied */
     struct tensor_json json;
 };
 
@@ -35,10 +35,11 @@ enum { EVALUATION_SMALL = 4096 }; /* bytes of tensors that need no allocation */
 
 struct evaluation {
     /* Set by evaluation_init. */
-    const char *body; /* of the request; sources point into it, and errors count bytes from here */
-    size_t len;       /* limits how much broadcasting may multiply the terms */
-    int threads;      /* OpenMP threads that may be used; 1 opens no parallel region. May be changed
-                         until evaluation_decode */
+    const char
+        *body;   /* of the request; sources point into it, and errors give byte offsets in it */
+    size_t len;  /* limits the number of terms that broadcasting may produce */
+    int threads; /* OpenMP threads that may be used; 1 opens no parallel region. May be changed
+                    until evaluation_decode */
     struct quota *quota; /* borrowed; memory is reserved there; NULL (the default): unlimited */
 
     /* Set by the reader of the request. */
@@ -53,8 +54,8 @@ struct evaluation {
     struct loss_result result;
 
     /* Private. */
-    void *
-        arena; /* owned: operands and outputs without a place that do not fit in `small`; or NULL */
+    void *arena; /* owned: operands and outputs that have no other memory and do not fit in `small`;
+                    or NULL */
     size_t arena_size, taken; /* bytes; `taken` is reserved from the quota */
     char small[EVALUATION_SMALL];
 };
@@ -70,7 +71,7 @@ void evaluation_init(struct evaluation *evaluation, const struct loss_descriptor
 /* Returns the name of tensor k (0 to EVALUATION_TENSORS - 1); NULL if the loss has fewer tensors.
  */
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k);
-/* Returns the index of the tensor of that name, -1 if there is none. */
+/* Returns the index of the tensor named `name`; -1 if there is none. */
 int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name);
 /* Returns the address of the request's pointer to tensor k. */
 const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k);
@@ -91,22 +92,22 @@ struct loss_tensor *evaluation_operand(struct evaluation *evaluation, int k);
 /* Decodes every operand and allocates every output whose `data` is NULL; all are aligned. Returns
    LOSS_UNAVAILABLE if memory runs out, or the error of tensor_json_decode. */
 enum loss_status evaluation_decode(struct evaluation *evaluation, struct loss_error *error);
-/* The same for one operand: writes its numbers to `tensor`, which has the shape and dtype of the
-   plan's and has memory. */
+/* Decodes one operand into `tensor`, which has memory and the shape and dtype of the plan's tensor.
+ */
 enum loss_status evaluation_decode_operand(const struct evaluation *evaluation, int k,
                                            const struct loss_tensor *tensor,
                                            struct loss_error *error);
 
-/* Runs the plan. Errors as by loss_run; if they concern an element, they name it as
-   evaluation_point does. */
+/* Runs the plan. Fails like loss_run(); an error about an element has the path that
+   evaluation_point() sets. */
 enum loss_status evaluation_run(struct evaluation *evaluation, struct loss_error *error);
 
-/* If loss_run has rejected an element, sets error->path to it in the form that the client wrote;
-   for bytes, also error->offset. */
+/* If loss_run() rejected an element, sets error->path to it in the form that the client used; for
+   bytes, also sets error->offset. */
 void evaluation_point(const struct evaluation *evaluation, struct loss_error *error);
 
-/* Frees the memory of tensors that evaluation_decode allocated. Call it once after evaluation_init,
-   whichever step has failed. */
+/* Frees the memory of tensors that evaluation_decode allocated. Call it once after
+   evaluation_init(), whether or not a step has failed. */
 void evaluation_free(struct evaluation *evaluation);
 
 #endif

@@ -8,7 +8,7 @@ json_t *example_number(double value)
     return value == rint(value) ? json_integer((json_int_t)value) : json_real(value);
 }
 
-/* Nests the numbers at *at from dimension d on, and moves *at past them. */
+/* Returns the numbers at *at as arrays nested from dimension d on, and moves *at past them. */
 static json_t *nested(const struct loss_example *example, int k, int d, const double **at)
 {
     if (d == example->tensors[k].rank)

@@ -10,7 +10,7 @@
    memory runs out. The caller owns it. */
 json_t *example_request(const struct loss_descriptor *loss);
 
-/* What example requests of every protocol are made of. */
+/* Parts of example requests, shared by all protocols. */
 
 /* Returns a JSON number: an integer if the value is one, so that 3 is not written as 3.0. */
 json_t *example_number(double value);

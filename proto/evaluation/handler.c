@@ -1,5 +1,5 @@
 /*
- * What every endpoint that evaluates losses does with a request.
+ * The steps of every endpoint that evaluates losses.
  */
 #include "evaluation/handler.h"
 #include "evaluation/evaluation.h"

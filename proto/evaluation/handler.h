@@ -1,5 +1,5 @@
 /*
- * What every endpoint that evaluates losses does with a request, whatever its protocol:
+ * The steps of every endpoint that evaluates losses, independent of the protocol:
  *
  *     handler->validate_head(&view, &error)                  before the body arrives
  *     prepared = handler_prepare(handler, &view, &response)  reads the body and plans
@@ -35,8 +35,8 @@ struct request_view {
     /* set when the body is complete */
     const char *body; /* body[len] is NUL; must outlive the prepared request */
     size_t len;
-    size_t max_work;     /* most units of work (loss_plan.work); 0: no limit */
-    struct quota *quota; /* asked before memory is taken; NULL: memory is not limited */
+    size_t max_work;     /* limit of the work (loss_plan.work); 0: no limit */
+    struct quota *quota; /* memory is reserved there; NULL: unlimited */
 };
 
 struct handler;
@@ -53,36 +53,35 @@ struct prepared {
     size_t elements;  /* of the plans (loss_plan.elements) */
 };
 
-/* How one endpoint does it. The functions get the handler's own state, whose first member is a
-   struct prepared, as `prepared`. */
+/* The implementation of one endpoint. Functions receive the handler's own state, whose first member
+   is a struct prepared, as `prepared`. */
 struct handler {
     enum response_errors errors;
     size_t size; /* bytes of the state */
-    /* Rejects what the head alone rules out. */
+    /* Rejects requests that are invalid by their head alone. */
     enum loss_status (*validate_head)(struct request_view *view, struct loss_error *error);
-    /* Initializes the state, reads the body and plans; `free` is called even if it fails. */
+    /* Initializes the state, reads the body and plans. `free` is called even if this fails. */
     enum loss_status (*prepare)(struct prepared *prepared, const struct request_view *view,
                                 struct loss_error *error);
-    /* Decodes the operands; `response` is empty and may get room for outputs. `threads` is the
-       number of OpenMP threads from now on; 1 opens no parallel region. */
+    /* Decodes the operands; `response` is empty; memory for outputs may be reserved in it.
+       `threads` is the number of OpenMP threads to use from now on; 1 opens no parallel region. */
     enum loss_status (*decode)(struct prepared *prepared, int threads, struct response *response,
                                struct loss_error *error);
     enum loss_status (*run)(struct prepared *prepared, struct loss_error *error);
-    /* Writes the body and its headers. Running out of memory shows in response->body.failed. */
+    /* Writes the body and its headers. If memory runs out, sets response->body.failed. */
     void (*encode)(struct prepared *prepared, struct response *response);
     void (*free)(struct prepared *prepared);
 };
 
 /* Reads and plans a request whose head was validated. On failure, returns NULL and fills the
-   response: status 413 only if it is more work than view->max_work. */
+   response; status 413 only if the work exceeds view->max_work. */
 struct prepared *handler_prepare(const struct handler *handler, const struct request_view *view,
                                  struct response *response);
 
 /* Returns true if the request takes more than `limit` units of work, transport included. */
 bool prepared_exceeds(const struct prepared *prepared, size_t limit);
 
-/* Evaluates the request and fills the response, with a result or with an error. To be called once.
- */
+/* Evaluates the request and fills the response with the result or an error. Call it once. */
 void prepared_run(struct prepared *prepared, int threads, struct response *response);
 
 /* No-op if NULL. */

@@ -13,8 +13,8 @@ enum loss_status json_request_read(struct evaluation *evaluation, struct loss_er
 
 /* ---- Parts, for requests that contain such members ---- */
 
-/* Scans the tensor at the cursor into `source`. Sets *present to false if it is null, as Python's
-   json writes None: the tensor is then omitted. */
+/* Scans the tensor at the cursor into `source`. Sets *present to false if it is null (Python's
+   None): the tensor is then omitted. */
 enum loss_status json_request_tensor(struct object_reader *json, struct source *source,
                                      bool *present);
 
@@ -22,7 +22,7 @@ enum loss_status json_request_tensor(struct object_reader *json, struct source *
    not have the field, or if it has been read before. */
 enum loss_status json_request_field(struct fields *fields);
 
-/* Sets what the members read so far leave open. Call it after the last one. */
+/* Sets what the members did not set. Call it after the last one. */
 void json_request_finish(struct fields *fields);
 
 #endif

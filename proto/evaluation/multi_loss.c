@@ -32,8 +32,7 @@ void multi_loss_free(struct multi_loss *s)
     free(s->shared);
 }
 
-/* Returns the field that a JSON Pointer names or passes through; -1 if the loss does not have it.
- */
+/* Returns the index of the first field in a JSON Pointer; -1 if the loss does not have it. */
 static int field_of(const struct loss_descriptor *loss, const char *path)
 {
     char name[64];

@@ -4,7 +4,7 @@
  *     {"input": [...], "target": [...],
  *      "losses": ["mse", {"loss": "huber", "delta": 0.5, "grad": true}], "reduction": "sum"}
  *
- * A field outside `losses` applies to each loss that has such a field and does not set it itself.
+ * A field outside `losses` applies to each loss that has that field and does not set it itself.
  * Each loss is an evaluation (evaluation.h); their operands share memory.
  */
 #ifndef PROTO_EVALUATION_MULTI_LOSS_H
@@ -52,7 +52,7 @@ struct multi_loss {
     struct multi_loss_numbers number[MULTI_LOSS_NUMBERS];
 };
 
-/* Starts a request. `body` (body[len] is NUL) is borrowed. Free it whichever step has failed. */
+/* Starts a request. `body` (body[len] is NUL) is borrowed. Free it whether or not a step fails. */
 void multi_loss_init(struct multi_loss *multi_loss, const char *body, size_t len);
 void multi_loss_free(struct multi_loss *multi_loss);
 
@@ -64,7 +64,7 @@ enum loss_status multi_loss_decode(struct multi_loss *multi_loss, int threads,
                                    struct loss_error *error);
 enum loss_status multi_loss_run(struct multi_loss *multi_loss, struct loss_error *error);
 
-/* Return the elements and the work (loss_plan.work) of all plans; SIZE_MAX if the sum overflows. */
+/* Return the total elements and work (loss_plan.work) of all plans; SIZE_MAX on overflow. */
 size_t multi_loss_elements(const struct multi_loss *multi_loss);
 size_t multi_loss_work(const struct multi_loss *multi_loss);
 /* Returns the cost of reading the body and writing the response, in the same units. */

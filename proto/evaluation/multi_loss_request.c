@@ -1,6 +1,6 @@
 /*
  * Reads a request for several losses. `losses` may come after the tensors, so the fields outside it
- * are found first (tensors are scanned) and read for each loss once the losses are known.
+ * are first located (tensors are scanned), and read for each loss when the losses are known.
  */
 #include "evaluation/json_request.h"
 #include "evaluation/loss_lookup.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY = 64 }; /* bytes of a key with its NUL; no field has a longer one */
+enum { KEY = 64 }; /* bytes of a key with its NUL; no field has a longer key */
 
 struct multi_loss_shared {
     char key[KEY];
@@ -138,7 +138,7 @@ static enum loss_status in_entry(size_t i, struct loss_error *error)
     return error->status;
 }
 
-/* Reads which loss entry i is, and moves past the entry: a name or an object. */
+/* Finds the loss of entry i, a name or an object, and moves past the entry. */
 static enum loss_status identify(struct object_reader *json, size_t i,
                                  const struct loss_descriptor **loss)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALUE_SIZE = 512 }; /* the longest meaningful value lists all tensors of a loss */
+enum { VALUE_SIZE = 512 }; /* the longest valid value lists all tensors of a loss */
 
 /* Decodes `len` bytes of a query into `out`. Returns NULL, or on failure the reason. */
 static const char *decode(const char *text, size_t len, char *out, size_t size)
@@ -17,12 +17,12 @@ static const char *decode(const char *text, size_t len, char *out, size_t size)
             const int high = len - i > 2 ? hex_digit(text[i + 1]) : -1;
             const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
             if (low < 0)
-                return "holds a broken percent escape";
+                return "has an invalid percent escape";
             c = (char)(high * 16 + low);
             i += 2;
         }
         if (c == '\0')
-            return "holds a NUL byte";
+            return "contains a NUL byte";
         if (n + 1 >= size)
             return "is too long";
         out[n++] = c;

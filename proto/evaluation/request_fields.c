@@ -42,8 +42,8 @@ __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fie
 
 /* ---- Names ---- */
 
-/* Takes the string at the cursor; of plain text, what precedes the next comma. A longer name is
-   truncated: it is not one of a tensor or a choice, and can be quoted. */
+/* Takes the string at the cursor, or plain text up to the next comma. A name that is too long is
+   truncated: it matches no tensor or choice, and can be quoted. */
 static enum loss_status take_name(struct fields *f, char *name)
 {
     const char *const start = f->json.at;
@@ -73,8 +73,8 @@ static void list_names(const char *const names[], int count, char *list, size_t 
     }
 }
 
-/* Reads a name out of a list, and returns its index. On failure, returns -1; a wrong type is
-   malformed, a wrong name invalid. */
+/* Reads one of the names in a list and returns its index. On failure, returns -1: LOSS_MALFORMED
+   for a wrong type, LOSS_INVALID for an unknown name. */
 static int read_choice_name(struct fields *f, const char *const names[], int count)
 {
     char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
@@ -170,8 +170,8 @@ static enum loss_status read_listed_name(struct object_reader *json, size_t inde
                             : wrong_type(list->fields, names_expected);
 }
 
-/* Reads plain text that is true or false; Python writes them with a capital letter. Returns false
-   if it is neither. */
+/* Reads true or false from plain text, also as Python's True or False. Returns false if the text is
+   neither. */
 static bool plain_boolean(struct fields *f, bool *value)
 {
     *value = strcmp(f->json.at, "true") == 0 || strcmp(f->json.at, "True") == 0;
@@ -185,7 +185,7 @@ static enum loss_status read_plain_names(struct fields *f, uint32_t *mask)
 {
     bool all;
     if (*f->json.at == '\0')
-        return wrong_type(f, "true, false, or names of tensors with commas between them");
+        return wrong_type(f, "true, false, or names of tensors separated by commas");
     if (plain_boolean(f, &all)) {
         *mask = all ? loss_predictions(f->out->request.loss) : 0;
         return LOSS_OK;
@@ -198,7 +198,7 @@ static enum loss_status read_plain_names(struct fields *f, uint32_t *mask)
     return f->json.error->status;
 }
 
-/* Reads a set of tensors: true is the predictions. */
+/* Reads a set of tensors; true means all predictions. */
 static enum loss_status read_names(struct fields *f, uint32_t *mask)
 {
     bool all;
@@ -239,7 +239,7 @@ static const struct {
     {"inf", INFINITY, true},       {"-inf", -INFINITY, true},       {"nan", NAN, true},
 };
 
-/* Reads one of these words, which may be quoted in JSON. Returns the byte after it, or NULL if
+/* Reads one of these spellings, which may be quoted in JSON. Returns the byte after it, or NULL if
    there is none. */
 static const char *read_number_word(const struct fields *f, double *value)
 {

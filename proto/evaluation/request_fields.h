@@ -1,7 +1,7 @@
 /*
- * The fields of an evaluation request: their names, and the values of those that are not tensors,
- * which are the same in every format. A value is JSON text in a body, or plain text from a query
- * string, metadata or a multipart part.
+ * The fields of an evaluation request: the names of all, and the values of those that are not
+ * tensors. Both are the same in every format. A value is JSON text in a body, or plain text from a
+ * query string, metadata or a multipart part.
  */
 #ifndef PROTO_EVALUATION_REQUEST_FIELDS_H
 #define PROTO_EVALUATION_REQUEST_FIELDS_H
@@ -32,11 +32,12 @@ bool fields_first(struct fields *fields, int field);
 /* Reads the value of a field that is not a tensor, and moves past it. Plain text is read to its
    end; names in it are separated by commas. */
 enum loss_status fields_read_value(struct fields *fields, int field);
-/* Fails with LOSS_MALFORMED: the loss has no field of that key; suggests the nearest. `what` is
-   what the key should be: "field". */
+/* Fails with LOSS_MALFORMED because the loss has no field of that key; suggests the nearest one.
+   `what` is the kind of name in the message, such as "field". */
 enum loss_status fields_unknown(struct fields *fields, const char *what);
 
-/* Returns true, and fails with the replacement, if the key is a deprecated argument of PyTorch. */
+/* If the key is a deprecated argument of PyTorch, returns true and sets an error that names the
+   replacement. */
 bool fields_deprecated(struct object_reader *json);
 /* Adds the name of every field of the loss to a search. */
 void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss);

@@ -211,8 +211,7 @@ static enum loss_status read_metadatum(struct object_reader *json, void *context
     const struct file *const file = context;
     const char *const start = json->at;
     char value[VALUE_SIZE];
-    if (object_reader_string(json, "a string, as all metadata are,", value, sizeof value) !=
-        LOSS_OK)
+    if (object_reader_string(json, "a string, like all metadata,", value, sizeof value) != LOSS_OK)
         return json->error->status;
     if (strcmp(json->key, "format") == 0) /* Hugging Face's libraries write their framework */
         return LOSS_OK;
@@ -227,7 +226,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
     struct file *const file = context;
     const bool is_metadata = strcmp(json->key, "__metadata__") == 0;
     if (is_metadata && file->has_metadata)
-        return object_reader_malformed(json, json->at, "there are two '__metadata__'");
+        return object_reader_malformed(json, json->at, "duplicate '__metadata__'");
     if (is_metadata) {
         file->has_metadata = true;
         if (object_reader_null(json)) /* some writers write it if there are none */

@@ -1,7 +1,7 @@
 /*
  * The plan determines the length of the file, so the outputs are computed in place. The header
- * contains counts that are known last; it gets the space that it can need at most, padded with
- * spaces.
+ * contains counts that are known only after the evaluation, so its maximum length is reserved, and
+ * the rest is padded with spaces.
  */
 #include "evaluation/safetensors_response.h"
 #include "formats/dtype_names.h"
@@ -69,7 +69,7 @@ static void append_header(struct buffer *header, const struct evaluation *e,
 {
     *size = 0;
     append_tensor(header, "", "loss", &e->plan.output,
-                  size); /* first, because it has the widest dtype: so all are aligned */
+                  size); /* first, because its dtype is the widest; all tensors are then aligned */
     append_derivatives(header, e, "grad_", e->plan.grad_mask, e->plan.grad, size);
     append_derivatives(header, e, "hess_", e->plan.hess_mask, e->plan.hess, size);
     append_metadata(header, e, result);

@@ -59,8 +59,8 @@ static const char *skip_blanks(const struct reader *r, const char *at)
     return at;
 }
 
-/* Returns the end of a field. A quoted field ends in its line and may contain separators; a quote
-   in it is doubled. */
+/* Returns the end of a field. A quoted field may contain separators, but no line break; a quote in
+   it is doubled. */
 static const char *skip_field(const struct reader *r, const char *at)
 {
     const char *quoted = at;
@@ -121,7 +121,7 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
     *end = after;
     unquote(text, end);
     if (*end == *text)
-        return malformed(r, start, "there is no number here; write nan for one that is missing");
+        return malformed(r, start, "there is no number here; write nan for a missing number");
     *more = !ends_line(r, at);
     if (*more && separator == ' ' && at == after)
         return malformed(r, at, "%s where a space or the end of the line was expected",
@@ -138,7 +138,7 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
 
 /* ---- Numbers ---- */
 
-/* Returns the value of a word, NULL if it is none. */
+/* Returns the value of a word; NULL if it is not one of these. */
 static const double *word(const char *text, size_t len)
 {
     static const struct {
@@ -154,7 +154,7 @@ static const double *word(const char *text, size_t len)
     return NULL;
 }
 
-/* Returns true for what spreadsheets, R, pandas and databases write for a missing value. */
+/* Returns true for the spellings of a missing value in spreadsheets, R, pandas and databases. */
 static bool is_missing(const char *text, size_t len)
 {
     static const char *const words[] = {"na", "n/a", "<na>", "null", "none", "nil", "missing"};
@@ -181,7 +181,7 @@ static enum loss_status no_number(const struct reader *r, const char *text, cons
     snprintf(field, sizeof field, "%.*s", (int)(end - text < JSON_QUOTE ? end - text : JSON_QUOTE),
              text);
     return malformed(r, text, "'%s' where %s was expected%s", json_quote(field, quote), expected,
-                     is_missing(text, (size_t)(end - text)) ? "; write nan for one that is missing"
+                     is_missing(text, (size_t)(end - text)) ? "; write nan for a missing number"
                                                             : "");
 }
 
@@ -221,8 +221,7 @@ static enum loss_status read_real(const struct reader *r, const char *text, cons
 
 /* ---- Table ---- */
 
-/* Returns the separator of a line: a semicolon takes precedence over a comma, a comma over blanks.
- */
+/* Returns the separator of a line: semicolon, else comma, else blanks. */
 static char separator_of(const struct reader *r)
 {
     const char *const end = skip_line(r, r->at);

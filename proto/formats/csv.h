@@ -6,10 +6,10 @@
  *     0.25,1e-3
  *     -1,nan
  *
- * The separator is that of the first row, and no other is accepted: "1,5;2,5" is an error, not four
- * numbers. Empty lines and lines that begin with '#' are skipped. Besides the numbers of RFC 8259,
- * nan, inf and infinity (with an optional sign) and true and false (1 and 0) are accepted in any
- * case. Fields may be in double quotes.
+ * The separator of the first row is the only one accepted: "1,5;2,5" is an error, not four numbers.
+ * Empty lines and lines that begin with '#' are skipped. Besides the numbers of RFC 8259, nan, inf
+ * and infinity (with an optional sign) and true and false (1 and 0) are accepted in any case.
+ * Fields may be in double quotes.
  *
  * The first row is a header only if each of its fields looks like a name: it begins with a letter,
  * an underscore or a non-ASCII byte, and is neither one of the words above nor a common spelling of
@@ -30,7 +30,7 @@ struct csv {
     char separator;         /* ',' or ';'; ' ' means tabs and spaces */
 };
 
-/* How to find out whether the first row is a header. */
+/* Determines whether the first row is a header. */
 enum csv_header { CSV_HEADER_AUTO, CSV_HEADER_YES, CSV_HEADER_NO };
 
 /* Finds the shape of the table in [text, text + len); text[len] is NUL. Reads no number. Returns

@@ -104,7 +104,7 @@ static enum loss_status take_size(struct npy *npy, size_t *size)
             return malformed(npy, start, "a dimension of the shape is more than can be addressed");
     if (npy->at == start)
         return unexpected(npy, "a dimension");
-    skip(npy, 'L'); /* Python 2 wrote it */
+    skip(npy, 'L'); /* written by Python 2 */
     return LOSS_OK;
 }
 

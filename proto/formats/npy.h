@@ -1,4 +1,4 @@
-/* NumPy's files of one array (.npy): versions 1 to 3, both byte orders, C and Fortran order. */
+/* NumPy's single-array files (.npy): versions 1 to 3, both byte orders, C and Fortran order. */
 #ifndef PROTO_FORMATS_NPY_H
 #define PROTO_FORMATS_NPY_H
 

@@ -5,7 +5,7 @@
 
 enum { LINE = 66 }; /* columns; the next word then starts a new line */
 
-/* Writes a byte, escaped so that it is neither a request (at column 0) nor an escape. */
+/* Writes a byte, escaped so that it does not start a request (at column 0) or an escape. */
 static void put(FILE *out, char c, int column)
 {
     if (column == 0 && (c == '.' || c == '\''))

@@ -62,7 +62,7 @@ static uint32_t value_of(char c)
     return values[(unsigned char)c];
 }
 
-/* Returns the character at *text, which is moved to its last byte. JSON escapes are decoded: some
+/* Returns the character at *text, and moves *text to its last byte. Decodes JSON escapes: some
    writers escape the slash, or write "+" and "=" as \\u002b and \\u003d. */
 static char take_character(const char **text, const char *end)
 {
@@ -92,8 +92,8 @@ size_t base64_characters(const char *text, const char *end)
     return count;
 }
 
-/* Decodes groups of four unescaped characters while there are any and room for their three bytes;
-   moves past both. */
+/* Decodes groups of four unescaped characters while there are any and `bytes` has room; moves past
+   both. */
 static void decode_groups(const char **text, const char *end, unsigned char **bytes, size_t *len)
 {
     const char *at = *text;
@@ -140,7 +140,8 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
             len--;
         }
     }
-    /* Two or four zero bits remain, and as many '=' as complete the last four characters. */
+    /* Two or four zero bits must remain, and the '=' that complete the last group of four
+       characters. */
     if (len > 0 || held >= 6 || (bits & ((1u << held) - 1)) != 0)
         return at;
     text = at;

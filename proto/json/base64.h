@@ -12,8 +12,8 @@ void base64_encode(char *text, const void *bytes, size_t len);
 /* Returns the number of characters in [text, end), the contents of a JSON string; an escape counts
    as one character. */
 size_t base64_characters(const char *text, const char *end);
-/* Decodes them into exactly `len` bytes. Returns NULL on success, else the first invalid character.
- */
+/* Decodes these characters into exactly `len` bytes. Returns NULL on success, else the first
+   invalid character. */
 const char *base64_decode(const char *text, const char *end, void *bytes, size_t len);
 
 #endif

@@ -25,7 +25,7 @@ enum loss_status object_reader_unexpected(struct object_reader *json, const char
                                           const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
-    /* A cancelled reader stops within white space, which is not an error of the text. */
+    /* A cancelled reader stops within white space; the text is not at fault. */
     if (quota_cancelled(json->quota))
         return loss_fail(json->error, LOSS_CANCELLED, "the request was cancelled");
     return object_reader_malformed(json, at, "%s where %s was expected",
@@ -66,7 +66,7 @@ void object_reader_set_key(struct object_reader *json, const char *key)
     json_pointer_add(json->path, sizeof json->path, json->key);
 }
 
-/* Moves past the string at json->at, which must be there. */
+/* Moves past the string at json->at. Fails if there is none. */
 static enum loss_status skip_string(struct object_reader *json, const char *expected)
 {
     const char *at;
@@ -217,7 +217,7 @@ static bool skip_scalar(struct object_reader *json)
     return end;
 }
 
-/* `depth`: how many levels of arrays and objects may open. */
+/* `depth` is the number of levels that may still be opened. */
 static enum loss_status validate(struct object_reader *json, int depth)
 {
     const bool opens = *json->at == '[' || *json->at == '{';

@@ -1,6 +1,6 @@
 /*
  * Reads JSON objects and lists value by value: the envelopes of requests and of safetensors files.
- * The caller passes a function that reads each value; the reader checks what is between them.
+ * The caller passes a function that reads each value; the reader checks the syntax between values.
  *
  *     static enum loss_status read_member(struct object_reader *json, void *context)
  *     {
@@ -18,12 +18,12 @@
 #include "loss.h"
 #include "memory/quota.h"
 
-enum { OBJECT_KEY = 256 }; /* bytes of the longest key that is read, with its NUL */
+enum { OBJECT_KEY = 256 }; /* maximum size of a key, with its NUL */
 
 struct object_reader {
-    const char *body; /* byte offsets in errors count from here; NULL: errors have no offset */
-    const char *end;  /* of the text that `at` moves through; *end is NUL */
-    const char *at;   /* at the value that is being read */
+    const char *body;          /* errors give byte offsets from here; NULL: no offsets */
+    const char *end;           /* of the text that `at` moves through; *end is NUL */
+    const char *at;            /* at the value that is being read */
     const struct quota *quota; /* borrowed; cancels reading; may be NULL */
     struct loss_error *error;  /* borrowed */
     char key[OBJECT_KEY];      /* of the member that is being read */
@@ -46,40 +46,41 @@ void object_reader_set_key(struct object_reader *json, const char *key);
 /* Each function reads the value at json->at and moves past it. On failure, it returns
    LOSS_MALFORMED with the offset of the first invalid byte, or LOSS_CANCELLED. */
 
-/* Reads an object, and calls `member` at the value of each of its keys. */
+/* Reads an object and calls `member` for each of its members. */
 enum loss_status object_reader_members(struct object_reader *json, object_member *member,
                                        void *context);
 
-/* Reads a list, and calls `element` at each of its values. */
+/* Reads a list and calls `element` for each of its values. */
 enum loss_status object_reader_elements(struct object_reader *json, object_element *element,
                                         void *context);
 
-/* Reads a whole document that is one object, which a byte order mark may precede. */
+/* Reads a whole document that consists of one object. A byte order mark before it is ignored. */
 enum loss_status object_reader_document(struct object_reader *json, object_member *member,
                                         void *context);
 
-/* Moves past any value; checks only its brackets and strings. */
+/* Moves past any value. Checks only its brackets and strings. */
 enum loss_status object_reader_skip(struct object_reader *json);
 
 /* Moves past any value, which must be valid JSON; NaN and the infinities are accepted, as in
    tensors. */
 enum loss_status object_reader_validate(struct object_reader *json);
 
-/* Decodes a string into `text` of `size` bytes. One that is too long, or that is not valid text, is
-   copied as it is written and truncated, so that it matches no name and can be quoted. `expected`
-   says in the error what should be there. */
+/* Decodes a string into `text` of `size` bytes. A string that is too long or not valid text is
+   copied undecoded and truncated, so that it matches no name and can be quoted. On a wrong type,
+   the error says that `expected` was expected. */
 enum loss_status object_reader_string(struct object_reader *json, const char *expected, char *text,
                                       size_t size);
 
-/* Reads true or false. `expected` says in the error what the field must be. */
+/* Reads true or false. Otherwise, the error says that the field must be `expected`. */
 enum loss_status object_reader_boolean(struct object_reader *json, const char *expected,
                                        bool *value);
 
-/* Returns true and moves past a null, if there is one. */
+/* If the value is null, moves past it and returns true. */
 bool object_reader_null(struct object_reader *json);
 
-/* Returns the index of the key in `names`, which NULL ends, and sets that bit of *seen. If the key
-   is none of them, or its bit is set already, returns -1 and fails; `what` has these members. */
+/* Returns the index of the key in `names`, a list terminated by NULL, and sets that bit of *seen.
+   If the key is not in the list or its bit is already set, returns -1 and sets an error in which
+   `what` names the object. */
 int object_reader_find(struct object_reader *json, const char *const names[], uint32_t *seen,
                        const char *what);
 

@@ -44,7 +44,7 @@ const char *json_byte_text(const char *at, const char *end, char *text)
     return text;
 }
 
-/* Returns the length of the UTF-8 sequences that begin with a byte; 0 if none do. */
+/* Returns the length of a UTF-8 sequence that begins with byte `first`; 0 if none does. */
 static size_t utf8_sequence_len(unsigned char first)
 {
     if (first < 0x80)
@@ -91,8 +91,8 @@ static const char *skip_plain(const char *text, const char *limit)
     for (; limit - text >= 8; text += 8) {
         uint64_t bytes;
         memcpy(&bytes, text, sizeof bytes);
-        /* A byte below 0x20, or equal to '\\' (0 in `other`), borrows into its highest bit. So may
-           a byte after such a byte, which is harmless. */
+        /* A byte below 0x20, or equal to '\\' (0 in `other`), borrows into its highest bit. A byte
+           after such a byte may borrow too, which is harmless. */
         const uint64_t other = bytes ^ ones * '\\';
         if ((bytes | (bytes - ones * 0x20) | (other - ones)) & high)
             break;
@@ -196,7 +196,7 @@ static uint32_t hex_digits(const char *text)
 }
 
 /* Returns the code point of the escape at *text, and moves past it. Returns 0 for half of a
-   surrogate pair: a NUL is not accepted, either. */
+   surrogate pair; the caller rejects it like a NUL. */
 static uint32_t take_escape(const char **text)
 {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -274,8 +274,8 @@ size_t json_plain_length(const char *text)
 enum { QUOTE_SPARE = 8 }; /* bytes for the rest of an escape, quotes, "..." and a NUL */
 
 /* Copies [text, end) to `out` for a message, with a backslash before each byte of `escaped`. If
-   that is NULL, the text has escapes of its own, which are not split. Returns the length, at most
-   most + 1; moves *text past what was copied. */
+   `escaped` is NULL, the text is already escaped, and its escapes are not split. Returns the
+   length, at most `most` + 1, and moves *text past the copied bytes. */
 static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out,
                            size_t most)
 {

@@ -1,6 +1,6 @@
 /*
- * JSON text, byte by byte: what the readers of requests and tensors share. Each function expects a
- * body that ends in a NUL byte, which JSON text cannot contain, so none of them checks for the end.
+ * Low-level scanning of JSON text, shared by the readers of requests and tensors. The body must end
+ * in a NUL byte. JSON text cannot contain one, so no function checks for the end of the body.
  */
 #ifndef PROTO_JSON_SCANNER_H
 #define PROTO_JSON_SCANNER_H
@@ -8,8 +8,7 @@
 #include "loss.h"
 #include "memory/quota.h"
 
-/* Sets LOSS_MALFORMED with the message, to which it adds the offset of `at` in the body, and
-   returns it. */
+/* Fails with LOSS_MALFORMED and the message, to which it appends the offset of `at` in the body. */
 __attribute__((format(printf, 5, 6))) enum loss_status
 json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
                const char *format, ...);
@@ -19,8 +18,8 @@ json_malformed(struct loss_error *error, const char *body, const char *at, const
 enum { JSON_BYTE_TEXT = 16 };
 const char *json_byte_text(const char *at, const char *end, char *text);
 
-/* Returns the first byte after white space. If `quota` (may be NULL) is cancelled, stops within the
-   white space, where no reader expects it; checked once per MiB. */
+/* Returns the first byte after white space. Checks `quota` (may be NULL) once per MiB; if it is
+   cancelled, stops within the white space, and the caller then fails. */
 const char *json_blank_long(const char *text, const struct quota *quota);
 static inline const char *json_blank(const char *text, const struct quota *quota)
 {
@@ -31,7 +30,7 @@ static inline const char *json_blank(const char *text, const struct quota *quota
     return text;
 }
 
-/* Returns where the text of a document begins: after white space and a byte order mark, which RFC
+/* Returns the start of the text of a document, after white space and a byte order mark, which RFC
    8259 permits readers to ignore. */
 const char *json_begin(const char *text, const struct quota *quota);
 
@@ -45,8 +44,9 @@ enum { JSON_DEPTH = 32 };
 void json_limit_depth(int levels);
 int json_depth(void);
 
-/* Returns the byte after any JSON value; checks brackets and strings, but neither numbers nor
-   words. Returns NULL as above; *at is an opening bracket only if it exceeds the depth limit. */
+/* Returns the byte after any JSON value. Checks brackets and strings, but not numbers and words. On
+   failure, returns NULL and sets *at to the invalid byte, which is an opening bracket only if it
+   exceeds the depth limit. */
 const char *json_skip_value(const char *text, const struct quota *quota, const char **at);
 
 /* Decodes the string whose quotes are at text and end - 1 into `out`. The string has been skipped,
@@ -54,12 +54,12 @@ const char *json_skip_value(const char *text, const struct quota *quota, const c
    contains a NUL or half of a surrogate pair. Allocates nothing. */
 bool json_decode_string(const char *text, const char *end, char *out, size_t size);
 
-/* Returns how many bytes from `text` on need no escape in a JSON string: valid UTF-8 without
+/* Returns the number of bytes at `text` that need no escape in a JSON string: valid UTF-8 without
    quotes, backslashes and control characters. */
 size_t json_plain_length(const char *text);
 
-/* Copies client text to `out`, of JSON_QUOTE bytes, for use between single quotes in a message:
-   about 40 bytes of it. Apostrophes and backslashes are escaped as in C; control and non-ASCII
+/* Copies client text to `out`, of JSON_QUOTE bytes, for use between single quotes in a message; at
+   most about 40 bytes of it. Apostrophes and backslashes are escaped as in C; control and non-ASCII
    characters are replaced. Returns `out`. */
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);

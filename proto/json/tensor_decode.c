@@ -1,7 +1,7 @@
 /*
  * Decodes the text of a tensor. The scan has checked brackets and commas, so they are skipped here:
- * a span of text that starts at an element becomes consecutive elements, wherever it is in the
- * tensor. A large tensor can therefore be split at commas and decoded in parallel.
+ * any span of text that starts at an element decodes to consecutive elements. A large tensor can
+ * therefore be split at commas and decoded in parallel.
  */
 #include "memory/quota.h"
 #include "number/float16.h"
@@ -30,10 +30,10 @@ struct decoding {
 };
 
 enum {
-    BLOCKS_MAX = 32, /* blocks of 64 bytes that are decoded at a time; their bounds fit in the
-                        first-level cache */
-    MARKS_MIN = 3,   /* bytes of text that are worth a parallel region, which costs up to 30 us if
-                        threads do not spin */
+    BLOCKS_MAX =
+        32, /* blocks of 64 bytes that are decoded at a time; their bounds fit in the L1 cache */
+    MARKS_MIN = 3, /* bytes of text that justify a parallel region, which costs up to 30 us if
+                      threads do not spin */
 };
 
 static bool is_end(char c)
@@ -101,7 +101,7 @@ static const struct {
     {"NaN", NAN},     {"Infinity", INFINITY},     {"-Infinity", -INFINITY},    {"null", NAN},
     {"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
 
-/* Returns true and moves past a spelling of a non-finite number, if there is one. */
+/* If there is a spelling of a non-finite number at *text, moves past it and returns true. */
 static bool take_word(const char **text, double *value)
 {
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -115,7 +115,7 @@ static bool take_word(const char **text, double *value)
     return false;
 }
 
-/* true and false, for dtypes that accept them. */
+/* Reads true or false, for dtypes that accept them. */
 static bool take_boolean(const struct decoding *d, const char **text, bool *value)
 {
     if (d->tensor->dtype != LOSS_ANY && d->tensor->dtype != LOSS_BOOL)
@@ -160,7 +160,7 @@ static const struct {
     [LOSS_UINT32] = {0, UINT32_MAX, "the range of uint32 is [0, 4294967295]"},
     [LOSS_UINT16] = {0, UINT16_MAX, "the range of uint16 is [0, 65535]"},
     [LOSS_UINT8] = {0, UINT8_MAX, "the range of uint8 is [0, 255]"},
-    [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
+    [LOSS_BOOL] = {0, 1, "bool accepts true, false, 1 and 0"},
 };
 
 static enum loss_status take_integer(const struct decoding *d, size_t element, const char **text,
@@ -202,7 +202,7 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
                                     void *out)
 {
     if (d->dtype == LOSS_FLOAT32) {
-        float single; /* from the text; by way of double it would be rounded twice */
+        float single; /* read directly: via double it would be rounded twice */
         const char *end = number_read_f32(*text, &single);
         if (end && is_end(*end)) {
             *text = end;
@@ -225,7 +225,7 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
     return LOSS_OK;
 }
 
-/* Decodes one element; moves past it and past its place. */
+/* Decodes one element; advances *text and *out past it. */
 static enum loss_status decode_one(const struct decoding *d, size_t element, const char **text,
                                    char **out)
 {
@@ -352,7 +352,7 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
         return loss_fail(d->error, LOSS_CANCELLED, "the request was cancelled");
     const int failed = atomic_load(&pieces.failed);
     return failed > tensor->marks ? LOSS_OK
-                                  : decode_piece(d, failed, out); /* again, for its error */
+                                  : decode_piece(d, failed, out); /* again, to set the error */
 }
 
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,

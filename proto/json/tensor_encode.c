@@ -71,7 +71,7 @@ struct encoding {
 };
 
 enum {
-    CHUNK = 4096,             /* elements per chunk; their text fits in the second-level cache */
+    CHUNK = 4096,             /* elements per chunk; their text fits in the L2 cache */
     PARALLEL_MIN = 4 * CHUNK, /* elements that are worth a parallel region, which costs up to 30 us
                                  if threads do not spin */
 };
@@ -110,7 +110,7 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
 }
 
 /* Writes elements [from, from + n), each followed by its brackets and a comma, to most_bytes(n)
-   bytes. Returns the end. The comma after the last bracket of the tensor is surplus. */
+   bytes. Returns the end. The caller removes the comma after the last bracket of the tensor. */
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {
     const int last = encoding->rank - 1;
@@ -175,7 +175,7 @@ static void work(void *context, size_t i, int thread)
             wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch)
                    : 0;
         while (atomic_load_explicit(&team->placed, memory_order_acquire) != chunk)
-            sched_yield(); /* to the thread of an earlier chunk, which is running */
+            sched_yield(); /* let the thread of an earlier chunk run */
         char *const to = team->text + team->len;
         team->len += len;
         atomic_store_explicit(&team->placed, chunk + 1, memory_order_release);
@@ -183,7 +183,7 @@ static void work(void *context, size_t i, int thread)
     }
 }
 
-/* As append_elements, on several threads. Reserves the most that the text may need; unused pages
+/* Like append_elements(), on several threads. Reserves the maximum length of the text; unused pages
    cost no memory. */
 static void append_elements_parallel(struct buffer *out, const struct encoding *encoding,
                                      int threads)
@@ -229,7 +229,7 @@ static void append_elements(struct buffer *out, const struct encoding *encoding,
     else
         append_chunks(out, encoding);
     if (!out->failed)
-        out->len--; /* without the surplus comma */
+        out->len--; /* the comma after the last bracket */
 }
 
 static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count,

@@ -1,8 +1,8 @@
 /*
  * Tensors as JSON: nested arrays, {"shape", "dtype", "data"} objects and base64 buffers.
  *
- * Reading takes two steps, because the plan chooses the dtype of the elements from the shapes
- * alone, and because a tensor of known size can be decoded in parallel into its final place:
+ * Reading takes two steps, because the plan chooses the dtype of the elements from the shapes only,
+ * and because a tensor of known size can be decoded in parallel to its final location:
  *
  *     tensor_json_scan    finds the end, shape and form of the value; reads no number
  *     tensor_json_decode  converts the text to elements of a given dtype
@@ -16,7 +16,8 @@
 
 enum tensor_form { FORM_NESTED, FORM_FLAT, FORM_BASE64, FORM_COUNT };
 
-/* Positions of some elements, at which the text can be split for parallel decoding. */
+/* Maximum number of marks: positions of elements at which the text can be split for parallel
+   decoding. */
 enum { TENSOR_JSON_MARKS = 64 };
 struct tensor_json_mark {
     const char *text;
@@ -54,9 +55,9 @@ enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, 
                                    struct loss_error *error);
 
 /* Returns true if scanned nested or flat data can be the elements of a tensor of that shape, whose
-   element count must not overflow. Flat data must have as many elements; nested data must have the
-   same shape, as NumPy's tolist() writes it. The lists of an empty tensor end at its first
-   dimension of 0: [[]] for (1, 0) and for (1, 0, 5). */
+   element count must not overflow. Flat data must have the same number of elements; nested data
+   must have the same shape, as written by NumPy's tolist(). The nesting of an empty tensor ends at
+   its first dimension of 0: [[]] for (1, 0) and for (1, 0, 5). */
 bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *shape);
 
 /* Decodes into `out`, of `count` elements of `dtype`, which is not LOSS_ANY and equals
@@ -80,7 +81,7 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
 void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form,
                         int threads);
 
-/* Appends one double in the same way: its shortest text, or a string if it is not finite. */
+/* Appends one double in the same way: the shortest text, or a string if it is not finite. */
 void json_append_number(struct buffer *out, double value);
 /* Appends a quoted and escaped JSON string. Bytes that are not UTF-8 become U+FFFD, so that the
    output is always valid. */

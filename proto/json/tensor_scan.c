@@ -27,14 +27,14 @@ static enum loss_status unexpected(const struct scan *scan, const char *at, cons
 
 /* ---- Nested arrays ---- */
 
-/* Nested arrays while they are scanned. The first of each level fixes its length; the first number
-   fixes the depth. */
+/* Nested arrays while they are scanned. The first array of each level fixes the length of that
+   level; the first number fixes the depth. */
 struct nesting {
     int depth; /* open brackets */
     int rank;  /* depth of the numbers; -1 until it is known */
     size_t length[LOSS_MAX_RANK];
     bool known[LOSS_MAX_RANK];  /* true once length is fixed */
-    size_t seen[LOSS_MAX_RANK]; /* elements so far of the open array of each level */
+    size_t seen[LOSS_MAX_RANK]; /* number of elements so far in the open array of each level */
     size_t count;
     const char *looked; /* where cancellation was last checked */
     const char *marked; /* the last mark, or the start of the tensor */
@@ -80,7 +80,7 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
 {
     const int level = --nest->depth;
     const size_t length = nest->seen[level];
-    if (nest->rank < 0) /* an empty array fixes the depth, too */
+    if (nest->rank < 0) /* an empty array also fixes the depth */
         nest->rank = level + 1;
     if (nest->known[level] && nest->length[level] != length)
         return ragged(scan, nest, level, "has %zu elements where its neighbours have %zu", length,
@@ -128,7 +128,7 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
 
 enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, initially */
 
-/* Marks the element at `text`. If the marks are used up, removes every other one and doubles the
+/* Marks the element at `text`. If no mark is free, removes every other one and doubles the
    distance. */
 static void set_mark(struct tensor_json *tensor, struct nesting *nest, const char *text)
 {
@@ -291,7 +291,7 @@ static enum loss_status bad_dimension(const struct scan *scan, const char *at)
                           scan->path + 1, json_quote_value(at, at + len, quote));
 }
 
-/* Reads an array of dimensions; the path of `scan` is its own. */
+/* Reads an array of dimensions; `scan` has the path of the array. */
 static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape,
                                    const char **text)
 {
@@ -488,7 +488,7 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
     struct loss_tensor data = {.rank = tensor->rank};
     memcpy(data.shape, tensor->shape, sizeof data.shape);
     if (!object->has_data)
-        return at_field(scan, "", "there is no 'data' in the tensor object");
+        return at_field(scan, "", "the tensor object has no 'data'");
     tensor->form = tensor->rank > 1 ? FORM_NESTED : FORM_FLAT;
     if (object->has_buffer)
         tensor->form = FORM_BASE64;

@@ -1,7 +1,8 @@
 /*
- * The cache must not make the process larger than its requests do. So an allocation takes a cached
- * block of any size before it maps anything: a larger block is cut, a smaller one grows with
- * mremap, which copies nothing. While it grows, other cached blocks are unmapped by as much.
+ * The cache must not make the process larger than its requests require. So an allocation reuses a
+ * cached block of any size before it maps memory: a larger block is cut, and a smaller one grows
+ * with mremap, which copies nothing. As the block grows, the same amount of other cached memory is
+ * unmapped.
  */
 #include "memory/block_cache.h"
 
@@ -16,8 +17,8 @@
 
 #define BLOCK_CACHE_MAX ((size_t)512 << 20) /* cached bytes */
 
-/* The address sanitizer cannot check the ends of mapped blocks, so all blocks come from malloc
-   then. */
+/* AddressSanitizer cannot check the ends of mapped blocks, so with it all blocks come from malloc.
+ */
 #if defined __SANITIZE_ADDRESS__
 #define IS_MAPPED(size) false
 #else
@@ -38,7 +39,7 @@ struct block {
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct block kept[KEPT_BLOCKS]; /* in no order */
+static struct block kept[KEPT_BLOCKS]; /* unordered */
 static int kept_count;
 static atomic_size_t kept_length; /* changed under the mutex */
 
@@ -51,9 +52,9 @@ static int64_t now_ms(void)
 
 /* ---- Mappings ---- */
 
-/* Returns the bytes that are mapped for `size`; 0 if that is too large. Depends on nothing else, so
-   that blocks need not store it. Rounded up in steps, so that blocks of similar size are
-   interchangeable. */
+/* Returns the number of bytes to map for a block of `size` bytes; 0 if that is too large. Depends
+   only on `size`, so that blocks need not store it. Rounds up in steps, so that blocks of similar
+   size are interchangeable. */
 static size_t length_of(size_t size)
 {
     size_t step = PAGE;
@@ -88,8 +89,9 @@ static char *reserve(size_t length, int protection)
 static void use_huge_pages(char *data, size_t length)
 {
     if (length >= HUGE_PAGE)
-        madvise(data, length,
-                MADV_HUGEPAGE); /* fails if the kernel has none; normal pages are used then */
+        madvise(
+            data, length,
+            MADV_HUGEPAGE); /* on failure (not supported by the kernel), normal pages are used */
 }
 
 static char *map(size_t length)
@@ -100,7 +102,7 @@ static char *map(size_t length)
     return data;
 }
 
-/* As extend, by copying. */
+/* Like extend(), by copying. */
 static char *copy_longer(char *data, size_t length, size_t longer)
 {
     char *const to = map(longer);
@@ -111,8 +113,8 @@ static char *copy_longer(char *data, size_t length, size_t longer)
     return to;
 }
 
-/* Extends a mapping, and may move it. Returns NULL and changes nothing on failure. Pages of
-   different mmap calls cannot be moved together, and are copied. */
+/* Extends a mapping, and may move it. On failure, returns NULL and changes nothing. Pages of
+   different mmap calls cannot be moved together, so they are copied. */
 static char *extend(char *data, size_t length, size_t longer)
 {
     char *to = mremap(data, length, longer, 0);
@@ -142,7 +144,7 @@ static struct block remove_kept(int i)
 }
 
 /* Returns the index of the best block for `length`: the smallest that is long enough, else the
-   longest. -1 if there is none. */
+   longest; -1 if the cache is empty. */
 static int find_kept(size_t length)
 {
     int best = -1;
@@ -183,7 +185,7 @@ static void put(const struct block *block)
         unmap(block);
 }
 
-/* Unmaps `bytes` bytes of the cache, before a growing block maps as many. */
+/* Unmaps `bytes` bytes of the cache, before a growing block maps the same number. */
 static void shed(size_t bytes)
 {
     while (bytes > 0) {
@@ -239,8 +241,9 @@ static char *take(size_t length, size_t expected)
     return data;
 }
 
-/* Cuts up to `most` bytes from the front of the cached block that begins at `end`. Returns how
-   many; 0 if there is no such block. A remainder that is too short to be cached is unmapped. */
+/* Cuts up to `most` bytes from the front of the cached block that begins at `end`. Returns the
+   number of bytes; 0 if there is no such block. A remainder that is too short to be cached is
+   unmapped. */
 static size_t absorb_next(const char *end, size_t most)
 {
     struct block block = {.data = NULL};

@@ -1,7 +1,7 @@
 /*
  * Large memory blocks for bodies, operands and gradients.
  *
- * A fresh page costs a page fault and its zeroing, which for a large request cost more than the
+ * A new page costs a page fault and zeroing, which for a large request take longer than the
  * arithmetic. So large blocks are mapped in huge pages if possible, and freed blocks are cached for
  * the next request until they have been idle for a while. All functions are thread-safe.
  */
@@ -16,10 +16,10 @@ enum {
     BLOCK_CACHE_IDLE_MS = 2000,   /* how long a freed block is cached */
 };
 
-/* Like realloc, but the caller knows the size: grows a block of `old` bytes (NULL and 0: a new one)
-   to `size` bytes. The contents are kept; new bytes are undefined. Returns NULL if memory runs out;
-   the old block is then unchanged. Aligned as by malloc. Bytes that are never written use no
-   memory, unless the block was cached. */
+/* Like realloc, but the caller passes the old size: grows a block of `old` bytes (NULL and 0: a new
+   one) to `size` bytes. Preserves the contents; new bytes are undefined. Returns NULL if memory
+   runs out; the old block is then unchanged. Aligned as by malloc. Bytes that are never written use
+   no memory, unless the block was cached. */
 void *block_cache_resize(void *block, size_t old, size_t size);
 
 /* The same for a block that will probably grow to `expected` bytes: it is cut from a cached block
@@ -33,7 +33,7 @@ void block_cache_free(void *block, size_t size);
    once a second. */
 void block_cache_trim(void);
 
-/* Returns the bytes that are cached. */
+/* Returns the number of cached bytes. */
 size_t block_cache_bytes(void);
 
 /* Unmaps cached blocks until at most `most` bytes are cached. */

@@ -14,7 +14,7 @@ enum {
     BUFFER_SPARE = 8, /* 1/8 */
 };
 
-/* Returns the capacity of a buffer that must hold `wanted` bytes. */
+/* Returns the new capacity of a buffer that needs at least `wanted` bytes. */
 static size_t capacity_for(const struct buffer *buffer, size_t wanted)
 {
     size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_START;

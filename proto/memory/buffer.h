@@ -19,8 +19,8 @@ struct buffer {
     struct quota *quota; /* borrowed; the capacity is reserved there; may be NULL */
 };
 
-/* Makes room for `more` bytes after `len` and returns it; the caller writes there and adds what it
-   wrote to `len`. Returns NULL if memory runs out. */
+/* Reserves `more` bytes after `len` and returns their address. The caller writes there and adds the
+   number of bytes written to `len`. Returns NULL if memory runs out. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
 
 /* Allocates exactly `size` bytes for an empty buffer, from block_cache.h if that is large. Returns

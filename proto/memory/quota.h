@@ -1,5 +1,5 @@
 /*
- * What a request may use: memory and time. Memory that grows with a request (bodies, operands,
+ * The limits of a request: memory and time. Memory that grows with a request (bodies, operands,
  * scratch, responses) is reserved before it is allocated, and long work stops once the request is
  * cancelled. The server decides; this interface keeps proto/ independent of it.
  */
@@ -15,8 +15,8 @@ struct quota {
     bool (*reserve)(struct quota *quota, size_t bytes); /* returns false if refused */
     void (*release)(struct quota *quota, size_t bytes); /* bytes that were reserved */
     const bool *cancel; /* another thread stores true, atomically, to cancel; may be NULL */
-    bool *heartbeat;    /* another thread stores true, atomically; work in progress resets it, so
-                           that the thread can tell whether it progresses; may be NULL */
+    bool *heartbeat;    /* another thread sets this, atomically, and the work in progress resets it,
+                           which shows that it progresses; may be NULL */
 };
 
 /* Reserves memory. Returns false if that is refused; true if `quota` is NULL. */
@@ -40,7 +40,7 @@ static inline bool quota_cancelled(const struct quota *quota)
     return quota && quota->cancel && __atomic_load_n(quota->cancel, __ATOMIC_RELAXED);
 }
 
-/* Returns the same for a run by the library. */
+/* Returns the corresponding flags for loss_run(). */
 static inline struct loss_control quota_control(const struct quota *quota)
 {
     return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->heartbeat}

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Rounds to nearest, ties to even; values that are too large become infinite, NaN stays NaN.
+/* Rounds to nearest, ties to even; values that are too large become infinite; NaN stays NaN.
    float16 is the binary16 of IEEE 754 (1, 5 and 10 bits); bfloat16 is the upper half of a binary32
    (1, 8 and 7 bits). */
 uint16_t half_float16(double value);

@@ -1,6 +1,6 @@
 /*
- * Numbers as decimal text: correctly rounded when read, shortest when written. The server spends
- * most of its time here.
+ * Numbers as decimal text. Reading rounds correctly; writing produces the shortest text. The server
+ * spends most of its time here.
  *
  * All functions are thread-safe, allocate nothing, and ignore the locale.
  */
@@ -18,13 +18,13 @@
 const char *number_read_f32(const char *text, float *value);
 const char *number_read_f64(const char *text, double *value);
 
-/* The same for integers: 3 and -100, and also 3.0 and 3e2, which are integral. */
+/* The same for integers, including integral numbers such as 3.0 and 3e2. */
 enum number_status { NUMBER_OK, NUMBER_NONE, NUMBER_FRACTION, NUMBER_RANGE };
 /* Sets *end to the byte after the number and *value, and returns NUMBER_OK. Otherwise returns
    NUMBER_NONE if there is no number (*end is not set), NUMBER_FRACTION if it is not integral, or
    NUMBER_RANGE if it does not fit in 64 bits; *value is not set. */
 enum number_status number_read_i64(const char *text, int64_t *value, const char **end);
-/* The same for unsigned integers: a negative number is out of range, -0 is not. */
+/* The same for unsigned integers. A negative number is out of range, except -0. */
 enum number_status number_read_u64(const char *text, uint64_t *value, const char **end);
 
 /* Returns the byte after the number of RFC 8259 grammar at `text`, or NULL if there is none.

@@ -5,7 +5,7 @@
 #include "number/number_bulk.h"
 #include "dispatch/cpu_dispatch.h"
 
-/* Fastest first. The last runs on every machine. The Makefile compiles each for its instruction
+/* Fastest first; the last one runs on every machine. The Makefile compiles each for its instruction
    set. */
 static const struct {
     enum isa isa;

@@ -15,10 +15,10 @@
 
 enum {
     NUMBER_BULK_BLOCK = 64,  /* bytes that are processed at once */
-    NUMBER_BULK_AROUND = 34, /* bytes that may be read before a token, and from its start on */
+    NUMBER_BULK_AROUND = 34, /* bytes that may be read before a token, and from its start */
     NUMBER_BULK_F32 = 16,    /* bytes of -1.17549435e-38, and a comma */
     NUMBER_BULK_F64 = 25,    /* bytes of -2.2250738585072014e-308, and a comma */
-    NUMBER_BULK_SLACK = 16,  /* bounds that may be written after the last valid one */
+    NUMBER_BULK_SLACK = 16,  /* entries of `bounds` that may be written after the last valid one */
 };
 
 struct number_bulk {
@@ -26,8 +26,8 @@ struct number_bulk {
 
     /* Skips elements of an array (numbers and words) with the commas and white space between them.
        *text is at the start of an element, and is moved to the start of a later one, or to the ']'
-       after the last. Reads no byte from `limit` on. Returns how many elements were skipped; each
-       of them was followed by a comma, except the last before a ']'. */
+       after the last. Reads no byte at or after `limit`. Returns how many elements were skipped;
+       each of them was followed by a comma, except the last before a ']'. */
     size_t (*skip)(const char **text, const char *limit);
 
     /* Finds the tokens between brackets, commas and white space in `blocks` blocks of 64 bytes at
@@ -37,8 +37,8 @@ struct number_bulk {
     size_t (*find)(const char *text, size_t blocks, uint32_t *bounds);
 
     /* Read `n` tokens, which start and end at text + bounds[0], text + bounds[1], and so on, with
-       the same results as number_read_f32 and the others. Return how many were read before the
-       first that could not be. */
+       the same results as number_read_f32() and the others. Return the number of tokens read before
+       the first that could not be. */
     size_t (*read_f32)(const char *text, const uint32_t *bounds, size_t n, float *values);
     size_t (*read_f64)(const char *text, const uint32_t *bounds, size_t n, double *values);
     size_t (*read_i64)(const char *text, const uint32_t *bounds, size_t n, int64_t *values);
@@ -53,7 +53,8 @@ struct number_bulk {
 /* Returns the fastest implementation that the chosen instruction set allows (loss_isa_choose in
    core/loss.h). */
 const struct number_bulk *number_bulk(void);
-/* Returns the implementations that it allows, fastest first; NULL after the last. For tests. */
+/* Returns the implementation at `index` among those allowed, fastest first; NULL after the last.
+   For tests. */
 const struct number_bulk *number_bulk_at(size_t index);
 
 /* All implementations. Only the portable one runs on every machine. */

@@ -125,7 +125,7 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
     *exponent -= (int)fraction;
 
     /* Digits after the point keep their position before `stop`; digits before it move by one byte.
-       Then neighbours are combined, twice. */
+       Then adjacent digits are combined, twice. */
     const char *const from = text + stop - 32;
     const __m256i digits = _mm256_and_si256(
         _mm256_blendv_epi8(load(from - 1), load(from), load((const char *)end_mask + unmoved)),
@@ -174,8 +174,8 @@ take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const do
     return true;
 }
 
-/* Reads four numbers at once, as to_float() in number_bulk_values.h does. Digits are combined as
-   doubles, which rounds two more times: the error is less than 8 units. */
+/* Reads four numbers at once, like to_float() in number_bulk_values.h. Digits are combined as
+   doubles, which adds two roundings: the error is less than 8 units. */
 static inline __attribute__((always_inline)) bool take_four(const char *text,
                                                             const uint32_t *bounds, float *values)
 {
@@ -264,7 +264,7 @@ static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __
     return _mm256_blend_epi32(even, odd, 0xaa);
 }
 
-/* floor(x * factor / 2^(32 + shift)) of unsigned 32-bit lanes. */
+/* Returns floor(x * factor / 2^(32 + shift)) for unsigned 32-bit lanes. */
 static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, uint32_t factor,
                                                                    int shift)
 {
@@ -274,8 +274,8 @@ static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, ui
     return _mm256_srli_epi32(interleave(_mm256_srli_epi64(even, 32), odd), shift);
 }
 
-/* As scale() of number_shortest.h, for eight floats. x is below 2^30; the powers are those of the
- * even and of the odd lanes. */
+/* Like scale() of number_shortest.h, for eight floats. x is below 2^30; the powers are those of the
+   even and of the odd lanes. */
 static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power,
                                                                  __m256i odd_power)
 {
@@ -299,7 +299,7 @@ static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place
     return _mm256_add_epi64(powers, _mm256_set1_epi64x(1));
 }
 
-/* As digit_bytes(), for four numbers in 64-bit lanes. */
+/* Like digit_bytes(), for four numbers in 64-bit lanes. */
 static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
 {
     const __m256i high =
@@ -321,7 +321,7 @@ struct eight {
     int32_t exponent[8]; /* of the first of nine digits */
 };
 
-/* As shortest_with_zero() of number_shortest.h, for eight floats. Returns false if one of them is
+/* Like shortest_with_zero() of number_shortest.h, for eight floats. Returns false if one of them is
    subnormal or not finite. `digits` is at least 8388608 and below 170 million; it is padded with
    zeros to nine digits. */
 static inline __attribute__((always_inline)) bool shortest_eight(const float *values,

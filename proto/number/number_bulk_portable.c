@@ -1,4 +1,4 @@
-/* Numbers in bulk in plain C, eight bytes at a time. */
+/* Bulk numbers in plain C, eight bytes at a time. */
 #include "number/number_bulk.h"
 #include "number/number_bulk_types.h"
 #include "number/number_round.h"
@@ -27,7 +27,7 @@ static inline uint64_t gather(uint64_t bits)
 static inline uint64_t blanks(uint64_t bytes)
 {
     if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) ==
-        0) /* none is below the first visible character */
+        0) /* no byte is below the first visible character */
         return 0;
     return equal(bytes, ' ') | equal(bytes, '\t') | equal(bytes, '\n') | equal(bytes, '\r');
 }
@@ -75,8 +75,8 @@ static size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
     return n;
 }
 
-/* Returns the eight bytes that end at `end` where `last` is 0xff, and elsewhere those one byte
-   earlier. */
+/* Returns the eight bytes that end at `end`; where `last` is not 0xff, the byte before each
+   instead. */
 static inline uint64_t without_point(const char *end, uint64_t last)
 {
     return (load_eight(end - 8) & last) | (load_eight(end - 9) & ~last);

@@ -16,7 +16,7 @@
 /* Tokens and commas must alternate. An addition detects a comma that follows a comma: the bit after
    each comma is added to the mask of white space, and is carried to the first byte after the white
    space, where a token must begin. The counts detect a token that follows a token: there is at
-   least one token between two commas, so any excess is such a token. */
+   least one token between two commas, so any additional one is such a token. */
 static size_t skip(const char **text, const char *limit)
 {
     const char *last = *text; /* where the last token began */

@@ -14,7 +14,7 @@
 /* Returns the float nearest to digits * 10^exponent, computed as a double that is the nearest or
    close to it. Digits, power and product are each off by at most half a unit in the last place,
    together by less than 4 units of the double. If no midpoint of two floats is that near, the
-   number and the double are on the same side of it, and the double rounds to the right float. (A
+   number and the double are on the same side of it, and the double rounds to the correct float. (A
    midpoint has a one before 28 zeros after the last bit of the float. Below 2^-126, floats are
    subnormal and have other midpoints.) */
 static inline bool to_float(struct digits number, float *value)
@@ -37,9 +37,10 @@ static inline bool to_float(struct digits number, float *value)
     return true;
 }
 
-/* Returns the double nearest to digits * 10^exponent, as round_product() does, if it is certainly
-   normal. Of the 64 bits of the product, shifted so that the first is set, which may be too small
-   by less than 4, the last 11 determine the rounding, unless that error matters. */
+/* Sets *value to the double nearest to digits * 10^exponent, like round_product(), if it is
+   certainly normal; else returns false. Of the 64 bits of the product, shifted so that the first is
+   set, which may be too small by less than 4, the last 11 determine the rounding, unless that error
+   matters. */
 static inline bool to_double(struct digits number, double *value)
 {
     enum { LEAST = -290, MOST = 280, HALF = 0x400 };

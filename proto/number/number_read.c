@@ -24,7 +24,7 @@
 
 /* ---- Grammar ---- */
 
-/* A number of RFC 8259 grammar, split. */
+/* The parts of a number of RFC 8259 grammar. */
 struct parts {
     bool negative;
     const char *whole, *whole_end;       /* the digits before the point, one or more */
@@ -33,8 +33,8 @@ struct parts {
     const char *end;
 };
 
-/* Exponents saturate here. No text has enough digits to compensate, and sums with digit counts do
-   not overflow. */
+/* Exponents saturate here. No text has enough digits to compensate for such an exponent, and sums
+   with digit counts do not overflow. */
 #define EXPONENT_ENOUGH INT64_C(100000000000000000)
 
 static inline const char *skip_digits(const char *text)
@@ -88,8 +88,8 @@ const char *number_skip(const char *text)
 
 /* ---- Digits ---- */
 
-/* Appends the digits of [text, end) to a number. All bytes from `start` on, which is at or before
-   `text`, are readable. */
+/* Appends the digits of [text, end) to a number. All bytes from `start`, which is at or before
+   `text`, to `end` are readable. */
 static inline uint64_t append_digits(uint64_t number, const char *text, const char *end,
                                      const char *start)
 {
@@ -147,7 +147,7 @@ static struct prefix take_prefix(const struct parts *parts, ptrdiff_t limit)
 
 static const struct format binary32 = {24, -126, 127};
 
-enum { DIGITS_MAX = NUMBER_INTEGER_POWERS - 1 }; /* that always fit in 64 bits: 19 */
+enum { DIGITS_MAX = NUMBER_INTEGER_POWERS - 1 }; /* digits that always fit in 64 bits: 19 */
 
 static __attribute__((noinline)) struct decimal long_decimal(const struct parts *parts)
 {
@@ -246,8 +246,9 @@ static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *
                                                             struct format format, uint64_t below)
 {
     /* A midpoint of doubles is less than 2^54 times 2^-1075 or a larger power of two, so it has at
-       most the 768 digits of 2^54 * 5^1075. A number truncated there compares with it as the whole
-       number does, except for equality; an appended digit 1 replaces the omitted digits. */
+       most the 768 digits of 2^54 * 5^1075. A number truncated there compares with it like the
+       whole number, except for equality. Therefore a digit 1 is appended in place of the omitted
+       digits. */
     enum { ENOUGH = 768 };
     const struct prefix prefix = take_prefix(parts, ENOUGH);
     struct big number = {.n = 0};
@@ -337,7 +338,7 @@ static bool append_checked(uint64_t *number, const char *text, const char *end)
     return true;
 }
 
-/* Reads the magnitude of an integer; otherwise as number_read_u64(). */
+/* Reads the magnitude of an integer; otherwise like number_read_u64(). */
 static enum number_status read_magnitude(const char *text, uint64_t *magnitude, bool *negative,
                                          const char **end)
 {

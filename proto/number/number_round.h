@@ -22,8 +22,8 @@ static inline uint64_t load_eight(const char *text)
 /* Returns the number of eight digits, the first in the lowest byte; a byte of 0 is the digit 0. */
 static inline uint64_t eight_digits(uint64_t characters)
 {
-    /* Neighbours are combined, three times: with `a` in the low half of a field and `b` in the high
-       half, the product with base * 2^half + 1 has a * base + b in the high half, and does not
+    /* Adjacent fields are combined, three times: with `a` in the low half of a field and `b` in the
+       high half, the product with base * 2^half + 1 has a * base + b in the high half, and does not
        overflow the field. */
     uint64_t fields = characters & UINT64_C(0x0f0f0f0f0f0f0f0f); /* '0' is 0x30 */
     fields = fields * ((10 << 8) + 1) >> 8 & UINT64_C(0x00ff00ff00ff00ff);
@@ -36,7 +36,7 @@ static inline uint64_t eight_digits(uint64_t characters)
 struct decimal {
     uint64_t digits;
     int64_t exponent;
-    bool cut; /* digits has its maximum length then */
+    bool cut; /* `digits` then has its maximum length */
 };
 
 /* A binary format of IEEE 754: significands of `precision` bits, the first of which has a value
@@ -48,7 +48,8 @@ struct format {
 static const struct format binary64 = {53, -1022, 1023};
 
 /* Sets *bits to the float nearest to a positive number and returns true, if the leading 64 bits
-   suffice. Otherwise returns false; of the two floats around the number, *bits is the lower one. */
+   suffice. Otherwise returns false and sets *bits to the lower one of the two floats around the
+   number. */
 static inline bool round_product(const struct decimal *number, struct format format, uint64_t *bits)
 {
     /* Outside the table's range, 1 * 10^exponent is already too large for a double, or 2^64 *

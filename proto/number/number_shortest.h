@@ -20,8 +20,8 @@ struct shortest {
 
 /* Returns x * 10^q, in units of the power of two that the caller has multiplied x by, truncated to
    an integer. The lowest bit is set if the truncated part is not 0, so the integer compares with
-   multiples of 2 as the exact number does. make_number_tables.py proves that the first 128 bits of
-   the power suffice, and 64 bits for float. */
+   multiples of 2 like the exact number. make_number_tables.py proves that the first 128 bits of the
+   power suffice, and 64 bits for float. */
 static inline uint64_t scale(uint64_t x, int q, bool narrow)
 {
     const struct number_power power = number_powers[q - NUMBER_POWER_MIN];

@@ -17,7 +17,7 @@ struct number_power {
 };
 extern const struct number_power number_powers[NUMBER_POWER_MAX - NUMBER_POWER_MIN + 1];
 
-/* The double nearest to 10^(NUMBER_NEAR_MIN + i), and to the negative of that. */
+/* The doubles nearest to 10^(NUMBER_NEAR_MIN + i) and to its negative. */
 enum { NUMBER_NEAR_MIN = -64, NUMBER_NEAR_MAX = 40 };
 extern const double number_near_powers[2][NUMBER_NEAR_MAX - NUMBER_NEAR_MIN + 1];
 

@@ -64,8 +64,7 @@ static inline char *write_exponent(char *text, int exponent)
     return text;
 }
 
-/* Writes the digits with a point after the first `whole` of them, unless none follow. Returns the
- * end. */
+/* Writes the digits with a point after the first `whole`, unless these are all. Returns the end. */
 static inline char *write_with_point(char *text, uint64_t digits, int n, int whole)
 {
     if (whole >= n) {

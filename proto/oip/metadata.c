@@ -10,7 +10,8 @@ static const char version_text[] = "1";
 
 /* ---- Tensors ---- */
 
-/* Returns how many dimensions a form such as "(N, C, d1, ...)" names; -1 if their number varies. */
+/* Returns the number of dimensions of a form such as "(N, C)"; -1 if it varies, as in "(N, C, d1,
+   ...)". */
 static int named_dimensions(const char *form, size_t len)
 {
     int count = 0;
@@ -40,7 +41,7 @@ static json_t *open_shape(const struct loss_tensor_spec *spec)
     return shape;
 }
 
-/* Returns the usual dtype of a tensor; others of its kind are accepted, too. */
+/* Returns the usual dtype of a tensor. Other dtypes of its kind are also accepted. */
 static enum loss_dtype usual_dtype(const struct loss_tensor_spec *spec)
 {
     return spec->kind == LOSS_REAL ? LOSS_FLOAT32 : LOSS_INT64;
@@ -177,7 +178,7 @@ void oip_repository_refuse(struct response *response)
     struct loss_error error;
     response->errors = RESPONSE_OIP;
     loss_fail(&error, LOSS_MALFORMED,
-              "models are neither loaded nor unloaded: every loss is one, and always ready");
+              "models cannot be loaded or unloaded; every loss is a model and always ready");
     response_error(response, &error);
 }
 

@@ -1,7 +1,7 @@
 /*
  * The endpoints of the Open Inference Protocol v2 over REST (/v2), with its binary tensor data
  * extension, from request bytes to response bytes. Every loss is a model with one version, "1".
- * Every function fills a zeroed response; errors are responses, too: {"error": "..."}.
+ * Every function fills a zeroed response; errors are also responses: {"error": "..."}.
  */
 #ifndef PROTO_OIP_OIP_H
 #define PROTO_OIP_OIP_H
@@ -23,12 +23,12 @@ extern const struct handler oip_infer;
 
 /* ---- Metadata ---- */
 
-/* How often an operation was performed, and its total time. */
+/* The number of times an operation was performed, and its total time. */
 struct oip_duration {
     uint64_t count, ns;
 };
 
-/* What a model has done since the server started. */
+/* Statistics of a model since the server started. */
 struct oip_statistics {
     uint64_t last_ms; /* Unix time of the last success in milliseconds; 0: never */
     struct oip_duration success, fail, queue, input, infer, output;

@@ -32,7 +32,7 @@ static enum loss_status take_scalar(struct object_reader *json, char *text, size
         return object_reader_string(json, "a string", text, size);
     if (*at == '[' || *at == '{')
         return object_reader_malformed(
-            json, at, "%s must be a string, a number or a boolean, as all parameters", json->key);
+            json, at, "%s must be a string, a number or a boolean, like all parameters", json->key);
     if (object_reader_validate(json) != LOSS_OK)
         return json->error->status;
     snprintf(text, size, "%.*s", json->at - at < (ptrdiff_t)size ? (int)(json->at - at) : (int)size,
@@ -41,7 +41,7 @@ static enum loss_status take_scalar(struct object_reader *json, char *text, size
 }
 
 /* Reads a parameter of the loss or a common one. Numbers and booleans may be strings, because some
-   clients have no other type. */
+   clients support no other type. */
 static enum loss_status read_parameter(struct object_reader *json, void *context)
 {
     struct oip_reader *const r = context;
@@ -56,10 +56,9 @@ static enum loss_status read_parameter(struct object_reader *json, void *context
             json, start, "%s is not a parameter here: request the outputs %s_<tensor>", json->key,
             json->key);
     if (strcmp(json->key, "encoding") == 0)
-        return object_reader_malformed(
-            json, start,
-            "encoding is not a parameter here: binary_data and binary_data_output say "
-            "how outputs are sent");
+        return object_reader_malformed(json, start,
+                                       "encoding is not a parameter here: use binary_data and "
+                                       "binary_data_output to choose how outputs are sent");
     if (take_scalar(json, value, sizeof value) != LOSS_OK)
         return json->error->status;
     if (fields_read_plain(&r->fields, json->key, value, 0) == LOSS_OK)
@@ -109,7 +108,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
     }
 }
 
-/* Finds how many bytes of the body are JSON. */
+/* Sets *len to the number of bytes of the body that are JSON. */
 static enum loss_status json_length(const struct evaluation *e, const char *header, size_t *len,
                                     struct loss_error *error)
 {
@@ -120,15 +119,14 @@ static enum loss_status json_length(const struct evaluation *e, const char *head
     const size_t digits = strspn(header, "0123456789");
     if (digits == 0 || digits > LENGTH_DIGITS ||
         header[digits + strspn(header + digits, " \t")] != '\0')
-        return loss_fail(
-            error, LOSS_MALFORMED,
-            "Inference-Header-Content-Length is '%s'; it must be a number of plain digits",
-            json_quote(header, quote));
+        return loss_fail(error, LOSS_MALFORMED,
+                         "Inference-Header-Content-Length is '%s'; it must be decimal digits",
+                         json_quote(header, quote));
     *len = strtoull(header, NULL, 10);
     if (*len == 0)
         return loss_fail(error, LOSS_MALFORMED,
                          "Inference-Header-Content-Length is 0; a loss has more than one input, so "
-                         "the request needs its JSON");
+                         "the request needs JSON");
     if (*len > e->len)
         return loss_fail(error, LOSS_MALFORMED,
                          "Inference-Header-Content-Length is %zu, but the body has %zu bytes", *len,
@@ -136,8 +134,8 @@ static enum loss_status json_length(const struct evaluation *e, const char *head
     return LOSS_OK;
 }
 
-/* Checks that the JSON ends where the header says, and that the last input ends where the body
-   does. */
+/* Checks that the JSON has the length in the header, and that the last input ends at the end of the
+   body. */
 static enum loss_status check_ends(struct oip_reader *r)
 {
     struct object_reader *const json = &r->fields.json;
@@ -146,16 +144,14 @@ static enum loss_status check_ends(struct oip_reader *r)
            (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t'))
         json->at++;
     if (json->at > json->end)
-        return loss_fail(json->error, LOSS_MALFORMED,
-                         "the JSON ends at byte %zu of the body, where "
-                         "Inference-Header-Content-Length says that it has %zu",
-                         (size_t)(json->at - json->body), (size_t)(json->end - json->body));
+        return loss_fail(
+            json->error, LOSS_MALFORMED,
+            "the JSON ends at byte %zu of the body, but Inference-Header-Content-Length is %zu",
+            (size_t)(json->at - json->body), (size_t)(json->end - json->body));
     if (json->at < json->end)
         return object_reader_unexpected(
             json, json->at,
-            r->has_length
-                ? "the end of the JSON, of which Inference-Header-Content-Length says more"
-                : "the end");
+            r->has_length ? "only white space up to Inference-Header-Content-Length" : "the end");
     if (r->next == r->body_end)
         return LOSS_OK;
     return object_reader_malformed(

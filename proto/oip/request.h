@@ -17,7 +17,7 @@
 
 enum { OIP_OUTPUTS = 1 + 2 * LOSS_MAX_TENSORS };
 
-/* What a request asks for beside an evaluation. */
+/* What a request selects in addition to the evaluation. */
 struct oip_output_selection {
     const char *id; /* a JSON string in the body, with its quotes; NULL if there is none */
     size_t id_len;
@@ -27,7 +27,7 @@ struct oip_output_selection {
 
 /* Reads the body of an evaluation. `header_length` is the header Inference-Header-Content-Length:
    how many bytes of the body are JSON; NULL: all. Inputs after the JSON are used in place. On
-   failure, returns LOSS_MALFORMED or LOSS_INVALID; bytes that belong to no input are a failure. */
+   failure, returns LOSS_MALFORMED or LOSS_INVALID; bytes after the last input are an error. */
 enum loss_status oip_request_read(struct evaluation *evaluation, const char *header_length,
                                   struct oip_output_selection *selection, struct loss_error *error);
 

@@ -75,7 +75,7 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
 static enum loss_status read_data(struct oip_reader *r, struct oip_input *input, const char *path)
 {
     struct object_reader *const json = &r->fields.json;
-    if (object_reader_null(json)) /* KServe's client writes it beside binary data */
+    if (object_reader_null(json)) /* written by KServe's client for binary inputs */
         return LOSS_OK;
     if (*json->at == '{')
         return object_reader_unexpected(json, json->at, "an array of numbers");

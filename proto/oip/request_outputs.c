@@ -45,7 +45,7 @@ static enum loss_status read_output_parameter(struct object_reader *json, void *
     if (strcmp(json->key, "classification") == 0 ||
         strncmp(json->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return object_reader_malformed(json, json->at,
-                                       "outputs[%d] asks for %.40s, which is not supported",
+                                       "outputs[%d] requests %.40s, which is not supported",
                                        r->selection->outputs, json->key);
     return object_reader_validate(json);
 }

@@ -21,13 +21,13 @@ struct oip_reader {
     struct oip_output *output;
     uint32_t output_seen;         /* members of the output that have been read */
     bool has_binary[OIP_OUTPUTS]; /* the output itself sets binary_data */
-    bool all_binary;              /* binary_data of the others */
+    bool all_binary;              /* binary_data of the other outputs */
 };
 
-/* Both read an element of the lists `inputs` and `outputs`; the context is the oip_reader. */
+/* Read an element of the list `inputs` or `outputs`. The context is the oip_reader. */
 object_element oip_read_input, oip_read_output;
 
-/* Sets what `outputs` leaves open, after the whole request has been read. */
+/* Sets what `outputs` did not set. Call it after the whole request has been read. */
 void oip_default_outputs(struct oip_reader *reader);
 
 #endif

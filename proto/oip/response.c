@@ -1,7 +1,7 @@
 /*
  * If all outputs are binary, the plan determines the length of the body, so they are computed in
- * place. The JSON contains counts that are known last; it gets the space that it can need at most,
- * padded with spaces.
+ * place. The JSON contains counts that are known only after the evaluation, so its maximum length
+ * is reserved, and the rest is padded with spaces.
  */
 #include "oip/response.h"
 #include "content/media_type.h"
@@ -105,7 +105,7 @@ static void append_json(struct buffer *json, const struct evaluation *e,
 
 /* ---- Body ---- */
 
-/* Points the outputs to contiguous memory. A reduced loss is copied there at the end, because it is
+/* Places the outputs in contiguous memory. A reduced loss is copied there at the end, because it is
    not an output of the plan. */
 static void set_places(struct evaluation *e, const struct oip_output_selection *selection,
                        char *next)

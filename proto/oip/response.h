@@ -13,8 +13,8 @@
    evaluation_decode. If memory runs out, sets response->body.failed. */
 void oip_response_prepare(struct evaluation *evaluation,
                           const struct oip_output_selection *selection, struct response *response);
-/* Writes what remains after evaluation_run, and sets the Content-Type and the length of the JSON.
- */
+/* Writes the rest of the body after evaluation_run(), and sets the Content-Type and the length of
+   the JSON. */
 void oip_response_finish(const struct evaluation *evaluation,
                          const struct oip_output_selection *selection, struct response *response);
 

@@ -1,6 +1,6 @@
 /*
- * The contents of request and response bodies by media type. Example responses are real: the
- * examples are evaluated.
+ * The contents of request and response bodies by media type. Example responses are computed by
+ * evaluating the example requests.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +39,8 @@ json_t *openapi_evaluate_request(const struct loss_descriptor *loss)
     return jansson_set(content, media_type_name(MEDIA_MULTIPART), of_schema(loss, "form"));
 }
 
-/* Parses the JSON of a response, and frees it. Returns NULL if it is an error: of examples, only
-   memory can be the cause. */
+/* Parses the JSON of a response, and frees it. Returns NULL if it is an error, which for examples
+   can only be a lack of memory. */
 static json_t *tree_of(struct response *response)
 {
     json_t *tree = NULL;

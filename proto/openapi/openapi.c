@@ -31,7 +31,7 @@ static json_t *loss_parameter(void)
                      loss_at(0)->name);
 }
 
-/* Returns the options of the loss, each a query parameter. */
+/* Returns the parameter whose properties, the options of the loss, are query parameters. */
 static json_t *options_parameter(const struct loss_descriptor *loss)
 {
     return json_pack(
@@ -128,7 +128,7 @@ static json_t *aliases_of(const struct loss_descriptor *loss)
     for (int i = 0; i < LOSS_MAX_ALIASES && loss->aliases[i]; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "",
                  loss->aliases[i]);
-    return json_sprintf("%s\n\n%s\n\nAlso by the name of %s.", loss->doc, loss->formula, text);
+    return json_sprintf("%s\n\n%s\n\nAlso known as %s.", loss->doc, loss->formula, text);
 }
 
 static json_t *summary_of(const struct openapi_operation *operation,
@@ -169,7 +169,7 @@ static void fill_in(const char *path, const struct loss_descriptor *loss, char *
         snprintf(text, TEXT, "%s", path);
 }
 
-/* Adds an operation to its path, which may have others. */
+/* Adds an operation to its path, which may have other operations. */
 static json_t *add_operation(json_t *paths, const struct openapi_route *route,
                              const struct loss_descriptor *loss)
 {

@@ -1,7 +1,7 @@
 /*
  * GET /openapi.json: the API as an OpenAPI 3.1 document. openapi_base.json, which is compiled in,
- * has what does not depend on losses. The rest is generated from the table of losses and from the
- * routes that the caller passes.
+ * contains the parts that do not depend on losses. The rest is generated from the table of losses
+ * and from the routes that the caller passes.
  */
 #ifndef PROTO_OPENAPI_OPENAPI_H
 #define PROTO_OPENAPI_OPENAPI_H

@@ -10,7 +10,7 @@
 #include "evaluation/safetensors_response.h"
 #include "json/scanner.h"
 
-/* A JSON request has its fields in the body, others have them in the query. */
+/* JSON requests pass fields in the body, other requests in the query. */
 static enum loss_status check_no_query(const struct request_view *view, struct loss_error *error)
 {
     char quote[JSON_QUOTE];

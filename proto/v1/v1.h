@@ -1,5 +1,5 @@
 /*
- * The endpoints of /v1. The functions fill a zeroed reply, with an error if they fail.
+ * The endpoints of /v1. Functions fill a zeroed response, on failure with an error.
  */
 #ifndef PROTO_V1_V1_H
 #define PROTO_V1_V1_H

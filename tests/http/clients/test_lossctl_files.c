@@ -120,18 +120,17 @@ START_TEST(csv_header_is_detected)
         const char *text, *error;
     } rows[] = {
         {"NA\n1\n3\n",
-         "line 1, column 1: 'NA' where a number was expected; write nan for one that is missing"},
+         "line 1, column 1: 'NA' where a number was expected; write nan for a missing number"},
         {"1\n3\nN/A\n",
-         "line 3, column 1: 'N/A' where a number was expected; write nan for one that is missing"},
+         "line 3, column 1: 'N/A' where a number was expected; write nan for a missing number"},
         {"null\n1\n",
-         "line 1, column 1: 'null' where a number was expected; write nan for one that is missing"},
+         "line 1, column 1: 'null' where a number was expected; write nan for a missing number"},
         {"<NA>\n1\n",
-         "line 1, column 1: '<NA>' where a number was expected; write nan for one that is missing"},
+         "line 1, column 1: '<NA>' where a number was expected; write nan for a missing number"},
         {"y,NA\n1,2\n", "line 1, column 1: 'y' where a number was expected"},
-        {",y\n0,2\n",
-         "line 1, column 1: there is no number here; write nan for one that is missing"},
+        {",y\n0,2\n", "line 1, column 1: there is no number here; write nan for a missing number"},
         {"\"\",\"y\"\n\"1\",2\n",
-         "line 1, column 1: there is no number here; write nan for one that is missing"},
+         "line 1, column 1: there is no number here; write nan for a missing number"},
         {"1.5x\n3\n", "line 1, column 1: '1.5x' where a number was expected"},
         {"-\n3\n", "line 1, column 1: '-' where a number was expected"},
         {"?\n3\n", "line 1, column 1: '?' where a number was expected"},
@@ -199,7 +198,7 @@ START_TEST(file_errors_name_file_and_position)
                  "$L eval mse --input comma.csv");
     assert_wrong(
         INPUT,
-        "hole.csv: line 1, column 3: there is no number here; write nan for one that is missing",
+        "hole.csv: line 1, column 3: there is no number here; write nan for a missing number",
         "$L eval mse --input hole.csv");
     assert_wrong(INPUT, "empty.csv: line 2, column 1: the end where a row of numbers was expected",
                  "$L eval mse --input empty.csv");

@@ -198,9 +198,9 @@ START_TEST(invalid_body_is_400_and_uses_no_memory)
 {
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         ask_spoilt(coding, 3, 0, "");
-        expect_problem(400, "breaks off");
+        expect_problem(400, "is truncated");
         ask_spoilt(coding, 0, 0, "more");
-        expect_problem(400, "followed by something else");
+        expect_problem(400, "other data follows its end");
         ask_spoilt(coding, 0, 1, "");
         expect_problem(400, coding_name(coding));
     }
@@ -211,9 +211,9 @@ START_TEST(invalid_body_is_400_and_uses_no_memory)
     ask_in(JSON "Content-Encoding: gzip\r\n", small, strlen(small), &response);
     expect_problem(400, "\"offset\":");
     ask_in(JSON "Content-Encoding: zstd\r\n", small, strlen(small), &response);
-    expect_problem(400, "does not begin as a frame does");
+    expect_problem(400, "does not begin with a frame");
     ask_in(JSON "Content-Encoding: zstd\r\n", "", 0, &response);
-    expect_problem(400, "breaks off");
+    expect_problem(400, "is truncated");
     ask_in(JSON, small, strlen(small), &response);
     ck_assert_str_eq(response.body, small_answer);
 }

@@ -257,9 +257,8 @@ START_TEST(shapes_and_data_must_agree)
     evaluate_expect_problem("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
                             "\"input: the data has shape (1, 2), but 'shape' is (2, "
                             "1)\",\"pointer\":\"/input/data\"");
-    evaluate_expect_problem(
-        "mse", "{\"input\":{\"shape\":[1]}}", 422,
-        "\"input: there is no 'data' in the tensor object\",\"pointer\":\"/input\"");
+    evaluate_expect_problem("mse", "{\"input\":{\"shape\":[1]}}", 422,
+                            "\"input: the tensor object has no 'data'\",\"pointer\":\"/input\"");
     evaluate_expect_problem("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}",
                             422,
                             "\"input: the shape has more elements than can be "
@@ -284,7 +283,7 @@ START_TEST(shapes_and_data_must_agree)
     evaluate_expect_problem("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
                             "\"there is no dtype 'float'; the dtypes are float64, float32,");
     evaluate_expect_problem("mse", "{\"input\":{}}", 422,
-                            "\"input: there is no 'data' in the tensor object\"");
+                            "\"input: the tensor object has no 'data'\"");
 }
 END_TEST
 
@@ -362,7 +361,7 @@ START_TEST(integers_must_be_whole_and_fit)
                             422, "\"target[0] is -1; the range of uint8 is [0, 255]\"");
     evaluate_expect_problem("nll",
                             "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
-                            "\"target[0] is 2; bool holds true, false, 1 and 0\"");
+                            "\"target[0] is 2; bool accepts true, false, 1 and 0\"");
 }
 END_TEST
 

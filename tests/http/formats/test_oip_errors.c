@@ -114,12 +114,12 @@ START_TEST(header_length_must_be_where_the_json_ends)
         const char *length, *text;
     } lengths[] = {
         {"0", "is 0"},
-        {"-1", "plain digits"},
-        {"+5", "plain digits"},
-        {"0x10", "plain digits"},
-        {"5 5", "plain digits"},
-        {"", "plain digits"},
-        {"99999999999999999999999", "plain digits"},
+        {"-1", "decimal digits"},
+        {"+5", "decimal digits"},
+        {"0x10", "decimal digits"},
+        {"5 5", "decimal digits"},
+        {"", "decimal digits"},
+        {"99999999999999999999999", "decimal digits"},
         {"4294967497", "but the body has"},
         {"9000", "but the body has"},
         {"10", "Inference-Header-Content-Length"},

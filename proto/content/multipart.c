@@ -115,8 +115,9 @@ enum loss_status multipart_next(struct multipart *form, struct multipart_part *p
     if (form->end - form->at >= 2 && form->at[0] == '-' && form->at[1] == '-')
         return LOSS_OK;
     if (!skip_line_break(form))
-        return json_malformed(form->error, form->body, form->at, "",
-                              "a line break, or the '--' of the last, must follow the boundary");
+        return json_malformed(
+            form->error, form->body, form->at, "",
+            "the boundary must be followed by a line break, or by '--' after the last part");
     *part = (struct multipart_part){.is_file = false};
     if (read_headers(form, part) != LOSS_OK)
         return form->error->status;

@@ -172,9 +172,8 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
         return malformed_entry(file, entry, message);
     }
     if (entry->end > file->data_len) {
-        snprintf(message, sizeof message,
-                 "data_offsets end at %zu; after the header there are %zu bytes", entry->end,
-                 file->data_len);
+        snprintf(message, sizeof message, "data_offsets end at %zu; %zu bytes follow the header",
+                 entry->end, file->data_len);
         return malformed_entry(file, entry, message);
     }
     if (entry->end - entry->begin != loss_tensor_bytes(&entry->is)) {

@@ -354,7 +354,7 @@ START_TEST(malformed_file_is_rejected_with_the_position)
         {"{" TENSOR("input", "F32", "3", "0", "10") "}", 10,
          "input: data_offsets [0, 10] span 10 bytes; shape (3,) of F32 takes 12 (byte 59)"},
         {"{" TENSOR("input", "F32", "3", "0", "12") "}", 10,
-         "input: data_offsets end at 12; after the header there are 10 bytes"},
+         "input: data_offsets end at 12; 10 bytes follow the header"},
         {"{" TENSOR("input", "F32", "3", "12", "0") "}", 12,
          "input: data_offsets [12, 0] end before they begin"},
         {"{" TENSOR("input", "F32", "3", "0", "12,12") "}", 12,

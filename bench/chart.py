@@ -16,7 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ", blocks kept"
-# Groups of bars: title, and the rows to show: (figure, name in bench.json, label).
+# Groups of bars: title, and the figure of the losses to show, or the rows: (figure, name in
+# bench.json, label).
+LOSSES = [
+    ("Loss and gradient, against PyTorch with a warm allocator", 1),
+    ("Other losses, against PyTorch or a formula in PyTorch, with a warm allocator", 16),
+]
 REQUESTS = (
     "HTTP requests with gradients, against FastAPI with PyTorch",
     [
@@ -66,21 +71,25 @@ def style():
     )
 
 
-def groups(rows):
-    """Returns (title, [(label, row)]) of each group that has rows."""
-    found = {(row["figure"], row["name"]): row for row in rows if row["status"] == "ok"}
-    losses = [
+def losses(found, figure):
+    """Returns the bars of the losses in a figure, fastest first, and of their geometric mean."""
+    bars = [
         (name.removesuffix(KEPT), row)
-        for (figure, name), row in found.items()
-        if figure == 1
+        for (number, name), row in found.items()
+        if number == figure
         and name.endswith(KEPT)
         and not name.startswith(("worst", "geometric"))
         and "/" not in name
     ]
-    mean = found.get((1, "geometric mean" + KEPT))
-    losses = sorted(losses, key=lambda item: -item[1]["value"])
-    losses += [("geometric mean", mean)] if mean else []
-    every = [("Loss and gradient, against PyTorch with a warm allocator", losses)]
+    bars.sort(key=lambda item: -item[1]["value"])
+    mean = found.get((figure, "geometric mean" + KEPT))
+    return bars + ([("geometric mean", mean)] if mean else [])
+
+
+def groups(rows):
+    """Returns (title, [(label, row)]) of each group that has rows."""
+    found = {(row["figure"], row["name"]): row for row in rows if row["status"] == "ok"}
+    every = [(title, losses(found, figure)) for title, figure in LOSSES]
     for title, wanted in (REQUESTS, NUMBERS):
         every.append(
             (

@@ -4,11 +4,10 @@ import math
 import statistics
 
 TITLES = {
-    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with a glibc"
-    " that keeps large blocks)",
+    1: "Loss and gradient, libloss against PyTorch eager (times faster)",
     2: "cross_entropy with gradient against PyTorch, other shapes (times faster)",
     3: "Share of the machine's triad bandwidth (loss and gradient)",
-    4: "A second thread",
+    4: "A second thread (times faster than one)",
     5: "JSON numbers to floats, one core (times faster than the peer)",
     6: "Floats to shortest JSON text, one core (times faster than the peer)",
     7: "Number text on two cores against one (times faster)",
@@ -21,6 +20,10 @@ TITLES = {
     14: "A binary request of the Open Inference Protocol, against copying the same bytes (times"
     " slower)",
     15: "Several losses in one request, against one request per loss (times faster)",
+    16: "The other losses, against PyTorch or a formula in PyTorch (times faster)",
+    17: "float64 against float32, loss and gradient (times slower)",
+    18: "Small batches on one thread, against PyTorch with blocks kept (times faster)",
+    19: "Time per element (marked: changes of more than 20 % from one size to the next)",
 }
 
 
@@ -49,8 +52,9 @@ def time_text(ns):
 
 
 class Row:
-    """One line of the table. `samples` are the repetitions; with `low`, less is better; `error` is
-    a NotMeasured that says why there are no samples."""
+    """One line of the table. `samples` are the repetitions; with `low`, less is better; `note`
+    replaces the verdict if there are no goals; `error` is a NotMeasured that says why there are no
+    samples."""
 
     def __init__(
         self,
@@ -63,12 +67,13 @@ class Row:
         low=False,
         ours="",
         peer="",
+        note="",
         error=None,
     ):
         self.figure, self.name, self.unit = figure, name, unit
         self.samples = list(samples or [])
         self.reach, self.stretch, self.low = reach, stretch, low
-        self.ours, self.peer = ours, peer
+        self.ours, self.peer, self.note = ours, peer, note
         self.status, self.fatal = (error.text, error.fatal) if error else ("ok", False)
         self.missing = bool(error and error.is_missing)
 
@@ -81,7 +86,7 @@ class Row:
             return mark is not None and (self.value <= mark if self.low else self.value >= mark)
 
         if self.status != "ok" or self.reach is None:
-            return ""
+            return self.note
         return "STRETCH" if meets(self.stretch) else "reach" if meets(self.reach) else "below"
 
     def number(self, value):
@@ -91,7 +96,8 @@ class Row:
             return f"{100 * value:.0f}%"
         if self.unit == "numbers":
             return f"{value:.0f}"
-        return f"{value:.{2 if value < 100 else 0}f}{' ms' if self.unit == 'ms' else 'x'}"
+        unit = f" {self.unit}" if self.unit in ("ms", "ns") else "x"
+        return f"{value:.{2 if value < 100 else 0}f}{unit}"
 
     def cells(self):
         if self.status != "ok":

@@ -23,12 +23,13 @@ from chart import write_chart
 from processes import NotMeasured
 from rows import print_row, write_json
 
+# The parts of each group: the figures that a part makes, and its function.
 GROUPS = {
-    "core": figures_core.figures,
-    "text": figures_text.figures,
-    "http": figures_http.figures,
-    "binary": figures_binary.figures,
-    "several": figures_several.figures,
+    "core": figures_core.FIGURES,
+    "text": {(5, 6, 7): figures_text.figures},
+    "http": {(8, 9, 10, 11, 12): figures_http.figures},
+    "binary": {(13, 14): figures_binary.figures},
+    "several": {(15,): figures_several.figures},
 }
 
 # rounds: number of turns of each program; repetitions: measurements per turn, of which the median
@@ -37,7 +38,7 @@ FULL = {
     "rounds": 9,
     "repetitions": 3,
     "numbers": 1_000_000,
-    "break_even_numbers": 200_000,
+    "small_numbers": 200_000,
     "peer_rounds": 7,
     "load_seconds": 1.5,
     "tail_seconds": 8,
@@ -51,7 +52,7 @@ QUICK = {
     "rounds": 3,
     "repetitions": 1,
     "numbers": 200_000,
-    "break_even_numbers": 100_000,
+    "small_numbers": 100_000,
     "peer_rounds": 1,
     "load_seconds": 0.5,
     "tail_seconds": 1.5,
@@ -66,7 +67,7 @@ SMOKE = {
     "rounds": 1,
     "repetitions": 1,
     "numbers": 1000,
-    "break_even_numbers": 1000,
+    "small_numbers": 1000,
     "peer_rounds": 1,
     "load_seconds": 0.5,
     "tail_seconds": 0.5,
@@ -120,6 +121,22 @@ class Others:
         return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+def chosen(only):
+    """Returns the functions of the parts that `only` names, by group or figure; all if it is
+    empty. Raises ValueError if it names something else."""
+    names, functions = set(only.replace(",", " ").split()), []
+    known = set(GROUPS)
+    for group, parts in GROUPS.items():
+        for figures, function in parts.items():
+            labels = {group, *map(str, figures)}
+            known |= labels
+            if not names or names & labels:
+                functions.append(function)
+    if unknown := names - known:
+        raise ValueError(f"unknown group or figure {min(unknown)}")
+    return functions
+
+
 def end(number, _frame):
     sys.exit(128 + number)  # runs every `finally`, which ends the processes
 
@@ -130,7 +147,10 @@ def main():
     )
     parser.add_argument("--build", default="build", help="the build folder")
     parser.add_argument(
-        "--only", default="", help=f"groups of figures: {', '.join(GROUPS)} (default: all)"
+        "--only",
+        default="",
+        help=f"figures, or groups of figures: {', '.join(GROUPS)} (default: all). Figures that are"
+        " measured together run together.",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
@@ -149,9 +169,10 @@ def main():
         help="tiny batches, to test that everything runs; writes bench-smoke.json",
     )
     arguments = parser.parse_args()
-    groups = [name for name in arguments.only.replace(",", " ").split()] or list(GROUPS)
-    if unknown := [name for name in groups if name not in GROUPS]:
-        parser.error(f"unknown group {unknown[0]}; groups: {', '.join(GROUPS)}")
+    try:
+        functions = chosen(arguments.only)
+    except ValueError as error:
+        parser.error(f"{error}; groups: {', '.join(GROUPS)}")
     if not os.path.exists(os.path.join(arguments.build, "lossd")):
         parser.error(f"{arguments.build}/lossd does not exist; run `make bench`")
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -177,8 +198,8 @@ def main():
     )
     rows, figure, started, others = [], None, time.monotonic(), Others(os.cpu_count())
     try:
-        for name in groups:
-            for row in GROUPS[name](settings):
+        for function in functions:
+            for row in function(settings):
                 rows.append(row)
                 figure = print_row(row, figure)
     finally:

@@ -9,18 +9,24 @@
 
 enum { LONGEST_WAIT_MS = 60000 };
 
-double metric_value(const char *line)
+double metric_value_on(struct http_client *by, const char *line)
 {
-    struct http_client asking;
     struct http_response metrics = {.status = 0};
-    ck_assert(http_client_connect(&asking, "127.0.0.1", server.port));
-    ck_assert(http_client_ask(&asking, "GET", "/metrics", NULL, NULL, 0, &metrics));
+    ck_assert(http_client_ask(by, "GET", "/metrics", NULL, NULL, 0, &metrics));
     char name[128];
     snprintf(name, sizeof name, "\n%s ", line);
     const char *const found = strstr(metrics.body, name);
     ck_assert_msg(found != NULL, "no %s in %s", line, metrics.body);
     const double value = strtod(found + strlen(name), NULL);
     http_response_free(&metrics);
+    return value;
+}
+
+double metric_value(const char *line)
+{
+    struct http_client asking;
+    connect_client(&asking);
+    const double value = metric_value_on(&asking, line);
     http_client_close(&asking);
     return value;
 }

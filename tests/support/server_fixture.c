@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 struct server_process server;
 struct http_client client = {.fd = -1};
@@ -84,17 +83,19 @@ void connect_path(const char *path)
 
 /* ---- Requests ---- */
 
-void ask(const char *method, const char *path, const char *headers, const char *body)
+int ask(const char *method, const char *path, const char *headers, const char *body)
 {
     ck_assert_msg(
         http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
         "no response to %s %s", method, path);
+    return response.status;
 }
 
-void ask_raw(const char *text)
+int ask_raw(const char *text)
 {
     ck_assert(http_client_send_text(&client, text));
     ck_assert_msg(http_client_read(&client, &response, false), "no response to %s", text);
+    return response.status;
 }
 
 bool is_answered(struct http_client *by)
@@ -178,6 +179,14 @@ void expect_header(const char *name, const char *value)
     ck_assert_str_eq(found, value);
 }
 
+void expect_header_contains(const char *name, const char *wanted)
+{
+    char found[256];
+    ck_assert_msg(http_response_header(&response, name, found, sizeof found) != NULL, "no %s in %s",
+                  name, response.head);
+    expect_text(found, wanted);
+}
+
 bool has_header(const char *name)
 {
     char found[256];
@@ -200,9 +209,4 @@ void expect_usable(void)
 {
     ask("GET", "/healthz", NULL, NULL);
     ck_assert_int_eq(response.status, 200);
-}
-
-void wait_ms(int ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "support/http_client.h"
 #include "support/server_process.h"
+#include "support/wait.h"
 
 extern struct server_process server;
 extern struct http_client client;
@@ -56,10 +57,11 @@ void connect_path(const char *path);
 
 /* ---- Requests ---- */
 
-/* Sends a request and reads the response. `headers` each end in CRLF; it and `body` may be NULL. */
-void ask(const char *method, const char *path, const char *headers, const char *body);
-/* Sends raw bytes and reads the response. */
-void ask_raw(const char *text);
+/* Sends a request and reads the response. `headers` each end in CRLF; it and `body` may be NULL.
+   Returns the status. */
+int ask(const char *method, const char *path, const char *headers, const char *body);
+/* Sends raw bytes and reads the response. Returns the status. */
+int ask_raw(const char *text);
 /* Returns true if a client gets 200 for /healthz. */
 bool is_answered(struct http_client *by);
 
@@ -86,7 +88,9 @@ void expect_problem_and_end(int status, const char *wanted);
 /* Checks that the last response contains a loss. */
 void expect_loss(void);
 
+/* Checks a header of the last response: its value, or a text that it contains. */
 void expect_header(const char *name, const char *value);
+void expect_header_contains(const char *name, const char *wanted);
 bool has_header(const char *name);
 /* Checks that the last response announces the end of the connection, and that it ends. */
 void expect_closed(void);
@@ -95,8 +99,5 @@ void expect_closed(void);
 void expect_evaluated(void);
 /* Checks that the connection of the client can still be used. */
 void expect_usable(void);
-
-/* Waits without any condition. */
-void wait_ms(int ms);
 
 #endif

@@ -13,13 +13,13 @@
 #include "support/fault_library.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
+#include "support/wait.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { FIRST_CALLS = 12, SAMPLE = 5, SETTLE_MS = 30000 };
@@ -64,11 +64,6 @@ static void teardown(void)
     http_response_free(&response);
     server_process_end(&server);
     fault_library_end();
-}
-
-static void wait_ms(int ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
 }
 
 /* Counts calls of these kinds from now on. Call number `first` fails, and all later ones too if

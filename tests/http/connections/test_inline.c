@@ -4,12 +4,12 @@
 #include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
+#include "support/wait.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static struct server_process server;
 static struct http_client client;
@@ -218,13 +218,6 @@ static void *send_all(void *argument)
     return NULL;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Sends a probe on a new connection. Returns its duration in milliseconds. */
 static int probe(int port)
 {
@@ -275,7 +268,7 @@ START_TEST(inline_requests_do_not_delay_probes)
         ck_assert_int_eq(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
     }
     for (int i = 0; i < PROBES; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = PROBE_PAUSE_MS * 1000000L}, NULL);
+        wait_ms(PROBE_PAUSE_MS);
         main_took[i] = probe(server.port);
         admin_took[i] = probe(admin);
     }

@@ -4,12 +4,12 @@
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
+#include "support/wait.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "suites.h"
@@ -52,11 +52,6 @@ static void ask(const char *body, size_t len, int status)
 {
     ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, len, &response));
     ck_assert_msg(response.status == status, "%s%.1000s", response.head, response.body);
-}
-
-static void wait_ms(int ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
 /* Memory of the server; see server_process.h. */

@@ -7,6 +7,7 @@
 #include "support/folder.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
+#include "support/wait.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct {
@@ -60,11 +60,6 @@ static pid_t proxy;
 static int proxy_port;
 static struct http_client client;
 static struct http_response response;
-
-static void wait_ms(int ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
-}
 
 /* ---- Set-up ---- */
 

@@ -230,7 +230,7 @@ static void expect_parameters(const char *path, const char *method, const json_t
     ck_assert_msg(in_path == braces, "%s: the parameters differ from those in the path", path);
 }
 
-START_TEST(document_holds_together)
+START_TEST(references_and_parameters_of_the_document_resolve)
 {
     get_document();
     expect_resolved(document);
@@ -374,7 +374,7 @@ static void call_with_examples(const char *path, const char *method, const json_
     }
 }
 
-START_TEST(every_operation_answers_its_example_as_documented)
+START_TEST(responses_to_examples_are_as_documented)
 {
     get_document();
     ck_assert_int_gt(for_each_operation(call_with_examples), 2 * (int)loss_count());
@@ -403,7 +403,7 @@ static void expect_near(const json_t *shown, const json_t *given, const char *pa
     }
 }
 
-START_TEST(answers_that_are_shown_are_those_that_are_given)
+START_TEST(shown_responses_are_those_of_the_server)
 {
     get_document();
     for (size_t i = 0; i < loss_count(); i++) {
@@ -426,7 +426,7 @@ START_TEST(answers_that_are_shown_are_those_that_are_given)
 END_TEST
 
 /* _i is the index of the loss. The server rejects what the schema rejects, as documented. */
-START_TEST(mistakes_are_answered_as_documented)
+START_TEST(responses_to_invalid_requests_are_as_documented)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
     char path[PATH], why[SCHEMA_WHY];
@@ -465,103 +465,9 @@ START_TEST(mistakes_are_answered_as_documented)
 }
 END_TEST
 
-/* ---- HTTP ---- */
-
-static void expect_header(const char *name, const char *text)
-{
-    char value[PATH * 2];
-    ck_assert_msg(http_response_header(&response, name, value, sizeof value) != NULL, "no %s in %s",
-                  name, response.head);
-    ck_assert_msg(strstr(value, text) != NULL, "%s is %s, not %s", name, value, text);
-}
-
-START_TEST(document_is_had_as_other_paths_are)
-{
-    static const char path[] = "/openapi.json";
-    char length[32];
-    ck_assert(http_client_ask(&client, "GET", path, NULL, NULL, 0, &response));
-    snprintf(length, sizeof length, "%zu", response.body_len);
-    expect_header("Content-Type", "application/json");
-    ck_assert(http_client_ask(&client, "HEAD", path, NULL, NULL, 0, &response));
-    ck_assert_int_eq(response.status, 200);
-    expect_header("Content-Length", length);
-    ck_assert(http_client_ask(&client, "POST", path, json_header, "{}", 2, &response));
-    ck_assert_int_eq(response.status, 405);
-    expect_header("Allow", "GET, HEAD, OPTIONS");
-    ck_assert(http_client_ask(&client, "GET", path, "Accept: text/html\r\n", NULL, 0, &response));
-    ck_assert_int_eq(response.status, 406);
-    static const char *const codings[] = {"gzip", "deflate", "zstd"};
-    for (size_t i = 0; i < sizeof codings / sizeof *codings; i++) {
-        char header[PATH];
-        snprintf(header, sizeof header, "Accept-Encoding: %s\r\n", codings[i]);
-        ck_assert(http_client_ask(&client, "GET", path, header, NULL, 0, &response));
-        ck_assert_int_eq(response.status, 200);
-        expect_header("Content-Encoding", codings[i]);
-        ck_assert_uint_lt(response.body_len, strtoul(length, NULL, 10) / 4);
-    }
-    ck_assert(http_client_ask(&client, "GET", "/openapi.jsn", NULL, NULL, 0, &response));
-    ck_assert_ptr_nonnull(strstr(response.body, "did you mean '/openapi.json'?"));
-}
-END_TEST
-
-/* ---- Page ---- */
-
-/* Every URL in this attribute of a page must be served. */
-static void expect_served(const char *page, const char *attribute)
-{
-    char *const text = strdup(page);
-    ck_assert_ptr_nonnull(text);
-    int found = 0;
-    for (char *at_name = text; (at_name = strstr(at_name, attribute)); found++) {
-        char *const path = at_name + strlen(attribute);
-        path[strcspn(path, "\"")] = '\0';
-        at_name = path + strlen(path) + 1;
-        if (*path == '#')
-            continue;
-        char target[PATH];
-        snprintf(target, sizeof target, "/%s",
-                 strcmp(path, "./") == 0 ? "" : path); /* as seen from /docs */
-        ck_assert(http_client_ask(&client, "GET", target, NULL, NULL, 0, &response));
-        ck_assert_msg(response.status == 200, "%s: %d", target, response.status);
-        if (strstr(path, ".svg")) /* contains the URL of its XML namespace */
-            continue;
-        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "://"),
-                      "%s contains a URL of another server", path);
-        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "innerHTML"),
-                      "%s sets text as HTML", path);
-    }
-    ck_assert_int_gt(found, 0);
-    free(text);
-}
-
-START_TEST(docs_are_a_page_that_needs_nothing_from_elsewhere)
-{
-    ck_assert(
-        http_client_ask(&client, "GET", "/docs", "Accept: text/html\r\n", NULL, 0, &response));
-    ck_assert_int_eq(response.status, 200);
-    expect_header("Content-Type", "text/html");
-    expect_header("Content-Security-Policy", "default-src 'self'");
-    expect_header("Content-Security-Policy", "frame-ancestors 'none'");
-    char *const page = strdup(response.body);
-    expect_served(page, "href=\"");
-    expect_served(page, "src=\"");
-    ck_assert_ptr_null(strstr(page, " style="));
-    ck_assert_ptr_null(strstr(page, "<script>"));
-    free(page);
-    ck_assert(http_client_ask(&client, "HEAD", "/docs", NULL, NULL, 0, &response));
-    ck_assert_int_eq(response.status, 200);
-    ck_assert(http_client_ask(&client, "GET", "/docs", "If-None-Match: *\r\n", NULL, 0, &response));
-    ck_assert_int_eq(response.status, 304);
-    ck_assert(http_client_ask(&client, "PUT", "/docs", NULL, "x", 1, &response));
-    ck_assert_int_eq(response.status, 405);
-    ck_assert(http_client_ask(&client, "GET", "/dosc", NULL, NULL, 0, &response));
-    ck_assert_ptr_nonnull(strstr(response.body, "did you mean '/docs'?"));
-}
-END_TEST
-
 /* ---- Validator ---- */
 
-START_TEST(document_is_valid_to_others)
+START_TEST(document_passes_a_validator)
 {
     char printed[4096];
     const char *const which = getenv("LOSSD_CLIENTS");
@@ -583,27 +489,16 @@ END_TEST
 Suite *openapi_suite(void)
 {
     Suite *suite = suite_create("openapi");
-    TCase *examples = tcase_create("examples"), *api = tcase_create("openapi_document"),
-          *validator = tcase_create("openapi_validator");
-    tcase_set_timeout(examples, 60);
-    tcase_set_timeout(api, 60);
-    tcase_set_timeout(validator, 120);
-    tcase_set_tags(validator, TAG_SLOW);
-    tcase_add_checked_fixture(validator, setup, teardown);
-    tcase_add_checked_fixture(examples, setup, teardown);
-    tcase_add_checked_fixture(api, setup, teardown);
+    TCase *const examples = suite_add_case(suite, "examples", 60, setup, teardown);
     tcase_add_loop_test(examples, every_loss_has_an_example_that_works, 0, (int)loss_count());
-    tcase_add_test(api, document_names_every_route_and_nothing_else);
-    tcase_add_test(api, document_holds_together);
+    TCase *const api = suite_add_case(suite, "openapi_document", 60, setup, teardown);
+    CASE_ADD(api, document_names_every_route_and_nothing_else,
+             references_and_parameters_of_the_document_resolve,
+             responses_to_examples_are_as_documented, shown_responses_are_those_of_the_server);
     tcase_add_loop_test(api, document_has_the_schema_of_every_loss, 0, (int)loss_count());
-    tcase_add_test(api, every_operation_answers_its_example_as_documented);
-    tcase_add_test(api, answers_that_are_shown_are_those_that_are_given);
-    tcase_add_loop_test(api, mistakes_are_answered_as_documented, 0, (int)loss_count());
-    tcase_add_test(api, document_is_had_as_other_paths_are);
-    tcase_add_test(api, docs_are_a_page_that_needs_nothing_from_elsewhere);
-    suite_add_tcase(suite, examples);
-    tcase_add_test(validator, document_is_valid_to_others);
-    suite_add_tcase(suite, api);
-    suite_add_tcase(suite, validator);
+    tcase_add_loop_test(api, responses_to_invalid_requests_are_as_documented, 0, (int)loss_count());
+    TCase *const validator = suite_add_case(suite, "openapi_validator", 120, setup, teardown);
+    tcase_set_tags(validator, TAG_SLOW);
+    tcase_add_test(validator, document_passes_a_validator);
     return suite;
 }

@@ -2,8 +2,7 @@
  * The access log, and the ids that connect it with other logs.
  */
 #include "suites.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -13,15 +12,12 @@
 static const char mse[] = "{\"input\":[1,2,31337],\"target\":[1,2,5]}";
 static const char trace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
 static char *log_text; /* the whole log, after the server has exited */
 
 static void start(const char *option, const char *more)
 {
     server_process_start(&server, (const char *const[]){"--threads=2", option, more, NULL});
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    connect_client(&client);
 }
 
 static void start_json(void)
@@ -38,25 +34,9 @@ static void end(void)
 
 static void teardown(void)
 {
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_free(&server);
+    kill_server();
     free(log_text);
     log_text = NULL;
-}
-
-static int ask(const char *method, const char *path, const char *headers, const char *body)
-{
-    ck_assert(
-        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response));
-    return response.status;
-}
-
-static int ask_raw(const char *text)
-{
-    ck_assert(http_client_send_text(&client, text));
-    ck_assert(http_client_read(&client, &response, false));
-    return response.status;
 }
 
 /* Returns the line of the request with an id as JSON. Fails unless there is exactly one. */
@@ -211,10 +191,10 @@ START_TEST(log_cannot_be_forged)
     ask_raw(
         "GET /\",\"status\":200}\\ HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: quotes\r\n\r\n");
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    connect_client(&client);
     ask_raw("GET /\x1b[31m\x7f HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: control\r\n\r\n");
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    connect_client(&client);
     ask("GET", "/a%0a{%22id%22:%22forged%22}", "X-Request-Id: encoded\r\n", NULL);
     ask("GET", "/healthz", "X-Request-Id: a\"b\r\ntraceparent: 00-\"\r\n", NULL);
     ask("GET", "/healthz?secret=31337", "X-Request-Id: query\r\n", NULL);

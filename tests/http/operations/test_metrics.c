@@ -7,8 +7,7 @@
 #include "loss.h"
 #include "suites.h"
 #include "support/command.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -19,10 +18,6 @@
 
 enum { SAMPLE = 256, CLIENTS = 4, EACH = 250, JOBS = 3, SIDE = 1536, PATIENCE_MS = 20000 };
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
-
 static const char small[] = "{\"input\":[1,2,3],\"target\":[1,2,5]}";
 static const char inference[] =
     "{\"inputs\":[{\"name\":\"input\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]},"
@@ -30,30 +25,14 @@ static const char inference[] =
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level=warning", "--threads=2",
-                                                        "--io-threads=2", NULL});
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-}
-
-static void teardown(void)
-{
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_end(&server);
+    start_server(ARGUMENTS("--log-level=warning", "--threads=2", "--io-threads=2"));
 }
 
 /* ---- Requests ---- */
 
-static int ask(const char *method, const char *path, const char *body)
-{
-    ck_assert(
-        http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
-    return response.status;
-}
-
 static void scrape(void)
 {
-    ck_assert_int_eq(ask("GET", "/metrics", NULL), 200);
+    ck_assert_int_eq(ask("GET", "/metrics", NULL, NULL), 200);
 }
 
 /* Returns the value of a sample of the last scrape, by its name with labels; -1 if there is none.
@@ -77,7 +56,7 @@ static void await(const char *sample, double expected)
 {
     for (int ms = 0; scrape(), value(sample) != expected; ms += 10) {
         ck_assert_msg(ms < PATIENCE_MS, "%s is %g, not %g", sample, value(sample), expected);
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        wait_ms(10);
     }
 }
 
@@ -104,19 +83,19 @@ START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
     scrape();
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}", 0);
     expect("lossd_http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\"}", 0);
-    ck_assert_int_eq(ask("POST", "/v1/losses/mse", small), 200);
-    ck_assert_int_eq(ask("POST", "/v1/losses/MSELoss", small), 200);
-    ck_assert_int_eq(ask("POST", "/v2/models/mse/infer", inference), 200);
-    ck_assert_int_eq(ask("POST", "/v2/models/mse/versions/1/infer", inference), 200);
-    ck_assert_int_eq(ask("POST", "/v1/losses/mse", "{\"input\":[1,2,3],\"target\":[[1,2],[3,4]]}"),
-                     422);
-    ck_assert_int_eq(ask("POST", "/v1/losses/huber", "{"), 400);
-    ck_assert_int_eq(ask("POST", "/v1/losses/hubert", small), 404);
-    ck_assert_int_eq(ask("GET", "/v1/losses/mse", NULL), 200);
-    ck_assert_int_eq(ask("GET", "/nowhere", NULL), 404);
-    ck_assert_int_eq(ask("DELETE", "/v1/losses/mse", NULL), 405);
+    ck_assert_int_eq(ask("POST", "/v1/losses/mse", NULL, small), 200);
+    ck_assert_int_eq(ask("POST", "/v1/losses/MSELoss", NULL, small), 200);
+    ck_assert_int_eq(ask("POST", "/v2/models/mse/infer", NULL, inference), 200);
+    ck_assert_int_eq(ask("POST", "/v2/models/mse/versions/1/infer", NULL, inference), 200);
+    ck_assert_int_eq(
+        ask("POST", "/v1/losses/mse", NULL, "{\"input\":[1,2,3],\"target\":[[1,2],[3,4]]}"), 422);
+    ck_assert_int_eq(ask("POST", "/v1/losses/huber", NULL, "{"), 400);
+    ck_assert_int_eq(ask("POST", "/v1/losses/hubert", NULL, small), 404);
+    ck_assert_int_eq(ask("GET", "/v1/losses/mse", NULL, NULL), 200);
+    ck_assert_int_eq(ask("GET", "/nowhere", NULL, NULL), 404);
+    ck_assert_int_eq(ask("DELETE", "/v1/losses/mse", NULL, NULL), 405);
     ck_assert(http_client_ask(&client, "OPTIONS", "*", NULL, NULL, 0, &response));
-    ck_assert_int_eq(ask("POST", "/v1/evaluate",
+    ck_assert_int_eq(ask("POST", "/v1/evaluate", NULL,
                          "{\"losses\":[\"mse\",\"l1\"],\"input\":[1,2,3],\"target\":[1,2,5]}"),
                      200);
     scrape();
@@ -150,7 +129,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     char *const large = long_request();
     scrape();
     const double sent = (double)response.body_len;
-    ask("POST", "/v1/losses/mse", small);
+    ask("POST", "/v1/losses/mse", NULL, small);
     const double answered = (double)response.body_len;
     scrape();
     expect("lossd_request_body_bytes_total", strlen(small));
@@ -162,7 +141,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     expect("lossd_phase_duration_seconds_count{phase=\"compute\"}", 1);
     expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 1);
     expect("lossd_executor_busy_seconds_total", 0);
-    ask("POST", "/v1/losses/poisson_nll", large);
+    ask("POST", "/v1/losses/poisson_nll", NULL, large);
     ck_assert_int_eq(response.status, 200);
     scrape();
     expect("lossd_request_body_bytes_total", strlen(small) + strlen(large));
@@ -194,13 +173,13 @@ START_TEST(metrics_count_rejections_by_reason)
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 413);
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    connect_client(&client);
     ck_assert(
         http_client_send_text(&client, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 400);
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    connect_client(&client);
     await("lossd_http_requests_total{method=\"other\",route=\"other\",status=\"400\"}", 1);
     await("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"413\"}", 1);
     expect("lossd_rejections_total{reason=\"body_size\"}", 1);
@@ -346,7 +325,7 @@ START_TEST(metrics_are_valid_prometheus_text)
 {
     char family[SAMPLE] = "", type[16] = "", text[SAMPLE];
     int families = 0;
-    ask("POST", "/v1/losses/mse", small);
+    ask("POST", "/v1/losses/mse", NULL, small);
     scrape();
     ck_assert(http_response_header(&response, "Content-Type", text, sizeof text));
     ck_assert_str_eq(text, "text/plain; version=0.0.4; charset=utf-8");
@@ -382,7 +361,7 @@ START_TEST(metrics_histograms_are_cumulative)
 {
     double last = 0, bound = 0;
     for (int i = 0; i < 5; i++)
-        ask("POST", "/v1/losses/mse", small);
+        ask("POST", "/v1/losses/mse", NULL, small);
     scrape();
     static const char name[] = "lossd_evaluation_duration_seconds_bucket{protocol=\"v1\",le=\"";
     int buckets = 0;
@@ -417,7 +396,7 @@ static const struct {
 START_TEST(metrics_export_deprecated_names_with_the_same_value)
 {
     char text[SAMPLE];
-    ask("POST", "/v1/losses/mse", small);
+    ask("POST", "/v1/losses/mse", NULL, small);
     scrape();
     snprintf(text, sizeof text, "\n# HELP %s Deprecated: use %s.\n", renamed[_i].old_name,
              renamed[_i].name);
@@ -433,8 +412,8 @@ END_TEST
 START_TEST(metrics_pass_promtool)
 {
     char file[] = "/tmp/lossd-metrics-XXXXXX";
-    ask("POST", "/v1/losses/mse", small);
-    ask("GET", "/nowhere", NULL);
+    ask("POST", "/v1/losses/mse", NULL, small);
+    ask("GET", "/nowhere", NULL, NULL);
     scrape();
     const int fd = mkstemp(file);
     ck_assert_int_ge(fd, 0);
@@ -453,7 +432,7 @@ Suite *metrics_suite(void)
     Suite *suite = suite_create("metrics");
     TCase *tcase = tcase_create("metrics");
     tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, end_server);
     tcase_add_test(tcase, metrics_count_requests_by_route_loss_protocol_and_status);
     tcase_add_test(tcase, metrics_count_bytes_elements_and_phases);
     tcase_add_test(tcase, metrics_count_rejections_by_reason);

@@ -5,8 +5,7 @@
 #include "suites.h"
 #include "support/certificates.h"
 #include "support/folder.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 #include "system/sandbox.h"
 
 #include <dirent.h>
@@ -25,10 +24,6 @@
 
 enum { PATH = 96, LARGE = 200000 };
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
-
 static const char unit[] = "deploy/lossd.service";
 static const char token_line[] =
     "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
@@ -45,15 +40,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_free(&server);
+    kill_server();
     folder_remove();
-}
-
-static void expect_text(const char *text, const char *wanted)
-{
-    ck_assert_msg(strstr(text, wanted) != NULL, "\"%s\" is not in: %s", wanted, text);
 }
 
 /* Starts a server with all features that need additional system calls. */

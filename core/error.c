@@ -88,8 +88,9 @@ const char *loss_nearest_text(const struct loss_nearest *search, const char *ope
 {
     text[0] = '\0';
     if (search->best)
-        snprintf(text, LOSS_MEANT_TEXT, "; did you mean %s%.100s%s?", open, search->best, close);
+        snprintf(text, LOSS_SUGGESTION_TEXT, "; did you mean %s%.100s%s?", open, search->best,
+                 close);
     else if (otherwise)
-        snprintf(text, LOSS_MEANT_TEXT, "; %s", otherwise);
+        snprintf(text, LOSS_SUGGESTION_TEXT, "; %s", otherwise);
     return text;
 }

@@ -130,8 +130,8 @@ struct loss_tensor {
     ptrdiff_t stride[LOSS_MAX_RANK]; /* in elements, read if `strided`; may be 0 or negative */
 };
 
-/* Sets *count to the number of elements. Returns false if it overflows; the byte count then
- * overflows too. */
+/* Sets *count to the number of elements. Returns false if the number of elements or of
+   bytes is too large to address. */
 bool loss_tensor_count(const struct loss_tensor *tensor, size_t *count);
 /* Return the number of elements and of bytes of a tensor. The count must not overflow; it never
    does for a tensor of a plan. */
@@ -249,8 +249,8 @@ struct loss_nearest {
 void loss_nearest_try(struct loss_nearest *search, const char *candidate);
 /* Writes a suggestion to append to an error message: "; did you mean 'best'?", with `open` and
    `close` as the quotes. If no candidate is near, writes "; " and `otherwise`, or "" if that is
-   NULL. `text` has room for LOSS_MEANT_TEXT bytes. Returns `text`. */
-enum { LOSS_MEANT_TEXT = 192 };
+   NULL. `text` has room for LOSS_SUGGESTION_TEXT bytes. Returns `text`. */
+enum { LOSS_SUGGESTION_TEXT = 192 };
 const char *loss_nearest_text(const struct loss_nearest *search, const char *open,
                               const char *close, const char *otherwise, char *text);
 

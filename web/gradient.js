@@ -111,7 +111,7 @@ function drawHistogram(host, title, numbers) {
         `Gradient histogram${clipped ? '; the outer bars include all values beyond' : ''}`;
     draw(host, {
         label:
-            `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most ` +
+            `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, largest ` +
             `often near ${short(min + (mode + 0.5) * width)}`,
         x: [...counts.map((_, i) => min + i * width), max],
         series: [{label: 'count', data: [...counts, null], colour: '--line-2', kind: 'bars'}],
@@ -202,8 +202,8 @@ function table(worst, losses, {title, name, numbers}, samples, pick) {
 // Formats a number; for a row, its maximum and the index of the maximum.
 function cell(values) {
     if (values.length === 1) return short(values[0]);
-    const most = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
-    return `${short(values[most])} at ${most}`;
+    const largest = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+    return `${short(values[largest])} at ${largest}`;
 }
 
 function derivativeCell(numbers, name, sample, samples) {

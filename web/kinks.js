@@ -11,7 +11,7 @@ export function jumps(values) {
         Math.abs(values[i + 1] - values[i]),
     );
     const scale = values.reduce(
-        (most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most),
+        (max, value) => (Number.isFinite(value) ? Math.max(max, Math.abs(value)) : max),
         0,
     );
     const found = [];

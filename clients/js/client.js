@@ -136,7 +136,7 @@ function checkOptions(options, known) {
         throw new TypeError(`the options are ${options}; they must be an object`);
     const unknown = Object.keys(options).find((name) => !known.includes(name));
     if (unknown !== undefined)
-        throw new TypeError(`there is no option '${unknown}'; the options are ${known.join(', ')}`);
+        throw new TypeError(`no such option '${unknown}'; the options are ${known.join(', ')}`);
 }
 
 function checkedUrl(url) {

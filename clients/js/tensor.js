@@ -40,7 +40,7 @@ const isHalf = (dtype) => dtype === 'float16' || dtype === 'bfloat16';
 export function arrayOf(dtype) {
     if (!Object.hasOwn(arrays, dtype)) {
         throw new TypeError(
-            `there is no dtype '${dtype}'; the dtypes are ${Object.keys(arrays).join(', ')}`,
+            `no such dtype '${dtype}'; the dtypes are ${Object.keys(arrays).join(', ')}`,
         );
     }
     return arrays[dtype];

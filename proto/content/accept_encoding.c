@@ -5,16 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const names[CODING_COUNT] = {[CODING_IDENTITY] = "identity",
-                                                [CODING_ZSTD] = "zstd",
-                                                [CODING_GZIP] = "gzip",
-                                                [CODING_DEFLATE] = "deflate"};
+static const char *const names[ENCODING_COUNT] = {[ENCODING_IDENTITY] = "identity",
+                                                  [ENCODING_ZSTD] = "zstd",
+                                                  [ENCODING_GZIP] = "gzip",
+                                                  [ENCODING_DEFLATE] = "deflate"};
 
-const char coding_names[] = "zstd, gzip, deflate";
+const char encoding_names[] = "zstd, gzip, deflate";
 
-const char *coding_name(enum coding coding)
+const char *encoding_name(enum content_encoding encoding)
 {
-    return names[coding];
+    return names[encoding];
 }
 
 /* An element of a list: its name, without parameters. */
@@ -42,37 +42,37 @@ static bool is(struct element element, const char *name)
     return strlen(name) == element.len && strncasecmp(element.name, name, element.len) == 0;
 }
 
-/* Returns CODING_COUNT if it is unknown. */
-static enum coding coding_of(struct element element)
+/* Returns ENCODING_COUNT if it is unknown. */
+static enum content_encoding encoding_of(struct element element)
 {
     if (is(element,
            "x-gzip")) /* the old name of gzip, which must be accepted (RFC 9110, section 8.4.1.3) */
-        return CODING_GZIP;
-    for (enum coding coding = CODING_IDENTITY; coding < CODING_COUNT; coding++)
-        if (is(element, names[coding]))
-            return coding;
-    return CODING_COUNT;
+        return ENCODING_GZIP;
+    for (enum content_encoding encoding = ENCODING_IDENTITY; encoding < ENCODING_COUNT; encoding++)
+        if (is(element, names[encoding]))
+            return encoding;
+    return ENCODING_COUNT;
 }
 
 /* ---- Content-Encoding ---- */
 
-void coding_content_add(struct coding_content *content, const char *line)
+void content_encoding_add(struct content_encoding_header *content, const char *line)
 {
     for (const char *list = line; list && !content->refused; list = next_element(list)) {
         const struct element element = element_at(list);
-        const enum coding coding = coding_of(element);
-        if (element.len == 0 || coding == CODING_IDENTITY)
+        const enum content_encoding encoding = encoding_of(element);
+        if (element.len == 0 || encoding == ENCODING_IDENTITY)
             continue;
-        content->stacked = content->coding != CODING_IDENTITY;
-        if (content->stacked || coding == CODING_COUNT)
+        content->stacked = content->encoding != ENCODING_IDENTITY;
+        if (content->stacked || encoding == ENCODING_COUNT)
             content->refused = element.name;
         else
-            content->coding = coding;
+            content->encoding = encoding;
     }
 }
 
-enum loss_status coding_content_check(const struct coding_content *content,
-                                      struct loss_error *error)
+enum loss_status content_encoding_check(const struct content_encoding_header *content,
+                                        struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     if (!content->refused)
@@ -82,7 +82,7 @@ enum loss_status coding_content_check(const struct coding_content *content,
     if (content->stacked)
         return loss_fail(error, LOSS_UNSUPPORTED,
                          "Content-Encoding has both '%s' and '%s'; at most one coding is supported",
-                         quote, names[content->coding]);
+                         quote, names[content->encoding]);
     return loss_fail(error, LOSS_UNSUPPORTED,
                      "Content-Encoding '%s' is not supported; send the body in zstd, gzip or "
                      "deflate, or uncompressed",
@@ -91,40 +91,42 @@ enum loss_status coding_content_check(const struct coding_content *content,
 
 /* ---- Accept-Encoding ---- */
 
-void coding_accept_add(struct coding_accept *accept, const char *line)
+void accept_encoding_add(struct accept_encoding_header *accept, const char *line)
 {
     for (const char *list = line; list; list = next_element(list)) {
         const struct element element = element_at(list);
-        const enum coding coding = coding_of(element);
+        const enum content_encoding encoding = encoding_of(element);
         if (is(element, "*")) {
             accept->named_any = true;
             accept->q_any = media_type_quality(list);
-        } else if (coding < CODING_COUNT) {
-            accept->named[coding] = true;
-            accept->q[coding] = media_type_quality(list);
+        } else if (encoding < ENCODING_COUNT) {
+            accept->named[encoding] = true;
+            accept->q[encoding] = media_type_quality(list);
         }
     }
 }
 
-static double quality_of(const struct coding_accept *accept, enum coding coding)
+static double quality_of(const struct accept_encoding_header *accept,
+                         enum content_encoding encoding)
 {
-    if (accept->named[coding])
-        return accept->q[coding];
-    return accept->named_any && coding != CODING_ZSTD ? accept->q_any : 0;
+    if (accept->named[encoding])
+        return accept->q[encoding];
+    return accept->named_any && encoding != ENCODING_ZSTD ? accept->q_any : 0;
 }
 
-struct coding_choice coding_choose(const struct coding_accept *accept)
+struct encoding_choice accept_encoding_choose(const struct accept_encoding_header *accept)
 {
-    struct coding_choice choice = {.coding = CODING_IDENTITY};
-    double best = accept->named[CODING_IDENTITY] ? accept->q[CODING_IDENTITY] : 0;
+    struct encoding_choice choice = {.encoding = ENCODING_IDENTITY};
+    double best = accept->named[ENCODING_IDENTITY] ? accept->q[ENCODING_IDENTITY] : 0;
     /* If identity is not mentioned, it is accepted but not preferred. */
-    choice.required = (accept->named[CODING_IDENTITY] || accept->named_any) &&
-                      !(quality_of(accept, CODING_IDENTITY) > 0);
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
-        const double q = quality_of(accept, coding);
-        if (q > best || (q > 0 && q >= best && choice.coding == CODING_IDENTITY)) {
+    choice.required = (accept->named[ENCODING_IDENTITY] || accept->named_any) &&
+                      !(quality_of(accept, ENCODING_IDENTITY) > 0);
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
+        const double q = quality_of(accept, encoding);
+        if (q > best || (q > 0 && q >= best && choice.encoding == ENCODING_IDENTITY)) {
             best = q;
-            choice.coding = coding;
+            choice.encoding = encoding;
         }
     }
     return choice;

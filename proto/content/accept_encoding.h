@@ -5,43 +5,49 @@
 #include "loss.h"
 
 /* In order of preference among codings of equal q: fastest first. */
-enum coding { CODING_IDENTITY, CODING_ZSTD, CODING_GZIP, CODING_DEFLATE, CODING_COUNT };
+enum content_encoding {
+    ENCODING_IDENTITY,
+    ENCODING_ZSTD,
+    ENCODING_GZIP,
+    ENCODING_DEFLATE,
+    ENCODING_COUNT
+};
 
 /* Returns the name, such as "gzip"; static. */
-const char *coding_name(enum coding coding);
+const char *encoding_name(enum content_encoding encoding);
 
 /* All names but identity, for an Accept-Encoding header of a response. */
-extern const char coding_names[];
+extern const char encoding_names[];
 
 /* The Content-Encoding lines of a request; zeroed before the first. */
-struct coding_content {
-    enum coding coding;
+struct content_encoding_header {
+    enum content_encoding encoding;
     bool stacked;
     const char *refused; /* borrowed from its line: the first unsupported coding, or NULL */
 };
 /* Adds a line, which must outlive `content`. */
-void coding_content_add(struct coding_content *content, const char *line);
+void content_encoding_add(struct content_encoding_header *content, const char *line);
 /* Returns LOSS_UNSUPPORTED if the body has an unsupported coding, or more than one. */
-enum loss_status coding_content_check(const struct coding_content *content,
-                                      struct loss_error *error);
+enum loss_status content_encoding_check(const struct content_encoding_header *content,
+                                        struct loss_error *error);
 
 /* The Accept-Encoding lines of a request; zeroed before the first. */
-struct coding_accept {
-    bool named[CODING_COUNT], named_any;
-    double q[CODING_COUNT], q_any;
+struct accept_encoding_header {
+    bool named[ENCODING_COUNT], named_any;
+    double q[ENCODING_COUNT], q_any;
 };
 /* Adds a line. */
-void coding_accept_add(struct coding_accept *accept, const char *line);
+void accept_encoding_add(struct accept_encoding_header *accept, const char *line);
 
 /* The coding of a response. */
-struct coding_choice {
-    enum coding coding;
-    bool required; /* identity is not acceptable; if `coding` is CODING_IDENTITY, no coding is
+struct encoding_choice {
+    enum content_encoding encoding;
+    bool required; /* identity is not acceptable; if `encoding` is ENCODING_IDENTITY, no coding is
                       acceptable */
 };
-/* Returns the coding of the highest q; of equal ones, the first of enum coding. Returns identity
-   only if nothing else is accepted or it is named with a higher q. "*" means gzip rather than zstd,
-   because every client supports it. */
-struct coding_choice coding_choose(const struct coding_accept *accept);
+/* Returns the coding of the highest q; of equal ones, the first in enum content_encoding. Returns
+   identity only if nothing else is accepted or it is named with a higher q. "*" means gzip rather
+   than zstd, because every client supports it. */
+struct encoding_choice accept_encoding_choose(const struct accept_encoding_header *accept);
 
 #endif

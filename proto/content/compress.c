@@ -151,13 +151,13 @@ static bool compress_zstd(const char *data, size_t len, struct buffer *out)
     return done;
 }
 
-bool compress_bytes(enum coding coding, const char *data, size_t len, int threads,
+bool compress_bytes(enum content_encoding encoding, const char *data, size_t len, int threads,
                     struct buffer *out)
 {
     struct compression c = {
-        .gzip = coding == CODING_GZIP, .quota = out->quota, .data = data, .len = len};
+        .gzip = encoding == ENCODING_GZIP, .quota = out->quota, .data = data, .len = len};
     const bool done =
-        coding == CODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
+        encoding == ENCODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
     free(c.piece);
     if (!done)
         buffer_free(out);

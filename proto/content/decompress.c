@@ -25,7 +25,7 @@ enum {
 };
 
 struct expansion {
-    enum coding coding;
+    enum content_encoding encoding;
     const char *data;
     size_t len, at; /* bytes received, bytes read */
     size_t limit;
@@ -44,7 +44,7 @@ malformed(struct expansion *e, size_t at, const char *format, ...)
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     loss_fail(e->error, LOSS_MALFORMED, "the body is not valid %s: %s, at byte %zu of %zu",
-              coding_name(e->coding), what, at, e->len);
+              encoding_name(e->encoding), what, at, e->len);
     e->error->offset = (int64_t)at;
     return LOSS_MALFORMED;
 }
@@ -76,9 +76,9 @@ static enum loss_status followed(struct expansion *e)
 /* Makes room for `wanted` bytes and one more, within the limit. */
 static enum loss_status grow(struct expansion *e, size_t wanted)
 {
-    const size_t most = e->limit + 1,
-                 doubled = e->out->capacity < most / 2 ? e->out->capacity * 2 : most;
-    size_t size = wanted < most ? wanted + 1 : most;
+    const size_t max_size = e->limit + 1,
+                 doubled = e->out->capacity < max_size / 2 ? e->out->capacity * 2 : max_size;
+    size_t size = wanted < max_size ? wanted + 1 : max_size;
     if (size < doubled)
         size = doubled;
     if (!(e->out->data ? buffer_resize(e->out, size) : buffer_take(e->out, size)))
@@ -122,7 +122,7 @@ static int inflate_some(struct expansion *e, z_stream *stream)
 static bool is_member(const struct expansion *e)
 {
     const size_t rest = e->len - e->at;
-    return e->coding == CODING_GZIP &&
+    return e->encoding == ENCODING_GZIP &&
            memcmp(e->data + e->at, "\x1f\x8b", rest < 2 ? rest : 2) == 0;
 }
 
@@ -159,7 +159,7 @@ static enum loss_status expand_zlib(struct expansion *e)
 {
     z_stream stream = {.next_in = NULL};
     const size_t guess = e->len < e->limit / EXPAND_RATIO ? e->len * EXPAND_RATIO : e->limit;
-    if (inflateInit2(&stream, e->coding == CODING_GZIP ? GZIP_WINDOW : ZLIB_WINDOW) != Z_OK)
+    if (inflateInit2(&stream, e->encoding == ENCODING_GZIP ? GZIP_WINDOW : ZLIB_WINDOW) != Z_OK)
         return no_memory(e);
     enum loss_status status = grow(e, guess > EXPAND_START ? guess : EXPAND_START);
     if (status == LOSS_OK)
@@ -254,12 +254,12 @@ static enum loss_status expand_zstd(struct expansion *e)
 
 /* ---- Any coding ---- */
 
-enum loss_status decompress_bytes(enum coding coding, const char *data, size_t len, size_t limit,
-                                  struct buffer *out, struct loss_error *error)
+enum loss_status decompress_bytes(enum content_encoding encoding, const char *data, size_t len,
+                                  size_t limit, struct buffer *out, struct loss_error *error)
 {
     struct expansion e = {
-        .coding = coding, .data = data, .len = len, .limit = limit, .out = out, .error = error};
-    enum loss_status status = coding == CODING_ZSTD ? expand_zstd(&e) : expand_zlib(&e);
+        .encoding = encoding, .data = data, .len = len, .limit = limit, .out = out, .error = error};
+    enum loss_status status = encoding == ENCODING_ZSTD ? expand_zstd(&e) : expand_zlib(&e);
     if (status == LOSS_OK)
         status = make_room(&e); /* for the NUL */
     if (status == LOSS_OK)

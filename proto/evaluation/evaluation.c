@@ -15,7 +15,8 @@ enum {
        Without broadcasting, there are never more terms than numbers in the body. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
-    /* In units of loss_plan.work: reading a byte of text, and writing a number, as text or not. */
+    /* Costs in units of loss_plan.work: of reading a byte of text, of writing a number as text, and
+       of writing it as binary data. */
     TEXT_BYTE_WORK = 1,
     TEXT_NUMBER_WORK = 25,
     NUMBER_WORK = 1,
@@ -80,15 +81,16 @@ static enum loss_status check_size(const struct loss_plan *plan, size_t len,
                                    struct loss_error *error)
 {
     const size_t terms = loss_tensor_elements(&plan->terms);
-    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE
-                            ? len * BROADCAST_TERMS_A_BYTE
-                            : BROADCAST_TERMS;
+    const size_t max_terms = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE
+                                 ? len * BROADCAST_TERMS_A_BYTE
+                                 : BROADCAST_TERMS;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
+        if (terms <= max_terms ||
+            (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
             return LOSS_OK;
     return loss_fail(error, LOSS_INVALID,
                      "broadcasting expands this request to %zu loss terms; the limit is %zu", terms,
-                     most);
+                     max_terms);
 }
 
 struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
@@ -218,7 +220,8 @@ static const char *operand_path(const struct evaluation *e, int k, char *path)
 struct reversal {
     const char *from;
     char *to;
-    size_t bytes, size; /* of all elements, of one */
+    size_t bytes; /* of all elements */
+    size_t size;  /* of one element */
 };
 
 static void reverse_piece(void *context, size_t i, int thread)

@@ -23,12 +23,12 @@ static struct prepared *allocate(const struct handler *handler, struct quota *qu
     return NULL;
 }
 
-static enum loss_status check_work(size_t work, size_t most, struct loss_error *error)
+static enum loss_status check_work(size_t work, size_t max_work, struct loss_error *error)
 {
-    if (most > 0 && work > most)
+    if (max_work > 0 && work > max_work)
         return loss_fail(error, LOSS_TOO_LARGE,
                          "this request takes %zu units of work; max_work of GET /v1/limits is %zu",
-                         work, most);
+                         work, max_work);
     return LOSS_OK;
 }
 

@@ -59,7 +59,7 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
     }
     if (head->shared == MULTI_LOSS_SHARED || strlen(json->key) >= KEY)
         return object_reader_malformed(json, json->at,
-                                       "there is no field of that name, or there are more than %d",
+                                       "no such field, or more than %d fields besides 'losses'",
                                        MULTI_LOSS_SHARED);
     struct multi_loss_shared *const shared = &all[head->shared++];
     memcpy(shared->key, json->key, strlen(json->key) + 1);
@@ -252,10 +252,10 @@ static enum loss_status read_losses(struct object_reader *json, struct head *hea
 /* ---- The request ---- */
 
 /* Fails: none of the losses has this shared field. */
-static enum loss_status blame_unused(struct object_reader *json, const struct multi_loss *s,
-                                     const struct multi_loss_shared *shared)
+static enum loss_status fail_unused(struct object_reader *json, const struct multi_loss *s,
+                                    const struct multi_loss_shared *shared)
 {
-    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = shared->key};
     json->at = shared->at;
     object_reader_set_key(json, shared->key);
@@ -266,7 +266,7 @@ static enum loss_status blame_unused(struct object_reader *json, const struct mu
     loss_nearest_try(&search, "losses");
     return object_reader_malformed(json, json->at, "none of these losses has a field '%s'%s",
                                    json_quote(shared->key, quote),
-                                   loss_nearest_text(&search, "'", "'", NULL, meant));
+                                   loss_nearest_text(&search, "'", "'", NULL, suggestion));
 }
 
 enum loss_status multi_loss_read(struct multi_loss *s, struct loss_error *error)
@@ -287,6 +287,6 @@ enum loss_status multi_loss_read(struct multi_loss *s, struct loss_error *error)
         return error->status;
     for (int k = 0; k < head.shared; k++)
         if (!s->shared[k].used)
-            return blame_unused(&json, s, &s->shared[k]);
+            return fail_unused(&json, s, &s->shared[k]);
     return LOSS_OK;
 }

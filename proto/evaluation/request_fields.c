@@ -77,7 +77,7 @@ static void list_names(const char *const names[], int count, char *list, size_t 
    for a wrong type, LOSS_INVALID for an unknown name. */
 static int read_choice_name(struct fields *f, const char *const names[], int count)
 {
-    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
+    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[LOSS_SUGGESTION_TEXT];
     if (is_plain(f)) {
         snprintf(name, NAME_SIZE, "%s", f->json.at);
         f->json.at = f->json.end;
@@ -141,7 +141,7 @@ static const char names_expected[] = "true, false, or a list of tensor names";
 static enum loss_status read_name(struct fields *f, uint32_t *mask)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
-    char name[NAME_SIZE], quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
+    char name[NAME_SIZE], quote[JSON_QUOTE], nearest[LOSS_SUGGESTION_TEXT];
     if (take_name(f, name) != LOSS_OK)
         return f->json.error->status;
     const int k = loss_tensor_find(loss, name);
@@ -420,7 +420,7 @@ bool fields_deprecated(struct object_reader *json)
 enum loss_status fields_unknown(struct fields *f, const char *what)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
-    char quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
+    char quote[JSON_QUOTE], nearest[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = f->json.key};
     if (fields_deprecated(&f->json))
         return f->json.error->status;

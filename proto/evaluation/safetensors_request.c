@@ -53,7 +53,7 @@ static enum loss_status malformed_entry(struct file *file, const struct entry *e
 
 /* Reads an array of sizes. */
 static enum loss_status take_sizes(struct file *file, const struct entry *entry, size_t *sizes,
-                                   int most, int *count)
+                                   int max_count, int *count)
 {
     struct fields *const f = file->fields;
     char message[96];
@@ -68,8 +68,9 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
         if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0)
             return malformed_entry(file, entry,
                                    "shape and data_offsets must be integers in [0, 2^63)");
-        if (*count == most) {
-            snprintf(message, sizeof message, "there are more than %d numbers in this array", most);
+        if (*count == max_count) {
+            snprintf(message, sizeof message, "there are more than %d numbers in this array",
+                     max_count);
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
@@ -158,7 +159,7 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
     size_t count;
     const char *const missing = missing_field(entry);
     if (missing) {
-        snprintf(message, sizeof message, "there is no '%s'", missing);
+        snprintf(message, sizeof message, "'%s' is missing", missing);
         return malformed_entry(file, entry, message);
     }
     if (!loss_tensor_count(&entry->is, &count)) {
@@ -167,7 +168,8 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
         return malformed_entry(file, entry, message);
     }
     if (entry->begin > entry->end) {
-        snprintf(message, sizeof message, "data_offsets [%zu, %zu] end before they begin",
+        snprintf(message, sizeof message,
+                 "data_offsets are [%zu, %zu]; the end must not be less than the start",
                  entry->begin, entry->end);
         return malformed_entry(file, entry, message);
     }

@@ -271,7 +271,7 @@ bool object_reader_null(struct object_reader *json)
 int object_reader_find(struct object_reader *json, const char *const names[], uint32_t *seen,
                        const char *what)
 {
-    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = json->key};
     for (int i = 0; names[i]; i++) {
         loss_nearest_try(&search, names[i]);
@@ -287,6 +287,6 @@ int object_reader_find(struct object_reader *json, const char *const names[], ui
     }
     object_reader_malformed(json, json->at, "%s has no field '%s'%s", what,
                             json_quote(json->key, quote),
-                            loss_nearest_text(&search, "'", "'", NULL, meant));
+                            loss_nearest_text(&search, "'", "'", NULL, suggestion));
     return -1;
 }

@@ -275,12 +275,12 @@ enum { QUOTE_SPARE = 8 }; /* bytes for the rest of an escape, quotes, "..." and 
 
 /* Copies [text, end) to `out` for a message, with a backslash before each byte of `escaped`. If
    `escaped` is NULL, the text is already escaped, and its escapes are not split. Returns the
-   length, at most `most` + 1, and moves *text past the copied bytes. */
+   length, at most `max_len` + 1, and moves *text past the copied bytes. */
 static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out,
-                           size_t most)
+                           size_t max_len)
 {
     size_t len = 0;
-    while (*text < end && len < most) {
+    while (*text < end && len < max_len) {
         const bool is_escape = !escaped && **text == '\\';
         if (escaped && **text && strchr(escaped, **text))
             out[len++] = '\\';

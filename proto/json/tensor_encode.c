@@ -77,7 +77,7 @@ enum {
 };
 
 /* Returns the bytes that `n` elements need at most, with brackets and commas. */
-static size_t most_bytes(const struct encoding *encoding, size_t count)
+static size_t max_bytes(const struct encoding *encoding, size_t count)
 {
     const size_t number =
         encoding->tensor->dtype == LOSS_FLOAT64 ? NUMBER_BULK_F64 : NUMBER_BULK_F32;
@@ -190,8 +190,8 @@ static void append_elements_parallel(struct buffer *out, const struct encoding *
 {
     struct team team = {.encoding = encoding,
                         .quota = out->quota,
-                        .text = buffer_reserve(out, most_bytes(encoding, encoding->count)),
-                        .scratch_size = most_bytes(encoding, CHUNK),
+                        .text = buffer_reserve(out, max_bytes(encoding, encoding->count)),
+                        .scratch_size = max_bytes(encoding, CHUNK),
                         .chunks = (encoding->count + CHUNK - 1) / CHUNK};
     const size_t scratch = (size_t)threads * team.scratch_size;
     const bool taken = quota_reserve(out->quota, scratch);
@@ -210,7 +210,7 @@ static void append_chunks(struct buffer *out, const struct encoding *encoding)
 {
     for (size_t from = 0; from < encoding->count; from += CHUNK) {
         const size_t n = chunk_size(encoding, from / CHUNK);
-        char *const to = buffer_reserve(out, most_bytes(encoding, n));
+        char *const to = buffer_reserve(out, max_bytes(encoding, n));
         if (!to || quota_cancelled(out->quota)) {
             out->failed = true;
             return;

@@ -264,14 +264,15 @@ static enum loss_status take_separator(const struct scan *scan, const char **tex
 static enum loss_status unknown_field(const struct scan *scan, const char *name,
                                       const char *const known[])
 {
-    char path[sizeof scan->error->path], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char path[sizeof scan->error->path], quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = name};
     for (int i = 0; known[i]; i++)
         loss_nearest_try(&search, known[i]);
     snprintf(path, sizeof path, "%s", scan->path);
     json_pointer_add(path, sizeof path, name);
     return loss_fail_at(scan->error, LOSS_MALFORMED, path, "a tensor object has no field '%s'%s",
-                        json_quote(name, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
+                        json_quote(name, quote),
+                        loss_nearest_text(&search, "'", "'", NULL, suggestion));
 }
 
 static enum loss_status twice(const struct scan *scan, const char *at, const char *name)
@@ -354,12 +355,11 @@ static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *
         return LOSS_OK;
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/dtype", scan->path);
-    return loss_fail_at(
-        scan->error, LOSS_INVALID, path,
-        "there is no dtype '%s'; the dtypes are float64, float32, float16, bfloat16, "
-        "int64, int32, int16, int8, uint64, uint32, "
-        "uint16, uint8 and bool",
-        json_quote(name, quote));
+    return loss_fail_at(scan->error, LOSS_INVALID, path,
+                        "no such dtype '%s'; the dtypes are float64, float32, float16, bfloat16, "
+                        "int64, int32, int16, int8, uint64, uint32, "
+                        "uint16, uint8 and bool",
+                        json_quote(name, quote));
 }
 
 /* Reads {"buffer": "...", "encoding": "base64"}. */

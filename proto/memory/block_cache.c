@@ -241,17 +241,17 @@ static char *take(size_t length, size_t expected)
     return data;
 }
 
-/* Cuts up to `most` bytes from the front of the cached block that begins at `end`. Returns the
+/* Cuts up to `max_bytes` bytes from the front of the cached block that begins at `end`. Returns the
    number of bytes; 0 if there is no such block. A remainder that is too short to be cached is
    unmapped. */
-static size_t absorb_next(const char *end, size_t most)
+static size_t absorb_next(const char *end, size_t max_bytes)
 {
     struct block block = {.data = NULL};
     pthread_mutex_lock(&mutex);
     for (int i = 0; i < kept_count && !block.data; i++)
         if (kept[i].data == end)
             block = remove_kept(i);
-    const size_t bytes = block.length < most ? block.length : most;
+    const size_t bytes = block.length < max_bytes ? block.length : max_bytes;
     const struct block left = {block.data + bytes, block.length - bytes, block.since};
     if (left.length >= BLOCK_CACHE_MIN)
         keep(&left);
@@ -332,13 +332,13 @@ size_t block_cache_bytes(void)
     return kept_length;
 }
 
-void block_cache_shrink(size_t most)
+void block_cache_shrink(size_t max_bytes)
 {
-    while (kept_length > most) {
+    while (kept_length > max_bytes) {
         struct block block = {.data = NULL};
         pthread_mutex_lock(&mutex);
-        if (kept_length > most)
-            block = remove_kept(find_kept(kept_length - most));
+        if (kept_length > max_bytes)
+            block = remove_kept(find_kept(kept_length - max_bytes));
         pthread_mutex_unlock(&mutex);
         if (block.data)
             unmap(&block);

@@ -36,8 +36,8 @@ void block_cache_trim(void);
 /* Returns the number of cached bytes. */
 size_t block_cache_bytes(void);
 
-/* Unmaps cached blocks until at most `most` bytes are cached. */
-void block_cache_shrink(size_t most);
+/* Unmaps cached blocks until at most `max_bytes` bytes are cached. */
+void block_cache_shrink(size_t max_bytes);
 
 /* Unmaps all cached blocks. Returns true if there were any. */
 bool block_cache_clear(void);

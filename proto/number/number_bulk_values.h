@@ -20,14 +20,14 @@
 static inline bool to_float(struct digits number, float *value)
 {
     const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28,
-                   least = UINT64_C(0x3810000000000000);
+                   smallest = UINT64_C(0x3810000000000000);
     const int i = number.exponent - NUMBER_NEAR_MIN;
     if ((unsigned)i > NUMBER_NEAR_MAX - NUMBER_NEAR_MIN)
         return false;
     const double wide = (double)(int64_t)number.digits * number_near_powers[0][i];
     uint64_t bits;
     memcpy(&bits, &wide, sizeof bits);
-    if ((bits & tail) - (half - 4) <= 8 || bits - 1 < least - 1)
+    if ((bits & tail) - (half - 4) <= 8 || bits - 1 < smallest - 1)
         return false;
     const float narrow = (float)wide;
     uint32_t narrow_bits;

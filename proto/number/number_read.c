@@ -204,9 +204,9 @@ static void big_multiply_add(struct big *big, uint64_t factor, uint64_t summand)
 
 static void big_multiply_power5(struct big *big, int64_t power)
 {
-    const uint64_t most = UINT64_C(7450580596923828125); /* 5^27, the largest in 64 bits */
+    const uint64_t max_power = UINT64_C(7450580596923828125); /* 5^27, the largest in 64 bits */
     for (; power >= 27; power -= 27)
-        big_multiply_add(big, most, 0);
+        big_multiply_add(big, max_power, 0);
     uint64_t rest = 1;
     for (; power > 0; power--)
         rest *= 5;

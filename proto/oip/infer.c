@@ -13,7 +13,7 @@ const struct loss_descriptor *oip_model_find(const char *model, const char *vers
     const struct loss_descriptor *const loss = loss_lookup(model, loss_lookup_http_hint, error);
     if (!loss || !version || strcmp(version, "1") == 0)
         return loss;
-    loss_fail(error, LOSS_NOT_FOUND, "there is no version '%s' of %s; the only version is 1",
+    loss_fail(error, LOSS_NOT_FOUND, "no such version '%s' of %s; the only version is 1",
               json_quote(version, quote), loss->name);
     return NULL;
 }

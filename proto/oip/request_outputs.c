@@ -7,7 +7,7 @@
 static enum loss_status unknown_output(struct oip_reader *r, const char *at, const char *name)
 {
     const struct loss_descriptor *const loss = r->fields.out->request.loss;
-    char candidates[OIP_OUTPUTS][OIP_NAME], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char candidates[OIP_OUTPUTS][OIP_NAME], quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = name};
     int count = 0;
     loss_nearest_try(&search, oip_output_name(loss, OIP_LOSS, 0, candidates[count++]));
@@ -17,7 +17,7 @@ static enum loss_status unknown_output(struct oip_reader *r, const char *at, con
     }
     return object_reader_malformed(&r->fields.json, at, "%s has no output '%s'%s", loss->name,
                                    json_quote(name, quote),
-                                   loss_nearest_text(&search, "'", "'", NULL, meant));
+                                   loss_nearest_text(&search, "'", "'", NULL, suggestion));
 }
 
 static enum loss_status read_output_name(struct oip_reader *r)

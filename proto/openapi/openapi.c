@@ -72,7 +72,7 @@ static json_t *declared_content(const struct openapi_operation *operation)
 
 /* Returns the error response of a status, by the kind of path; its name is one of
    openapi_base.json. */
-static json_t *trouble(const char *path, const char *status)
+static json_t *error_response(const char *path, const char *status)
 {
     const char *const kind = strncmp(path, "/v2", 3) == 0 ? "Protocol" : "Problem";
     return json_pack("{s:o}", "$ref", json_sprintf("#/components/responses/%s%s", kind, status));
@@ -101,11 +101,11 @@ static json_t *responses_of(const struct openapi_route *route, const struct loss
     }
     for (int i = 0; i < OPENAPI_ERRORS && operation->errors[i]; i++) {
         snprintf(status, sizeof status, "%d", operation->errors[i]);
-        responses = jansson_set(responses, status, trouble(route->path, status));
+        responses = jansson_set(responses, status, error_response(route->path, status));
     }
     if (!route->open)
-        responses = jansson_set(responses, "401", trouble(route->path, "401"));
-    return jansson_set(responses, "default", trouble(route->path, ""));
+        responses = jansson_set(responses, "401", error_response(route->path, "401"));
+    return jansson_set(responses, "default", error_response(route->path, ""));
 }
 
 /* ---- Operations ---- */

@@ -144,7 +144,7 @@ static enum loss_status validate_multi_head(struct request_view *view, struct lo
     if (view->in != MEDIA_JSON)
         return loss_fail(
             error, LOSS_UNSUPPORTED,
-            "requests for several losses must be in %s, in which tensors may be base64, not in %s",
+            "requests for several losses must be %s, not %s; JSON tensors may be base64",
             media_type_name(MEDIA_JSON), media_type_name(view->in));
     return check_no_query(view, error);
 }

@@ -121,12 +121,12 @@ static size_t larger(size_t a, size_t b)
    can. */
 static bool is_safe(const struct memory_budget *budget)
 {
-    const size_t most = budget->bytes - budget->small;
+    const size_t max_large = budget->bytes - budget->small;
     const size_t held = budget->started + budget->admitted[0] + budget->admitted[LARGE];
     const struct reservation *small = budget->list[0].first, *large = budget->list[LARGE].first;
-    if (held > budget->bytes || budget->admitted[LARGE] > most)
+    if (held > budget->bytes || budget->admitted[LARGE] > max_large)
         return false;
-    size_t available = budget->bytes - held, for_large = most - budget->admitted[LARGE];
+    size_t available = budget->bytes - held, for_large = max_large - budget->admitted[LARGE];
     while (small || large) {
         if ((!small || need(budget->list[0].last) <= available) &&
             (!large || need(budget->list[LARGE].last) <= smaller(available, for_large)))
@@ -303,8 +303,9 @@ static size_t lacking(const struct memory_budget *budget)
         return 0;
     const size_t claim = is_promised(r) ? r->claim : r->wanted_claim;
     const size_t wanted = claim - (r->place == RESERVATION_ADMITTED ? r->reserved : 0);
-    const size_t most = budget->bytes - budget->small;
-    const size_t for_large = most > budget->admitted[LARGE] ? most - budget->admitted[LARGE] : 0;
+    const size_t max_large = budget->bytes - budget->small;
+    const size_t for_large =
+        max_large > budget->admitted[LARGE] ? max_large - budget->admitted[LARGE] : 0;
     const size_t available =
         claim > MEMORY_BUDGET_SMALL ? smaller(rest(budget), for_large) : rest(budget);
     return wanted > available ? wanted - available : 1;

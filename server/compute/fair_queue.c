@@ -16,7 +16,7 @@ struct client_queue {
 };
 
 struct fair_queue {
-    size_t entries, most, clients;
+    size_t entries, max_entries, clients;
     int64_t virtual_time; /* where new clients start; never decreases */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
@@ -82,11 +82,11 @@ static struct client_queue *unused_queue(struct fair_queue *schedule)
     if (!schedule->free && schedule->untouched < schedule->queues)
         return &schedule->queue[schedule->untouched++];
     if (!schedule->free) {
-        struct client_queue *least = NULL;
+        struct client_queue *least_used = NULL;
         for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
-            if (is_idle(queue) && (!least || queue->used < least->used))
-                least = queue;
-        release(schedule, least);
+            if (is_idle(queue) && (!least_used || queue->used < least_used->used))
+                least_used = queue;
+        release(schedule, least_used);
     }
     struct client_queue *const queue = schedule->free;
     schedule->free = queue->next;
@@ -124,8 +124,9 @@ static struct client_queue *longest(const struct fair_queue *schedule)
 
 static int64_t rank_of(const struct fair_queue_entry *entry)
 {
-    const int64_t most = FAIR_QUEUE_OVERTAKE_NS / FAIR_QUEUE_SLACK;
-    return entry->queued + FAIR_QUEUE_SLACK * (entry->cost_ns < most ? entry->cost_ns : most);
+    const int64_t max_cost_ns = FAIR_QUEUE_OVERTAKE_NS / FAIR_QUEUE_SLACK;
+    return entry->queued +
+           FAIR_QUEUE_SLACK * (entry->cost_ns < max_cost_ns ? entry->cost_ns : max_cost_ns);
 }
 
 static void insert(struct fair_queue *schedule, struct fair_queue_entry *entry)
@@ -166,7 +167,7 @@ struct fair_queue_entry *fair_queue_add(struct fair_queue *schedule, struct fair
     struct fair_queue_entry *refused = NULL;
     if (schedule->entries == 0 && !schedule->running)
         forget_all(schedule);
-    if (schedule->entries >= schedule->most) {
+    if (schedule->entries >= schedule->max_entries) {
         const struct client_queue *const largest = longest(schedule);
         if (entries_of(schedule, entry->client) + 1 >= largest->entries)
             return entry;
@@ -240,14 +241,14 @@ void fair_queue_each(struct fair_queue *schedule,
 
 /* ---- The queue ---- */
 
-struct fair_queue *fair_queue_new(size_t most)
+struct fair_queue *fair_queue_new(size_t max_entries)
 {
-    const size_t queues = most + QUEUES_BESIDES;
+    const size_t queues = max_entries + QUEUES_BESIDES;
     struct fair_queue *const schedule =
         calloc(1, sizeof *schedule + queues * sizeof schedule->queue[0]);
     if (!schedule)
         return NULL;
-    schedule->most = most;
+    schedule->max_entries = max_entries;
     schedule->queues = queues;
     return schedule;
 }

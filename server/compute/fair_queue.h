@@ -47,8 +47,8 @@ struct fair_queue_entry {
 
 struct fair_queue;
 
-/* Creates a queue for up to `most` entries. Returns NULL if memory is insufficient. */
-struct fair_queue *fair_queue_new(size_t most);
+/* Creates a queue for up to `max_entries` entries. Returns NULL if memory is insufficient. */
+struct fair_queue *fair_queue_new(size_t max_entries);
 
 /* No-op if NULL. */
 void fair_queue_free(struct fair_queue *queue);

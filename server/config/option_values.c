@@ -205,7 +205,7 @@ static void list_choices(const char *const names[], char *text, size_t size)
 
 const char *option_range(const struct option *option, char text[OPTION_RANGE])
 {
-    char least[32], most[32];
+    char min_text[32], max_text[32];
     const unsigned long long min = option->min, max = option->max;
     switch (option->type) {
     case OPTION_ADDRESSES:
@@ -223,11 +223,13 @@ const char *option_range(const struct option *option, char text[OPTION_RANGE])
     case OPTION_BYTES:
         snprintf(text, OPTION_RANGE,
                  "a number of bytes such as 1048576, 512k, 16M or 1G, from %s to %s",
-                 in_units(min, KIBI, least, sizeof least), in_units(max, KIBI, most, sizeof most));
+                 in_units(min, KIBI, min_text, sizeof min_text),
+                 in_units(max, KIBI, max_text, sizeof max_text));
         break;
     case OPTION_AMOUNT:
         snprintf(text, OPTION_RANGE, "a whole number such as 1000000, 50M or 2G, from %s to %s",
-                 in_units(min, KILO, least, sizeof least), in_units(max, KILO, most, sizeof most));
+                 in_units(min, KILO, min_text, sizeof min_text),
+                 in_units(max, KILO, max_text, sizeof max_text));
         break;
     case OPTION_SECONDS:
         snprintf(text, OPTION_RANGE, "a number of seconds such as 5 or 0.25, from %g to %g",

@@ -133,7 +133,7 @@ static void cut_comment(char *line)
 
 static bool read_line(struct options *options, char *line, const char *where, char *message)
 {
-    char meant[LOSS_MEANT_TEXT];
+    char suggestion[LOSS_SUGGESTION_TEXT];
     struct option_match match;
     cut_comment(line);
     line = trim(line);
@@ -151,7 +151,7 @@ static bool read_line(struct options *options, char *line, const char *where, ch
     for (size_t i = 0; i < option_count; i++)
         loss_nearest_try(&search, option_table[i].name);
     return fail(message, OPTION_MESSAGE, "%s: unknown option \"%.80s\"%s", where, name,
-                loss_nearest_text(&search, "\"", "\"", NULL, meant));
+                loss_nearest_text(&search, "\"", "\"", NULL, suggestion));
 }
 
 static bool read_file(struct options *options, const char *path, char *message)
@@ -195,14 +195,14 @@ static bool unknown_flag(const char *name, size_t len, char *message)
 {
     char copy[80];
     snprintf(copy, sizeof copy, "%.*s", (int)(len < sizeof copy ? len : sizeof copy - 1), name);
-    char meant[LOSS_MEANT_TEXT];
+    char suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = copy};
     for (size_t i = 0; i < option_count; i++)
         loss_nearest_try(&search, option_table[i].name);
     for (size_t i = 0; i < option_command_count; i++)
         loss_nearest_try(&search, option_commands[i].name);
     return fail(message, OPTION_MESSAGE, "unknown option --%s%s", copy,
-                loss_nearest_text(&search, "--", "", "--help lists them all", meant));
+                loss_nearest_text(&search, "--", "", "--help lists them all", suggestion));
 }
 
 static void note_command(struct command_line *line, const struct option_command *command,

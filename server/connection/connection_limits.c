@@ -19,20 +19,20 @@ struct slot {
 
 struct connections {
     pthread_mutex_t mutex;
-    unsigned most, most_each, count;
+    unsigned max, max_per_address, count;
     uint64_t seed; /* random, so that clients cannot choose addresses that collide */
     bool is_counted[CONNECTIONS_FILES];
     uint64_t key[CONNECTIONS_FILES]; /* by descriptor */
     struct slot slot[SLOTS];
 };
 
-struct connections *connections_new(unsigned most, unsigned most_each)
+struct connections *connections_new(unsigned max, unsigned max_per_address)
 {
     struct connections *connections = calloc(1, sizeof *connections);
     if (!connections)
         return NULL;
-    connections->most = most;
-    connections->most_each = most_each;
+    connections->max = max;
+    connections->max_per_address = max_per_address;
     if (getrandom(&connections->seed, sizeof connections->seed, GRND_NONBLOCK) < 0)
         connections->seed = (uintptr_t)connections;
     pthread_mutex_init(&connections->mutex, NULL);
@@ -81,7 +81,7 @@ static void close_gap(struct connections *connections, size_t gap)
 static bool add_address(struct connections *connections, uint64_t key)
 {
     struct slot *const slot = &connections->slot[find(connections, key)];
-    if (connections->most_each > 0 && slot->count >= connections->most_each)
+    if (connections->max_per_address > 0 && slot->count >= connections->max_per_address)
         return false;
     slot->key = key;
     slot->count++;
@@ -110,7 +110,7 @@ static void forget(struct connections *connections, int fd)
 bool connections_room(struct connections *connections, unsigned beyond)
 {
     pthread_mutex_lock(&connections->mutex);
-    const bool room = connections->count < connections->most + beyond;
+    const bool room = connections->count < connections->max + beyond;
     pthread_mutex_unlock(&connections->mutex);
     return room;
 }
@@ -123,9 +123,9 @@ unsigned connections_count(struct connections *connections)
     return count;
 }
 
-unsigned connections_most(const struct connections *connections)
+unsigned connections_max(const struct connections *connections)
 {
-    return connections->most;
+    return connections->max;
 }
 
 bool connections_add(struct connections *connections, int fd, uint64_t key)

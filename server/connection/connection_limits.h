@@ -16,16 +16,16 @@ enum { CONNECTIONS_FILES = 1 << 16 }; /* descriptors must be less than this */
 
 struct connections;
 
-/* Allows at most `most` connections in total and `most_each` per address (0: no limit). Returns
-   NULL if memory is insufficient. */
-struct connections *connections_new(unsigned most, unsigned most_each);
+/* Allows at most `max` connections in total and `max_per_address` per address (0: no limit).
+   Returns NULL if memory is insufficient. */
+struct connections *connections_new(unsigned max, unsigned max_per_address);
 void connections_free(struct connections *connections);
 
 /* Returns true if one more connection stays within the maximum plus `beyond`. */
 bool connections_room(struct connections *connections, unsigned beyond);
 /* Return the current and the maximum number of connections. */
 unsigned connections_count(struct connections *connections);
-unsigned connections_most(const struct connections *connections);
+unsigned connections_max(const struct connections *connections);
 /* Counts a connection. `fd` must be less than CONNECTIONS_FILES; `key` is the key of its address
    (client_key.h; 0: none). If the address has reached its limit, returns false and does not count
    the connection. */

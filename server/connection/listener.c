@@ -108,12 +108,13 @@ const struct listen_address *listener_address_at(const struct listener *listener
 
 /* ---- Accepting ---- */
 
-/* Accepts at most `most` pending connections on one socket. Returns false if the socket must
+/* Accepts at most `max_accepts` pending connections on one socket. Returns false if the socket must
    pause. */
-static bool accept_waiting(struct listener *listener, const struct listening *listening, int most)
+static bool accept_waiting(struct listener *listener, const struct listening *listening,
+                           int max_accepts)
 {
     const struct listener_callbacks *callbacks = &listener->callbacks;
-    for (int accepted = 0; accepted < most;) {
+    for (int accepted = 0; accepted < max_accepts;) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         if (!callbacks->has_room(callbacks->context, listening->listen_address))

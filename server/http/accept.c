@@ -54,12 +54,12 @@ static void reject_connection(struct http *http, int fd,
    for one client, and connections of live clients were closed. */
 static void probe(int fd)
 {
-    const int on = 1, idle_s = 15 + fd % 16, every_s = 5, most = 6;
+    const int on = 1, idle_s = 15 + fd % 16, every_s = 5, max_probes = 6;
     if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0)
         return;
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &max_probes, sizeof max_probes);
 }
 
 void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len,

@@ -20,7 +20,8 @@ enum {
        it, because reading the body took about as long. With more work, shorter jobs go first. */
     HTTP_BYTE_WORK = 100,
     HTTP_BODY_COST = 4, /* expected core nanoseconds per byte of a body, to read and write JSON */
-    HTTP_CODING_COST = 20, /* expected core nanoseconds per byte of a response, to compress it */
+    HTTP_COMPRESSION_COST =
+        20, /* expected core nanoseconds per byte of a response, to compress it */
 };
 
 /* Counts a request that ran out of memory for `what`. Changes the response to a 413 if no retry can
@@ -31,15 +32,15 @@ static void check_memory(struct request *request, const char *what)
         request_fail_no_memory(request, what);
 }
 
-/* Decompresses a compressed body. Stops at `most` bytes (0: --max-decompressed-body). */
-static enum decompression decompress_body(struct request *request, size_t most)
+/* Decompresses a compressed body. Stops at `max_bytes` bytes (0: --max-decompressed-body). */
+static enum decompression decompress_body(struct request *request, size_t max_bytes)
 {
     const int64_t started = clock_ns();
     struct content_coding_body body = {&request->memory.quota, request->body, request->len,
                                        request->capacity};
     const enum decompression done = content_coding_expand(
-        &request->content_coding, request->http->settings.limits.max_decompressed_body, most, &body,
-        &request->response);
+        &request->content_coding, request->http->settings.limits.max_decompressed_body, max_bytes,
+        &body, &request->response);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
@@ -80,9 +81,9 @@ static int64_t estimate_cost_ns(const struct request *request)
     const struct response *const response = &request->response;
     const double work = request->prepared ? (double)request->prepared->work : 0;
     const double computing = work + (double)request->len * HTTP_BODY_COST;
-    const double coding = (double)response->body.len * HTTP_CODING_COST;
+    const double compressing = (double)response->body.len * HTTP_COMPRESSION_COST;
     const int threads = executor_threads(request->http->settings.executor);
-    const double ns = (response->status == RESPONSE_NONE ? computing : coding) / threads;
+    const double ns = (response->status == RESPONSE_NONE ? computing : compressing) / threads;
     return ns < (double)FAIR_QUEUE_COST_MAX_NS ? (int64_t)ns : FAIR_QUEUE_COST_MAX_NS;
 }
 

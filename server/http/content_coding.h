@@ -19,9 +19,10 @@ enum {
 
 /* Zero it before the first header of the request. */
 struct content_coding {
-    struct coding_content content; /* coding of the body; identity once it is decompressed */
-    struct coding_accept accept;
-    struct coding_choice choice; /* coding of the response */
+    struct content_encoding_header
+        content; /* coding of the body; identity once it is decompressed */
+    struct accept_encoding_header accept;
+    struct encoding_choice choice; /* coding of the response */
 };
 
 /* Reads a header of the request. Headers other than Content-Encoding and Accept-Encoding are
@@ -43,14 +44,14 @@ struct content_coding_body {
 };
 enum decompression {
     DECOMPRESSED,          /* the body is decompressed, or it was not compressed */
-    DECOMPRESSION_STOPPED, /* larger than `most` bytes; nothing has changed */
+    DECOMPRESSION_STOPPED, /* larger than `max_bytes` bytes; nothing has changed */
     DECOMPRESSION_FAILED,  /* the response is filled */
 };
 
 /* Replaces a compressed body with the decompressed one. Fails if that exceeds `limit` bytes
-   (--max-decompressed-body), and stops if it exceeds `most` bytes (0: does not stop). */
+   (--max-decompressed-body), and stops if it exceeds `max_bytes` bytes (0: does not stop). */
 enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
-                                         size_t most, struct content_coding_body *body,
+                                         size_t max_bytes, struct content_coding_body *body,
                                          struct response *response);
 
 /* Returns true if the response must still be compressed. */

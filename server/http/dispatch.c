@@ -49,8 +49,8 @@ static const char *header(struct request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static enum MHD_Result read_coding_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                          const char *value)
+static enum MHD_Result read_encoding_header(void *context, enum MHD_ValueKind kind,
+                                            const char *name, const char *value)
 {
     (void)kind;
     content_coding_header(context, name, value);
@@ -195,12 +195,12 @@ bool request_dispatch(struct request *request)
         reply_error(&request->response, 503, "insufficient memory for the query; retry later");
         return false;
     }
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_encoding_header,
                               &request->content_coding);
     if (!content_coding_accept(&request->content_coding, &request->response))
         return false;
     if (!request->http->settings.compress && !request->content_coding.choice.required)
-        request->content_coding.choice.coding = CODING_IDENTITY;
+        request->content_coding.choice.encoding = ENCODING_IDENTITY;
     if (match.route->evaluate)
         return validate_body_head(request);
     match.route->handle(&request->input, &request->response);

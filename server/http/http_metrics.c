@@ -12,7 +12,7 @@ static double read_value(void *context, size_t index)
     const struct http *const http = context;
     const double values[SOURCES] = {
         [CONNECTIONS] = connections_count(http->connections),
-        [LIMIT] = connections_most(http->connections),
+        [LIMIT] = connections_max(http->connections),
         [ACCEPTED] = (double)atomic_load(&http->adopted),
         [IN_FLIGHT] = (double)atomic_load(&http->active),
         [DRAINING] = atomic_load(&http->draining),

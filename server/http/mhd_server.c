@@ -76,13 +76,13 @@ static size_t connection_memory(const struct limits *limits)
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 
-/* Raises the soft limit on open files for `most` connections. Returns how many connections it
-   allows, at most `most`. */
-static unsigned connection_limit(unsigned most, int io_threads)
+/* Raises the soft limit on open files for `max_connections` connections. Returns how many
+   connections it allows, at most `max_connections`. */
+static unsigned connection_limit(unsigned max_connections, int io_threads)
 {
     const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
                           HTTP_THREAD_FILES * (rlim_t)io_threads;
-    const rlim_t wanted = most + others;
+    const rlim_t wanted = max_connections + others;
     struct rlimit files = {0};
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return HTTP_CONNECTIONS_MIN;
@@ -93,13 +93,13 @@ static unsigned connection_limit(unsigned most, int io_threads)
             files = more;
     }
     if (files.rlim_cur >= wanted)
-        return most;
+        return max_connections;
     unsigned limit = files.rlim_cur > others + HTTP_CONNECTIONS_MIN
                          ? (unsigned)(files.rlim_cur - others)
                          : HTTP_CONNECTIONS_MIN;
     log_message(LOG_LEVEL_WARNING,
                 "at most %u connections at a time, not %u: the limit on open files is %llu", limit,
-                most, (unsigned long long)files.rlim_cur);
+                max_connections, (unsigned long long)files.rlim_cur);
     return limit;
 }
 
@@ -117,19 +117,20 @@ static bool divide_memory(struct http *http)
     const size_t secure = http->settings.has_secure ? HTTP_SECURE_BYTES : 0;
     const size_t each = connection_memory(limits) + HTTP_CONNECTION_BYTES + secure;
     const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / each;
-    unsigned most = (unsigned)limits->max_connections;
-    if (room < most) {
+    unsigned max_connections = (unsigned)limits->max_connections;
+    if (room < max_connections) {
         log_message(
             LOG_LEVEL_WARNING,
             "at most %zu connections at a time, not %u: they may use a quarter of --max-memory",
-            room, most);
-        most = (unsigned)room;
+            room, max_connections);
+        max_connections = (unsigned)room;
     }
-    most = connection_limit(most, http->settings.io_threads);
-    http->settings.limits.max_connections = (int)most; /* shown by GET /v1/limits */
-    http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
+    max_connections = connection_limit(max_connections, http->settings.io_threads);
+    http->settings.limits.max_connections = (int)max_connections; /* shown by GET /v1/limits */
+    http->connections =
+        connections_new(max_connections, (unsigned)limits->max_connections_per_address);
     http->budget =
-        memory_budget_new(limits->max_memory - (size_t)most * each,
+        memory_budget_new(limits->max_memory - (size_t)max_connections * each,
                           (size_t)limits->max_memory_waiters, limits->memory_wait_timeout);
     return http->connections && http->budget &&
            memory_budget_add_metrics(http->budget, http->settings.metrics);
@@ -261,7 +262,7 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         goto failed;
     }
     if (!divide_memory(http) || !limit_rates(http)) {
-        snprintf(message, size, "insufficient memory for the limits");
+        snprintf(message, size, "insufficient memory for the connection and rate limits");
         goto failed;
     }
     const struct monitor_tick tick = {on_tick, http};

@@ -21,13 +21,13 @@ enum {
 
 size_t request_expected_bytes(const struct request *request, size_t bytes)
 {
-    const size_t factor = request->content_coding.content.coding == CODING_IDENTITY
+    const size_t factor = request->content_coding.content.encoding == ENCODING_IDENTITY
                               ? HTTP_BODY_FACTOR
                               : HTTP_CODED_FACTOR;
     /* Cannot overflow: --max-body is small enough. */
     const size_t expected = HTTP_REQUEST_BYTES + bytes * factor;
-    const size_t most = memory_budget_max_claim(request->http->budget);
-    return expected < most ? expected : most;
+    const size_t max_claim = memory_budget_max_claim(request->http->budget);
+    return expected < max_claim ? expected : max_claim;
 }
 
 uint64_t request_body_length(const struct request *request)

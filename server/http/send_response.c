@@ -277,7 +277,7 @@ static enum MHD_Result enqueue_compression(struct request *request)
         return MHD_YES;
     if (request->content_coding.choice.required)
         return request_fail_enqueue(request);
-    request->content_coding.choice.coding = CODING_IDENTITY;
+    request->content_coding.choice.encoding = ENCODING_IDENTITY;
     return MHD_YES;
 }
 

@@ -49,14 +49,14 @@ static void name(struct log_line *line, const char *text)
 }
 
 /* No-op if `text` is NULL. */
-static void text_field(struct log_line *line, const char *field, const char *text, size_t most)
+static void text_field(struct log_line *line, const char *field, const char *text, size_t max_bytes)
 {
     const bool json = line->format == LOG_FORMAT_JSON;
     if (!text)
         return;
     name(line, field);
     log_line_text(line, json ? "\"" : "");
-    log_line_escaped(line, text, most);
+    log_line_escaped(line, text, max_bytes);
     log_line_text(line, json ? "\"" : "");
 }
 

@@ -48,10 +48,10 @@ void log_line_text(struct log_line *line, const char *text)
     append(line, text, strlen(text));
 }
 
-void log_line_escaped(struct log_line *line, const char *text, size_t most)
+void log_line_escaped(struct log_line *line, const char *text, size_t max_bytes)
 {
     char escaped[8];
-    for (const size_t end = line->len + most; *text; text++) {
+    for (const size_t end = line->len + max_bytes; *text; text++) {
         const unsigned char byte = (unsigned char)*text;
         char *to = escaped;
         if (byte == '"' || byte == '\\') {

@@ -25,9 +25,10 @@ struct log_line {
 /* Begins a line with the current time and a level. */
 void log_line_begin(struct log_line *line, enum log_level level);
 void log_line_text(struct log_line *line, const char *text);
-/* Appends untrusted text, escaped. If it then exceeds `most` bytes, it is truncated and ends with
+/* Appends untrusted text, escaped. If it then exceeds `max_bytes` bytes, it is truncated and ends
+   with
    "...". */
-void log_line_escaped(struct log_line *line, const char *text, size_t most);
+void log_line_escaped(struct log_line *line, const char *text, size_t max_bytes);
 /* Ends the line and writes it to stderr. */
 void log_line_write(struct log_line *line);
 

@@ -106,9 +106,9 @@ static void take_lines(struct batch *batch)
 {
     char *const to = batch->text + batch->len;
     const size_t room = sizeof batch->text - batch->len,
-                 most = writer.used < room ? writer.used : room;
-    copy_out(to, most);
-    size_t len = most;
+                 copied = writer.used < room ? writer.used : room;
+    copy_out(to, copied);
+    size_t len = copied;
     while (len > 0 && to[len - 1] != '\n')
         len--;
     batch->len += len;

@@ -119,8 +119,8 @@ static void fill_in(const struct route *route, const char *path, char *text)
 
 void route_not_found(enum listener_scope scope, const char *path, struct response *response)
 {
-    char texts[2][CANDIDATE], *text = texts[0], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
-                              best[JSON_QUOTE_LONG];
+    char texts[2][CANDIDATE], *text = texts[0], suggestion[LOSS_SUGGESTION_TEXT],
+                              quote[JSON_QUOTE_LONG], best[JSON_QUOTE_LONG];
     struct loss_nearest search = {.name = path};
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
@@ -141,5 +141,5 @@ void route_not_found(enum listener_scope scope, const char *path, struct respons
             quote);
     else
         reply_error(response, 404, "no such path '%s'%s", quote,
-                    loss_nearest_text(&search, "'", "'", "GET / lists the paths", meant));
+                    loss_nearest_text(&search, "'", "'", "GET / lists the paths", suggestion));
 }

@@ -139,8 +139,9 @@ DESCRIBE(index) = {
     .schema = "ModelIndex",
 };
 DESCRIBE(load) = {"loadModel", oip_tag,
-                  "Always refused: every loss is a model that is always loaded", .errors = {400}};
-DESCRIBE(unload) = {"unloadModel", oip_tag, "Always refused: models cannot be unloaded",
+                  "Always fails with 400: every loss is a model that is always loaded",
+                  .errors = {400}};
+DESCRIBE(unload) = {"unloadModel", oip_tag, "Always fails with 400: models cannot be unloaded",
                     .errors = {400}};
 
 static const struct route routes[] = {

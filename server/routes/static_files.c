@@ -40,12 +40,12 @@ static bool has_tag(const char *if_none_match, const char *etag)
 
 static void respond_not_found(const char *name, struct response *response)
 {
-    char meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE];
+    char suggestion[LOSS_SUGGESTION_TEXT], quote[JSON_QUOTE];
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
     reply_error(response, 404, "no such file '%s'%s", json_quote(name, quote),
-                loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
+                loss_nearest_text(&search, "'/assets/", "'", NULL, suggestion));
 }
 
 static void respond(const struct asset *asset, const char *if_none_match,

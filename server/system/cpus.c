@@ -43,13 +43,13 @@ int cpus_of_quota(const char *text)
     return cpus > INT_MAX ? 0 : (int)cpus;
 }
 
-/* Lowers *least to the quota of a cgroup. 0 means no quota. */
+/* Lowers *min_cpus to the quota of a cgroup. 0 means no quota. */
 static void see_quota(void *context, const char *line)
 {
-    int *const least = context;
+    int *const min_cpus = context;
     const int cpus = cpus_of_quota(line);
-    if (cpus > 0 && (*least == 0 || cpus < *least))
-        *least = cpus;
+    if (cpus > 0 && (*min_cpus == 0 || cpus < *min_cpus))
+        *min_cpus = cpus;
 }
 
 int cpus_allowed(void)

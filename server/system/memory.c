@@ -10,25 +10,25 @@
 
 #include "system/cgroup.h"
 
-/* Lowers *least to the limit of a cgroup. "max" means no limit. */
+/* Lowers *min_bytes to the limit of a cgroup. "max" means no limit. */
 static void see_limit(void *context, const char *line)
 {
-    size_t *const least = context;
+    size_t *const min_bytes = context;
     char *end;
     const unsigned long long bytes = strtoull(line, &end, 10);
-    if (end != line && bytes > 0 && bytes < *least)
-        *least = (size_t)bytes;
+    if (end != line && bytes > 0 && bytes < *min_bytes)
+        *min_bytes = (size_t)bytes;
 }
 
 size_t memory_allowed(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    size_t least = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)1 << 30;
+    size_t min_bytes = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)1 << 30;
     struct rlimit space;
-    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < least)
-        least = (size_t)space.rlim_cur;
-    cgroup_for_each(NULL, "memory.max", see_limit, &least);
-    cgroup_for_each(NULL, "memory.high", see_limit, &least);
-    cgroup_for_each("memory", "memory.limit_in_bytes", see_limit, &least);
-    return least;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < min_bytes)
+        min_bytes = (size_t)space.rlim_cur;
+    cgroup_for_each(NULL, "memory.max", see_limit, &min_bytes);
+    cgroup_for_each(NULL, "memory.high", see_limit, &min_bytes);
+    cgroup_for_each("memory", "memory.limit_in_bytes", see_limit, &min_bytes);
+    return min_bytes;
 }

@@ -7,12 +7,12 @@
 
 #include <stdint.h>
 
-/* Writes at least `least` digits, and at most 64. */
-static inline char *put_digits(char *to, uint64_t value, unsigned base, int least)
+/* Writes at least `min_digits` digits, and at most 64. */
+static inline char *put_digits(char *to, uint64_t value, unsigned base, int min_digits)
 {
     char digits[64];
     int count = 0;
-    for (; value > 0 || count < least; value /= base)
+    for (; value > 0 || count < min_digits; value /= base)
         digits[count++] = "0123456789abcdef"[value % base];
     while (count > 0)
         *to++ = digits[--count];

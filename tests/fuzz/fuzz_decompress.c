@@ -12,12 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_round_trip(const struct buffer *bytes)
 {
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
         struct buffer compressed = {.data = NULL}, again = {.data = NULL};
         struct loss_error error;
-        if (compress_bytes(coding, bytes->data, bytes->len, 1, &compressed)) {
+        if (compress_bytes(encoding, bytes->data, bytes->len, 1, &compressed)) {
             const enum loss_status status = decompress_bytes(
-                coding, compressed.data, compressed.len, bytes->len, &again, &error);
+                encoding, compressed.data, compressed.len, bytes->len, &again, &error);
             if (status == LOSS_OK &&
                 (again.len != bytes->len || memcmp(again.data, bytes->data, again.len) != 0))
                 abort();
@@ -36,10 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     const size_t limit = data[0] & 1 ? 64 : 1 << 18;
-    const enum coding coding =
-        CODING_IDENTITY + 1 + (enum coding)(data[0] / 2 % (CODING_COUNT - 1));
+    const enum content_encoding encoding =
+        ENCODING_IDENTITY + 1 + (enum content_encoding)(data[0] / 2 % (ENCODING_COUNT - 1));
     const enum loss_status status =
-        decompress_bytes(coding, (const char *)data + 1, size - 1, limit, &out, &error);
+        decompress_bytes(encoding, (const char *)data + 1, size - 1, limit, &out, &error);
     if (status == LOSS_OK &&
         (out.len > limit || out.capacity <= out.len || out.data[out.len] != '\0'))
         abort();

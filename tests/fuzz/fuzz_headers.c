@@ -40,18 +40,18 @@ static void read_media(const char *accept, const char *content)
 static void read_codings(const char *accept, const char *content)
 {
     struct loss_error error;
-    struct coding_accept codings = {.named_any = false};
-    struct coding_content body = {.coding = CODING_IDENTITY};
+    struct accept_encoding_header codings = {.named_any = false};
+    struct content_encoding_header body = {.encoding = ENCODING_IDENTITY};
     /* Twice, because a header may be repeated. */
     for (int i = 0; i < 2; i++)
-        coding_accept_add(&codings, accept);
-    const struct coding_choice choice = coding_choose(&codings);
-    require(choice.coding < CODING_COUNT);
-    if (choice.coding != CODING_IDENTITY) /* the result must have been accepted */
-        require(codings.named_any || codings.named[choice.coding]);
-    coding_content_add(&body, content);
-    if (coding_content_check(&body, &error) == LOSS_OK)
-        require(body.coding < CODING_COUNT && !body.stacked);
+        accept_encoding_add(&codings, accept);
+    const struct encoding_choice choice = accept_encoding_choose(&codings);
+    require(choice.encoding < ENCODING_COUNT);
+    if (choice.encoding != ENCODING_IDENTITY) /* the result must have been accepted */
+        require(codings.named_any || codings.named[choice.encoding]);
+    content_encoding_add(&body, content);
+    if (content_encoding_check(&body, &error) == LOSS_OK)
+        require(body.encoding < ENCODING_COUNT && !body.stacked);
     else
         require(error.message[0]);
 }

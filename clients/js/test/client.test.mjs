@@ -328,13 +328,13 @@ test('empty lists of derivatives request none', async () => {
         for (const {loss, grad, hess} of [alone, shared])
             assert.deepEqual({loss, grad, hess}, {loss: 4, grad: {}, hess: {}});
     }
-    const [apart] = await client.evaluate({
+    const [separate] = await client.evaluate({
         ...fields,
         grad: true,
         sample_weight: [3],
         losses: [{loss: 'mse', grad: null, sample_weight: null}],
     });
-    assert.deepEqual({loss: apart.loss, grad: apart.grad}, {loss: 4, grad: {}});
+    assert.deepEqual({loss: separate.loss, grad: separate.grad}, {loss: 4, grad: {}});
     assert.deepEqual(Object.keys((await client.mse({...fields, grad: 'target'})).grad), ['target']);
     assert.deepEqual(
         Object.keys((await client.evaluate({...fields, grad: 'target', losses: ['mse']}))[0].grad),
@@ -397,7 +397,7 @@ test('values that are not numbers are rejected', async () => {
 test('unknown options and options of the wrong type are rejected', async () => {
     assert.throws(() => new Client(url, {tokens: 'a'}), {
         name: 'TypeError',
-        message: "there is no option 'tokens'; the options are token, retries, fetch",
+        message: "no such option 'tokens'; the options are token, retries, fetch",
     });
     for (const retries of [-1, 1.5, NaN, '3', null])
         assert.throws(() => new Client(url, {retries}), {
@@ -418,7 +418,7 @@ test('unknown options and options of the wrong type are rejected', async () => {
     ]) {
         await assert.rejects(call({singal: AbortSignal.timeout(1)}), {
             name: 'TypeError',
-            message: "there is no option 'singal'; the options are signal, retries",
+            message: "no such option 'singal'; the options are signal, retries",
         });
         await assert.rejects(call({retries: NaN}), {name: 'TypeError', message: /^retries is NaN/});
         await assert.rejects(call({signal: 1000}), {

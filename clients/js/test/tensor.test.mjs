@@ -91,7 +91,7 @@ test('invalid tensors are errors with their position', () => {
         [{data: [1], type: 'float32'}, /input: a tensor has no field 'type'/],
         [
             {dtype: 'float8', data: [1]},
-            /input: there is no dtype 'float8'; the dtypes are float64, /,
+            /input: no such dtype 'float8'; the dtypes are float64, /,
         ],
         [{dtype: 'int32', data: [1.5]}, /input: element 0 is 1.5; it must be an integer/],
         [

@@ -63,7 +63,7 @@ static enum exit_code read_number(const char *text, enum option_id option, long 
 
 static enum exit_code read_format(const char *text, enum payload_format *format)
 {
-    char meant[LOSS_MEANT_TEXT];
+    char suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = text};
     for (int i = 0; i < PAYLOAD_FORMATS; i++) {
         *format = (enum payload_format)i;
@@ -71,9 +71,9 @@ static enum exit_code read_format(const char *text, enum payload_format *format)
             return EXIT_OK;
         loss_nearest_try(&search, payload_names[i]);
     }
-    return fail(
-        EXIT_USAGE, "there is no format '%s'%s", text,
-        loss_nearest_text(&search, "'", "'", "it must be json, base64, safetensors or oip", meant));
+    return fail(EXIT_USAGE, "no such format '%s'%s", text,
+                loss_nearest_text(&search, "'", "'", "it must be json, base64, safetensors or oip",
+                                  suggestion));
 }
 
 static enum exit_code read_loss(const char *spec, struct axes *axes)

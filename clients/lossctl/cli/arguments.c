@@ -36,15 +36,15 @@ const struct loss_descriptor *arguments_find_loss_spec(const char *spec)
 
 static const struct command *find_command(const char *name)
 {
-    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_nearest search = {.name = name};
     for (int i = 0; i < command_count; i++) {
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
         loss_nearest_try(&search, commands[i].name);
     }
-    fail(EXIT_USAGE, "there is no command '%s'%s", json_quote(name, quote),
-         loss_nearest_text(&search, "'", "'", "`lossctl --help` lists all commands", meant));
+    fail(EXIT_USAGE, "no such command '%s'%s", json_quote(name, quote),
+         loss_nearest_text(&search, "'", "'", "`lossctl --help` lists all commands", suggestion));
     return NULL;
 }
 
@@ -80,7 +80,7 @@ static bool find_loss_option(const struct arguments *a, const char *flag, size_t
 
 static enum exit_code unknown_option(const struct arguments *a, const char *flag, size_t len)
 {
-    char name[64], best[64], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    char name[64], best[64], quote[JSON_QUOTE], suggestion[LOSS_SUGGESTION_TEXT];
     struct loss_option option;
     snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name - 1), flag);
     struct loss_nearest search = {.name = name};
@@ -104,7 +104,7 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
     return fail(EXIT_USAGE, "%s%s%s has no option --%s%s", a->command->name,
                 a->command->loss_options && a->count ? " " : "",
                 a->command->loss_options && a->count ? a->argument[0] : "", json_quote(name, quote),
-                loss_nearest_text(&search, "--", "", "`--help` lists all options", meant));
+                loss_nearest_text(&search, "--", "", "`--help` lists all options", suggestion));
 }
 
 /* ---- Parsing ---- */

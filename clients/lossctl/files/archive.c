@@ -96,12 +96,13 @@ static enum loss_status not_found(const struct archive *archive, const char *mis
         const size_t len = strlen(list);
         snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", json_quote(name, near));
     }
-    char all[LOSS_MEANT_TEXT], meant[LOSS_MEANT_TEXT], best[JSON_QUOTE];
+    char all[LOSS_SUGGESTION_TEXT], suggestion[LOSS_SUGGESTION_TEXT], best[JSON_QUOTE];
     snprintf(all, sizeof all, "it contains %s", *list ? list : "no tensors");
     if (search.best)
         search.best = json_quote(search.best, best);
     return loss_fail(error, LOSS_NOT_FOUND, "the file does not contain a tensor '%s'%s",
-                     json_quote(missing, quote), loss_nearest_text(&search, "'", "'", all, meant));
+                     json_quote(missing, quote),
+                     loss_nearest_text(&search, "'", "'", all, suggestion));
 }
 
 static bool take_shape(const json_t *sizes, struct loss_tensor *tensor)

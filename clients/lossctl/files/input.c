@@ -219,7 +219,7 @@ static enum exit_code open_archive(struct input *input, const char *name)
     return EXIT_OK;
 }
 
-/* Opens the only tensor of a file whose format has no names. */
+/* Opens the tensor of a file in a format with a single, unnamed tensor. */
 static enum exit_code open_unnamed(struct input *input, enum csv_header header, const char *name)
 {
     struct loss_error error;

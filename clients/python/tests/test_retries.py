@@ -69,17 +69,17 @@ def test_503_with_retry_after_or_of_a_proxy_is_retried(body, content_type, heade
 
 
 @pytest.mark.parametrize(
-    "timeout, least, most",
+    "timeout, min_timeout, max_timeout",
     [(2.5, 1.5, 2.5), (86400, 86300, 86400), (90000, None, None), (None, None, None)],
 )
-def test_remaining_timeout_is_sent(timeout, least, most):
+def test_remaining_timeout_is_sent(timeout, min_timeout, max_timeout):
     with Fake(answer(503, b"", Retry_After="0"), answer()) as server:
         ask(server, timeout=timeout)
     told = [headers.get("X-Request-Timeout") for _, headers, _ in server.requests]
     if timeout is None or timeout > 86400:
         assert told == [None, None]
     else:
-        assert least < float(told[1]) < float(told[0]) <= most and all(
+        assert min_timeout < float(told[1]) < float(told[0]) <= max_timeout and all(
             len(text.partition(".")[2]) == 3 for text in told
         )
 

@@ -184,7 +184,7 @@ def test_copies_in_this_process_follow_the_default_client(url):
 
 def test_invalid_arguments():
     for arguments, kind, message in (
-        ({"loss": "mze"}, ValueError, "there is no loss 'mze'; the losses are bce, "),
+        ({"loss": "mze"}, ValueError, "no such loss 'mze'; the losses are bce, "),
         ({"loss": "ctc"}, ValueError, "ctc takes log_probs, targets"),
         (
             {"loss": "huber", "detla": 1},

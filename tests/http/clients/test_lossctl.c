@@ -256,9 +256,9 @@ START_TEST(command_line_errors_say_what_is_expected)
 {
     write_small_tensors();
     assert_wrong(USAGE, "missing command; `lossctl --help` lists all commands", "$L");
-    assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?", "$L evl");
-    assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?", "$L eval hubr");
-    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` lists all losses",
+    assert_wrong(USAGE, "no such command 'evl'; did you mean 'eval'?", "$L evl");
+    assert_wrong(USAGE, "no such loss 'hubr'; did you mean 'huber'?", "$L eval hubr");
+    assert_wrong(USAGE, "no such loss 'huber:delta=1'; `lossctl list` lists all losses",
                  "$L show --local huber:delta=1");
     assert_wrong(USAGE, "missing LOSS; usage: lossctl eval LOSS [--option value]...",
                  "$L eval --local");

@@ -123,9 +123,9 @@ END_TEST
 
 START_TEST(bench_option_errors_say_what_is_expected)
 {
-    assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?",
+    assert_wrong(USAGE, "no such format 'jsn'; did you mean 'json'?",
                  "$L bench --formats json,jsn");
-    assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
+    assert_wrong(USAGE, "no such loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
     assert_wrong(USAGE,
                  "--sizes contains 'x'; it must be a list of integers from 1 to 1000000000, "
                  "separated by commas",

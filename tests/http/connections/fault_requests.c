@@ -163,13 +163,13 @@ static void add_chunked(const char *name, const char *path, const char *headers,
     buffer_text(&ask->text, "0\r\n\r\n");
 }
 
-static void add_compressed(const char *name, enum coding coding, const char *headers,
+static void add_compressed(const char *name, enum content_encoding encoding, const char *headers,
                            const struct buffer *body)
 {
     struct buffer compressed = {0};
     char more[128];
-    ck_assert(compress_bytes(coding, body->data, body->len, 1, &compressed));
-    snprintf(more, sizeof more, "Content-Encoding: %s\r\n%s", coding_name(coding), headers);
+    ck_assert(compress_bytes(encoding, body->data, body->len, 1, &compressed));
+    snprintf(more, sizeof more, "Content-Encoding: %s\r\n%s", encoding_name(encoding), headers);
     fault_request_add(name, "POST", MSE, more, compressed.data, compressed.len);
     buffer_free(&compressed);
 }
@@ -188,11 +188,11 @@ static void add_large(void)
     fault_request_add("large, several", "POST", "/v1/evaluate", "", several.data, several.len);
     add_chunked("chunked", MSE, "", &small);
     add_chunked("large, chunked", MSE, "", &body);
-    add_compressed("gzip", CODING_GZIP, "", &small);
-    add_compressed("deflate", CODING_DEFLATE, "", &small);
-    add_compressed("zstd", CODING_ZSTD, "", &small);
-    add_compressed("large gzip", CODING_GZIP, "", &body);
-    add_compressed("large zstd in zstd", CODING_ZSTD, "Accept-Encoding: zstd\r\n", &body);
+    add_compressed("gzip", ENCODING_GZIP, "", &small);
+    add_compressed("deflate", ENCODING_DEFLATE, "", &small);
+    add_compressed("zstd", ENCODING_ZSTD, "", &small);
+    add_compressed("large gzip", ENCODING_GZIP, "", &body);
+    add_compressed("large zstd in zstd", ENCODING_ZSTD, "Accept-Encoding: zstd\r\n", &body);
     buffer_free(&body);
     buffer_free(&small);
     buffer_free(&several);

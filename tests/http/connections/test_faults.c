@@ -307,20 +307,20 @@ static unsigned long long next_call(unsigned long long call)
 static void fail_each(const struct fault_request *ask, const struct failing *failing,
                       struct tally *tally)
 {
-    unsigned long long met = 1;
+    unsigned long long injected = 1;
     atomic_store(&faults->error, failing->error);
-    for (unsigned long long call = 1; met > 0; call = next_call(call)) {
+    for (unsigned long long call = 1; injected > 0; call = next_call(call)) {
         const unsigned long long before = tally->faults;
         meet(ask, call, failing, tally);
-        met = tally->faults - before;
+        injected = tally->faults - before;
         expect_right(ask, "next");
     }
 }
 
-/* Checks that the test met at least `faults_met` faults, so that it cannot pass without any. */
-static void expect_met(const struct tally *tally, unsigned long long faults_met)
+/* Checks that the test injected at least `min_faults` faults. Without any, it would always pass. */
+static void expect_faults(const struct tally *tally, unsigned long long min_faults)
 {
-    ck_assert_msg(tally->faults >= faults_met, "only %llu faults occurred", tally->faults);
+    ck_assert_msg(tally->faults >= min_faults, "only %llu faults occurred", tally->faults);
     ck_assert_uint_gt(tally->right, 0);
     if (getenv("FAULTS_TRACE") || is_thorough())
         printf("%llu calls failed; usual response: %llu, 503: %llu, dropped: %llu\n", tally->faults,
@@ -339,7 +339,7 @@ START_TEST(failed_allocation_gives_result_503_or_close)
                       &tally);
         expect_nothing_left(&before, fault_requests[i].name);
     }
-    expect_met(&tally, 20 * fault_request_count);
+    expect_faults(&tally, 20 * fault_request_count);
     ck_assert_uint_gt(tally.unavailable, 5 * fault_request_count);
     fault_requests_free();
 }
@@ -370,20 +370,20 @@ START_TEST(failed_allocation_leaves_document_complete_or_absent)
     atomic_store(&faults->error, ENOMEM);
     const unsigned long long finer =
         is_thorough() ? 100 : SAMPLE; /* every call would take half an hour */
-    unsigned long long met = 1;
-    for (unsigned long long call = 1; met > 0; call += 1 + call / finer) {
+    unsigned long long injected = 1;
+    for (unsigned long long call = 1; injected > 0; call += 1 + call / finer) {
         const struct holdings before = settle(&fault_requests[0]);
         const struct tally so_far = tally;
         meet(&fault_requests[1], call, &(struct failing){.kinds = FAULT_MEMORY}, &tally);
-        met = tally.faults - so_far.faults;
+        injected = tally.faults - so_far.faults;
         if (tally.right == so_far.right)
             expect_nothing_left(&before, "no document");
-        else if (met > 0)
+        else if (injected > 0)
             restart();
     }
     ck_assert_uint_gt(tally.unavailable, 20);
     expect_right(&fault_requests[1], "at last");
-    expect_met(&tally, 40);
+    expect_faults(&tally, 40);
     fault_requests_free();
 }
 END_TEST
@@ -430,20 +430,20 @@ START_TEST(failed_socket_call_affects_one_connection)
     for (size_t i = 0; i < fault_request_count; i++) {
         const struct holdings before = settle(&fault_requests[i]);
         for (size_t f = 0; f < sizeof failures / sizeof failures[0]; f++) {
-            const unsigned long long met = tally.faults;
+            const unsigned long long injected = tally.faults;
             for (const int *error = failures[f].errors; error < failures[f].errors + 8 && *error;
                  error++)
                 fail_each(
                     &fault_requests[i],
                     &(struct failing){failures[f].kinds, *error, failures[f].all, .fresh = true},
                     &tally);
-            ck_assert_msg(tally.faults > met || failures[f].kinds == FAULT_DUPLICATE,
+            ck_assert_msg(tally.faults > injected || failures[f].kinds == FAULT_DUPLICATE,
                           "%s: calls of kind %x are not made", fault_requests[i].name,
                           failures[f].kinds);
         }
         expect_nothing_left(&before, fault_requests[i].name);
     }
-    expect_met(&tally, 200);
+    expect_faults(&tally, 200);
     fault_requests_free();
 }
 END_TEST
@@ -474,20 +474,20 @@ static void expect_reason(int code, unsigned long long call)
 }
 
 /* Starts the server repeatedly; each call fails in turn. Returns the number of failed starts. */
-static int fail_starts(unsigned kinds, int error, unsigned long long *met)
+static int fail_starts(unsigned kinds, int error, unsigned long long *injected)
 {
     int failed = 0;
     unsigned long long before = 0;
     atomic_store(&faults->error, error);
-    for (unsigned long long call = 1; call == 1 || *met > before; call++) {
+    for (unsigned long long call = 1; call == 1 || *injected > before; call++) {
         int code;
-        before = *met;
+        before = *injected;
         arm(kinds, call, false);
         if (server_process_try(&server, arguments, &code)) {
-            *met += disarm();
+            *injected += disarm();
             expect_service();
         } else {
-            *met += disarm();
+            *injected += disarm();
             expect_reason(code, call);
             failed++;
         }
@@ -498,14 +498,14 @@ static int fail_starts(unsigned kinds, int error, unsigned long long *met)
 
 START_TEST(failed_call_at_start_prints_one_line_and_exits)
 {
-    unsigned long long met = 0;
+    unsigned long long injected = 0;
     faults = fault_library_begin();
-    ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
-    ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
-    ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
+    ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &injected), 6);
+    ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &injected), 4);
+    ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &injected), 2);
     /* Libraries tolerate many of these faults. */
-    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2);
-    ck_assert_uint_ge(met, 60);
+    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &injected), 2);
+    ck_assert_uint_ge(injected, 60);
     fault_library_end();
 }
 END_TEST

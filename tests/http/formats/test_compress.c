@@ -73,10 +73,10 @@ static void ask_in(const char *headers, const void *body, size_t len, struct htt
     ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, body, len, to));
 }
 
-static struct buffer compressed(enum coding coding, const void *data, size_t len)
+static struct buffer compressed(enum content_encoding encoding, const void *data, size_t len)
 {
     struct buffer out = {0};
-    ck_assert(compress_bytes(coding, data, len, 1, &out));
+    ck_assert(compress_bytes(encoding, data, len, 1, &out));
     return out;
 }
 
@@ -99,17 +99,17 @@ static void expect_header(const char *name, const char *value)
 }
 
 /* Decompresses a response with the library. */
-static struct buffer expanded(enum coding coding)
+static struct buffer expanded(enum content_encoding encoding)
 {
     struct buffer out = {0};
     ck_assert_ptr_nonnull(buffer_reserve(&out, ROOM));
-    if (coding == CODING_ZSTD) {
+    if (encoding == ENCODING_ZSTD) {
         out.len = ZSTD_decompress(out.data, ROOM, response.body, response.body_len);
         ck_assert_msg(!ZSTD_isError(out.len), "%s", ZSTD_getErrorName(out.len));
         return out;
     }
     z_stream stream = {.next_in = (Bytef *)response.body, .avail_in = (uInt)response.body_len};
-    ck_assert_int_eq(inflateInit2(&stream, coding == CODING_GZIP ? 31 : 15), Z_OK);
+    ck_assert_int_eq(inflateInit2(&stream, encoding == ENCODING_GZIP ? 31 : 15), Z_OK);
     stream.next_out = (Bytef *)out.data;
     stream.avail_out = ROOM;
     ck_assert_int_eq(inflate(&stream, Z_FINISH),
@@ -123,10 +123,11 @@ static struct buffer expanded(enum coding coding)
 /* ---- Request bodies ---- */
 
 static const struct {
-    enum coding coding;
+    enum content_encoding encoding;
     const char *header;
-} codings[] = {{CODING_GZIP, "gzip"}, {CODING_GZIP, "X-GZip"},   {CODING_DEFLATE, "deflate"},
-               {CODING_ZSTD, "zstd"}, {CODING_ZSTD, ", ZSTD ,"}, {CODING_GZIP, "identity, gzip"}};
+} codings[] = {{ENCODING_GZIP, "gzip"},       {ENCODING_GZIP, "X-GZip"},
+               {ENCODING_DEFLATE, "deflate"}, {ENCODING_ZSTD, "zstd"},
+               {ENCODING_ZSTD, ", ZSTD ,"},   {ENCODING_GZIP, "identity, gzip"}};
 enum { CODINGS = sizeof codings / sizeof *codings };
 
 static const size_t sizes[] = {3, 500, 20000, 300000};
@@ -135,7 +136,7 @@ enum { SIZES = sizeof sizes / sizeof *sizes };
 START_TEST(body_in_every_coding_is_decoded)
 {
     struct buffer body = request_of(sizes[_i % SIZES]),
-                  coded = compressed(codings[_i / SIZES].coding, body.data, body.len);
+                  coded = compressed(codings[_i / SIZES].encoding, body.data, body.len);
     char headers[128];
     snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", codings[_i / SIZES].header);
     ask_in(JSON, body.data, body.len, &plain);
@@ -150,13 +151,13 @@ END_TEST
 
 START_TEST(members_and_frames_of_a_body_are_concatenated)
 {
-    static const enum coding both[] = {CODING_GZIP, CODING_ZSTD};
+    static const enum content_encoding both[] = {ENCODING_GZIP, ENCODING_ZSTD};
     for (size_t i = 0; i < 2; i++) {
         struct buffer body = compressed(both[i], small, 20),
                       rest = compressed(both[i], small + 20, strlen(small) - 20);
         buffer_append(&body, rest.data, rest.len);
         char headers[128];
-        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(both[i]));
+        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", encoding_name(both[i]));
         ask_in(headers, body.data, body.len, &response);
         ck_assert_str_eq(response.body, small_answer);
         buffer_free(&body);
@@ -180,33 +181,34 @@ START_TEST(body_in_an_unsupported_coding_is_415)
 END_TEST
 
 /* Sends a truncated or modified body; a negative `at` counts from the end. */
-static void ask_spoilt(enum coding coding, long cut, long at, const char *more)
+static void ask_spoilt(enum content_encoding encoding, long cut, long at, const char *more)
 {
-    struct buffer body = compressed(coding, small, strlen(small));
+    struct buffer body = compressed(encoding, small, strlen(small));
     char headers[128];
     if (cut > 0)
         body.len -= (size_t)cut;
     if (at != 0)
         body.data[at < 0 ? (size_t)((long)body.len + at) : (size_t)at] ^= 0x55;
     buffer_text(&body, more);
-    snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+    snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", encoding_name(encoding));
     ask_in(headers, body.data, body.len, &response);
     buffer_free(&body);
 }
 
 START_TEST(invalid_body_is_400_and_uses_no_memory)
 {
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
-        ask_spoilt(coding, 3, 0, "");
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
+        ask_spoilt(encoding, 3, 0, "");
         expect_problem(400, "is truncated");
-        ask_spoilt(coding, 0, 0, "more");
+        ask_spoilt(encoding, 0, 0, "more");
         expect_problem(400, "other data follows its end");
-        ask_spoilt(coding, 0, 1, "");
-        expect_problem(400, coding_name(coding));
+        ask_spoilt(encoding, 0, 1, "");
+        expect_problem(400, encoding_name(encoding));
     }
-    ask_spoilt(CODING_GZIP, 0, -6, "");
+    ask_spoilt(ENCODING_GZIP, 0, -6, "");
     expect_problem(400, "incorrect data check");
-    ask_spoilt(CODING_DEFLATE, 0, -2, "");
+    ask_spoilt(ENCODING_DEFLATE, 0, -2, "");
     expect_problem(400, "incorrect data check");
     ask_in(JSON "Content-Encoding: gzip\r\n", small, strlen(small), &response);
     expect_problem(400, "\"offset\":");
@@ -230,24 +232,26 @@ END_TEST
 
 /* ---- Limits ---- */
 
-static struct buffer spaces(enum coding coding, size_t len)
+static struct buffer spaces(enum content_encoding encoding, size_t len)
 {
     char *text = malloc(len);
     ck_assert_ptr_nonnull(text);
     memset(text, ' ', len);
     memcpy(text, small, strlen(small));
-    struct buffer out = compressed(coding, text, len);
+    struct buffer out = compressed(encoding, text, len);
     free(text);
     return out;
 }
 
 START_TEST(decompressed_body_is_limited)
 {
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++)
         for (size_t more = 0; more < 2; more++) {
-            struct buffer body = spaces(coding, MAX_EXPANDED + more);
+            struct buffer body = spaces(encoding, MAX_EXPANDED + more);
             char headers[128];
-            snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+            snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n",
+                     encoding_name(encoding));
             ask_in(headers, body.data, body.len, &response);
             if (more)
                 expect_problem(
@@ -261,17 +265,18 @@ END_TEST
 
 START_TEST(decompression_bomb_uses_no_more_memory_than_the_limit)
 {
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
-        struct buffer body = spaces(coding, 256 * (size_t)MIB);
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
+        struct buffer body = spaces(encoding, 256 * (size_t)MIB);
         char headers[128];
-        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", encoding_name(encoding));
         const size_t before = server_process_memory(&server, "VmRSS:");
         server_process_forget_peak(&server);
         ask_in(headers, body.data, body.len, &response);
         expect_problem(413, "--max-decompressed-body");
         const size_t peak = server_process_memory(&server, "VmHWM:");
         ck_assert_msg(peak < before + body.len + 2 * (size_t)MAX_EXPANDED + 4 * MIB,
-                      "%s: from %zu to %zu bytes", coding_name(coding), before, peak);
+                      "%s: from %zu to %zu bytes", encoding_name(encoding), before, peak);
         buffer_free(&body);
     }
 }
@@ -318,14 +323,14 @@ static void give_any(struct quota *quota, size_t bytes)
  * reached. */
 START_TEST(decompression_stops_when_cancelled)
 {
-    for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
-        struct buffer body = spaces(coding, LONG), out = {.data = NULL};
+    for (enum content_encoding encoding = ENCODING_GZIP; encoding <= ENCODING_DEFLATE; encoding++) {
+        struct buffer body = spaces(encoding, LONG), out = {.data = NULL};
         struct impatient impatient = {.quota = {.reserve = take_impatiently, .release = give_back}};
         struct loss_error error;
         impatient.quota.cancel = &impatient.cancelled;
         out.quota = &impatient.quota;
         body.data[body.len - 1] ^= 1;
-        ck_assert_int_eq(decompress_bytes(coding, body.data, body.len, LONG, &out, &error),
+        ck_assert_int_eq(decompress_bytes(encoding, body.data, body.len, LONG, &out, &error),
                          LOSS_CANCELLED);
         ck_assert_uint_eq(impatient.taken, 0);
         buffer_free(&body);
@@ -355,8 +360,9 @@ static void *observe(void *argument)
 START_TEST(body_in_every_coding_is_decompressed_in_pieces)
 {
     const size_t len = 256 * (size_t)MIB;
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
-        struct buffer body = spaces(coding, len), out = {.data = NULL};
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
+        struct buffer body = spaces(encoding, len), out = {.data = NULL};
         struct observer observer = {.asked = true};
         struct quota quota = {
             .reserve = take_any, .release = give_any, .heartbeat = &observer.asked};
@@ -364,11 +370,12 @@ START_TEST(body_in_every_coding_is_decompressed_in_pieces)
         pthread_t thread;
         out.quota = &quota;
         ck_assert_int_eq(pthread_create(&thread, NULL, observe, &observer), 0);
-        ck_assert_int_eq(decompress_bytes(coding, body.data, body.len, len, &out, &error), LOSS_OK);
+        ck_assert_int_eq(decompress_bytes(encoding, body.data, body.len, len, &out, &error),
+                         LOSS_OK);
         __atomic_store_n(&observer.over, true, __ATOMIC_RELAXED);
         pthread_join(thread, NULL);
         ck_assert_uint_eq(out.len, len);
-        ck_assert_msg(observer.looks > 10, "%s: checked %zu times", coding_name(coding),
+        ck_assert_msg(observer.looks > 10, "%s: checked %zu times", encoding_name(encoding),
                       observer.looks);
         buffer_free(&out);
         buffer_free(&body);
@@ -384,17 +391,18 @@ static const size_t answer_sizes[] = {
 START_TEST(response_in_every_coding_is_correct)
 {
     static const char *const accepted[] = {
-        [CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
+        [ENCODING_ZSTD] = "zstd", [ENCODING_GZIP] = "gzip", [ENCODING_DEFLATE] = "deflate"};
     struct buffer body = request_of(answer_sizes[_i]);
     ask_in(JSON, body.data, body.len, &plain);
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++) {
         char headers[128];
-        snprintf(headers, sizeof headers, JSON "Accept-Encoding: %s\r\n", accepted[coding]);
+        snprintf(headers, sizeof headers, JSON "Accept-Encoding: %s\r\n", accepted[encoding]);
         ask_in(headers, body.data, body.len, &response);
         ck_assert_int_eq(response.status, 200);
-        expect_header("Content-Encoding", accepted[coding]);
+        expect_header("Content-Encoding", accepted[encoding]);
         expect_header("Vary", "Accept-Encoding");
-        struct buffer answer = expanded(coding);
+        struct buffer answer = expanded(encoding);
         ck_assert_uint_lt(response.body_len, answer.len);
         ck_assert_uint_eq(answer.len, plain.body_len);
         ck_assert_int_eq(memcmp(answer.data, plain.body, plain.body_len), 0);
@@ -411,11 +419,12 @@ START_TEST(compression_stops_when_cancelled)
     struct quota quota = {.reserve = take_any, .release = give_any, .cancel = &cancel};
     char *const text = calloc(1, LEN);
     ck_assert_ptr_nonnull(text);
-    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
+    for (enum content_encoding encoding = ENCODING_IDENTITY + 1; encoding < ENCODING_COUNT;
+         encoding++)
         for (int round = 0; round < 2; round++) {
             struct buffer out = {.quota = &quota};
             cancel = round == 1;
-            ck_assert_int_eq(compress_bytes(coding, text, LEN, 1, &out), !cancel);
+            ck_assert_int_eq(compress_bytes(encoding, text, LEN, 1, &out), !cancel);
             buffer_free(&out);
         }
     free(text);
@@ -425,7 +434,7 @@ END_TEST
 START_TEST(response_uses_the_preferred_coding)
 {
     static const struct {
-        const char *accept, *coding;
+        const char *accept, *encoding;
     } cases[] = {
         {"", NULL},
         {"identity", NULL},
@@ -450,12 +459,12 @@ START_TEST(response_uses_the_preferred_coding)
         char headers[128];
         snprintf(headers, sizeof headers, JSON "Accept-Encoding: %s\r\n", cases[i].accept);
         ask_in(headers, body.data, body.len, &response);
-        if (cases[i].coding && strcmp(cases[i].coding, "406") == 0) {
+        if (cases[i].encoding && strcmp(cases[i].encoding, "406") == 0) {
             expect_problem(406, "Accept-Encoding");
             continue;
         }
         ck_assert_msg(response.status == 200, "%s: %d", cases[i].accept, response.status);
-        expect_header("Content-Encoding", cases[i].coding);
+        expect_header("Content-Encoding", cases[i].encoding);
     }
     ask_in(JSON "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n", body.data, body.len, &response);
     expect_header("Content-Encoding", "gzip");
@@ -470,7 +479,7 @@ START_TEST(small_response_is_not_compressed_unless_identity_is_refused)
     ck_assert_str_eq(response.body, small_answer);
     ask_in(JSON "Accept-Encoding: gzip, identity;q=0\r\n", small, strlen(small), &response);
     expect_header("Content-Encoding", "gzip");
-    struct buffer answer = expanded(CODING_GZIP);
+    struct buffer answer = expanded(ENCODING_GZIP);
     ck_assert_uint_eq(answer.len, strlen(small_answer));
     ck_assert_int_eq(memcmp(answer.data, small_answer, answer.len), 0);
     buffer_free(&answer);
@@ -493,7 +502,7 @@ START_TEST(get_and_head_have_the_same_coding)
     ck_assert(http_client_ask(&client, "GET", "/v1/losses", "Accept-Encoding: gzip\r\n", NULL, 0,
                               &response));
     expect_header("Content-Encoding", "gzip");
-    struct buffer answer = expanded(CODING_GZIP);
+    struct buffer answer = expanded(ENCODING_GZIP);
     ck_assert_uint_eq(answer.len, plain.body_len);
     ck_assert_int_eq(memcmp(answer.data, plain.body, plain.body_len), 0);
     snprintf(length, sizeof length, "%zu", response.body_len);
@@ -536,7 +545,7 @@ START_TEST(inference_header_counts_uncompressed_json_bytes)
     struct buffer body = {0};
     buffer_text(&body, json);
     buffer_append(&body, zeros, sizeof zeros);
-    struct buffer coded = compressed(CODING_DEFLATE, body.data, body.len);
+    struct buffer coded = compressed(ENCODING_DEFLATE, body.data, body.len);
     char headers[256], length[32];
     snprintf(headers, sizeof headers,
              "Inference-Header-Content-Length: %zu\r\nContent-Encoding: "
@@ -546,7 +555,7 @@ START_TEST(inference_header_counts_uncompressed_json_bytes)
                               coded.len, &response));
     ck_assert_msg(response.status == 200, "%s", response.body);
     expect_header("Content-Encoding", "gzip");
-    struct buffer answer = expanded(CODING_GZIP);
+    struct buffer answer = expanded(ENCODING_GZIP);
     ck_assert_ptr_nonnull(
         http_response_header(&response, "Inference-Header-Content-Length", length, sizeof length));
     ck_assert_uint_eq(answer.len, strtoul(length, NULL, 10) + 1600);

@@ -281,7 +281,7 @@ START_TEST(shapes_and_data_must_agree)
     evaluate_expect_problem("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400,
                             "\"input has a duplicate field 'data'");
     evaluate_expect_problem("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
-                            "\"there is no dtype 'float'; the dtypes are float64, float32,");
+                            "\"no such dtype 'float'; the dtypes are float64, float32,");
     evaluate_expect_problem("mse", "{\"input\":{}}", 422,
                             "\"input: the tensor object has no 'data'\"");
 }
@@ -370,9 +370,9 @@ START_TEST(strings_among_numbers_are_quoted_to_their_end)
     evaluate_expect_problem(
         "mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400,
         "\"input[0] is \\\"1,5\\\"; an RFC 8259 number, NaN, Infinity or -Infinity was expected");
-    evaluate_expect_problem("mze", "{}", 404, "\"there is no loss 'mze'; did you mean 'mse'?\"");
+    evaluate_expect_problem("mze", "{}", 404, "\"no such loss 'mze'; did you mean 'mse'?\"");
     evaluate_expect_problem("zzzzzzzzz", "{}", 404,
-                            "\"there is no loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
+                            "\"no such loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
 }
 END_TEST
 

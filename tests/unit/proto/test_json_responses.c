@@ -435,7 +435,7 @@ START_TEST(media_types_are_negotiated)
                "the query has 'grad'; a JSON request has its fields in the body"));
     ck_assert_int_eq(head("mes", NULL, NULL, NULL), 404);
     ck_assert_ptr_nonnull(
-        strstr(evaluate_response.body.data, "there is no loss 'mes'; did you mean 'mse'?"));
+        strstr(evaluate_response.body.data, "no such loss 'mes'; did you mean 'mse'?"));
 }
 END_TEST
 
@@ -444,7 +444,7 @@ START_TEST(problem_documents_escape_quoted_text)
     ck_assert_int_eq(head("a\"\x01\xff+", NULL, NULL, NULL), 404);
     json_t *problem = json_loadb(evaluate_response.body.data, evaluate_response.body.len, 0, NULL);
     ck_assert_str_eq(json_string_value(json_object_get(problem, "detail")),
-                     "there is no loss 'a\"??+'; GET /v1/losses lists them");
+                     "no such loss 'a\"??+'; GET /v1/losses lists them");
     json_decref(problem);
 }
 END_TEST

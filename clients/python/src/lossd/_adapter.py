@@ -19,7 +19,7 @@ class Fixed(UsesClient):
         info = BY_NAME.get(loss)
         if info is None:
             raise ValueError(
-                f"there is no loss '{loss}'; the losses are"
+                f"no such loss '{loss}'; the losses are"
                 f" {', '.join(sorted({known.name for known in BY_NAME.values()}))}"
             )
         needed = [tensor.name for tensor in info.tensors if not tensor.optional]

@@ -17,7 +17,7 @@
 enum part {
     PART_UNTIMED, /* does not depend on durations: runs first, together with the background part */
     PART_TIMED,   /* measures durations, or needs both cores: runs alone, at the end */
-    PART_BACKGROUND, /* JavaScript and the page: runs in a process of its own from the start */
+    PART_BACKGROUND, /* the page, JavaScript and Python: in a process of its own from the start */
     PART_COUNT
 };
 
@@ -73,7 +73,7 @@ static const struct {
     {"commands", commands_suite, PART_UNTIMED},
     {"js", js_suite, PART_BACKGROUND},
     {"web", web_suite, PART_BACKGROUND},
-    {"python", python_suite, PART_UNTIMED},
+    {"python", python_suite, PART_BACKGROUND},
     {"compress", compress_suite, PART_UNTIMED},
     {"lossctl", lossctl_suite, PART_UNTIMED},
     {"lossctl_files", lossctl_files_suite, PART_UNTIMED},

@@ -1,6 +1,7 @@
 # Builds, runs and tests lossd. `make help` lists the targets.
 #
-# MODE chooses the variant: release, debug, asan, tsan or coverage. Each has its own build folder.
+# MODE chooses the variant: release, debug, asan, tsan, coverage or arm64. Each has its own build
+# folder.
 
 MODE    ?= release
 PREFIX  ?= /usr/local
@@ -26,7 +27,16 @@ endif
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-AR     ?= ar
+AR      ?= ar
+OBJCOPY ?= objcopy
+ARCH    := $(shell uname -m)
+# Cross-compiles the library, with Debian's compiler.
+ifeq ($(MODE),arm64)
+CC      := aarch64-linux-gnu-gcc
+LD      := aarch64-linux-gnu-ld
+OBJCOPY := aarch64-linux-gnu-objcopy
+ARCH    := aarch64
+endif
 CFLAGS ?= -O2 -g
 # Warnings are errors. Packagers that use another compiler set WERROR= (empty).
 WERROR ?= -Werror
@@ -39,7 +49,8 @@ BUILD_debug   := build/debug
 BUILD_asan    := build/asan
 BUILD_tsan    := build/tsan
 BUILD_coverage := build/coverage
-MODES         := release, debug, asan, tsan or coverage
+BUILD_arm64   := build/arm64
+MODES         := release, debug, asan, tsan, coverage or arm64
 BUILD         := $(or $(BUILD_$(MODE)),$(error unknown MODE '$(MODE)'; use $(MODES)))
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -61,7 +72,7 @@ ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 # so that neither the losses nor the engine depend on it.
 KERNEL_SOURCES := core/dispatch/kernel_table.c \
                   $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
-ifeq ($(shell uname -m),x86_64)
+ifeq ($(ARCH),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3
 ISAS_tsan      := $(ISAS_asan)
@@ -107,7 +118,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 # Number readers and writers for newer CPUs. The number code chooses one at run time. On other
 # architectures these files are empty.
 MARCH :=
-ifeq ($(shell uname -m),x86_64)
+ifeq ($(ARCH),x86_64)
 %/proto/number/number_bulk_avx2.o:   MARCH := $(MARCH_x86_64_v3)
 %/proto/number/number_bulk_avx512.o: MARCH := $(MARCH_x86_64_v4_vbmi2)
 endif
@@ -122,7 +133,7 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
     -DMARCH_V4_VBMI2=$(call MARCH_TEXT,x86_64_v4_vbmi2)
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
-        python-wheel check-faults check-web check-sanitize coverage mutants fuzz soak \
+        python-wheel check-faults check-arm64 check-web check-sanitize coverage mutants fuzz soak \
         check-slow check-drain check-memory check-sizes check-mathematics check-cost \
         check-numbers bench bench-quick bench-smoke bench-chart bench-deps install \
         install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
@@ -160,7 +171,7 @@ $(BUILD)/kernels/$(1)/%.o: %.c Makefile
 $(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))
 	@mkdir -p $$(@D)
 	$$(call say,LD $$@)
-	$$(Q)$$(LD) -r -o $$@ $$^ && objcopy --keep-global-symbol=loss_kernels_$(1) $$@
+	$$(Q)$$(LD) -r -o $$@ $$^ && $$(OBJCOPY) --keep-global-symbol=loss_kernels_$(1) $$@
 
 -include $(patsubst %.c,$(BUILD)/kernels/$(1)/%.d,$(KERNEL_SOURCES))
 endef
@@ -269,6 +280,22 @@ python-wheel: ## build a wheel of the Python client into build/python
 # FAULTS=sample makes as many calls fail as `make test` does.
 check-faults: test-deps ## make each allocation, thread creation and socket call fail once
 	@FAULTS=$(or $(FAULTS),all) $(MAKE) --no-print-directory test ONLY=$(or $(ONLY),faults)
+
+GOLDEN_BITS := $(BUILD)/tests/golden-bits
+$(GOLDEN_BITS): tests/arm64/golden_bits.c $(BUILD)/libloss.a
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< $(BUILD)/libloss.a -lm
+
+check-arm64: ## cross-compile the library for arm64; compare its bits with x86-64 in an emulator
+	@deploy/install-deps.sh arm64
+	@for tool in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$tool >/dev/null || { \
+	    echo "check-arm64: $$tool is not installed (Debian: gcc-aarch64-linux-gnu," \
+	        "libc6-dev-arm64-cross, qemu-user)" >&2; exit 1; }; done
+	@$(MAKE) --no-print-directory MODE=release build/tests/golden-bits
+	@$(MAKE) --no-print-directory MODE=arm64 build/arm64/tests/golden-bits
+	@tests/arm64/compare.py build/tests/golden-bits \
+	    qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm64/tests/golden-bits
 
 check-web: ## install Chromium and test the web page
 	@deploy/install-deps.sh web

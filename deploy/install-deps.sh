@@ -4,6 +4,7 @@
 #   tests     to run the tests
 #   clients   to run the tests, all examples in tests/clients and the tests of clients/
 #   web       to run the tests of the web pages
+#   arm64     to run `make check-arm64`
 #   check     to run `make check`
 #   docs      to build the documentation
 #   coverage  to run the tests and write the coverage report
@@ -66,6 +67,11 @@ for_docs="
 mkdocs            builds the pages
 python3-matplotlib draws the curves"
 
+for_arm64="
+gcc-aarch64-linux-gnu the cross compiler
+libc6-dev-arm64-cross headers of the C library for arm64
+qemu-user         emulates arm64"
+
 for_coverage="
 gcovr             writes the coverage report"
 
@@ -87,6 +93,7 @@ check) needs="$needs$for_checks" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 web) needs="$needs$for_tests$for_web" ;;
+arm64) needs="$needs$for_arm64" ;;
 coverage) needs="$needs$for_tests$for_coverage" ;;
 esac
 

@@ -147,6 +147,7 @@ TABLE = {
     ),
     "make check-targets": by("targets_and_commands_work"),
     "make check-clients": minutes("make check-clients"),
+    "make check-arm64": minutes("make -j2 check-arm64 | grep -q ' losses compared'"),
     "make check-web": minutes("make check-web"),
     "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
     "make check-sanitize": minutes("make check-sanitize ONLY=json_errors"),

@@ -134,8 +134,8 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
         python-wheel check-faults check-arm64 check-web check-sanitize coverage mutants fuzz soak \
-        check-slow check-drain check-memory check-sizes check-mathematics check-cost \
-        check-numbers bench bench-quick bench-smoke bench-chart bench-deps install \
+        check-slow check-drain check-memory check-sizes check-mathematics check-accuracy \
+        check-cost check-numbers bench bench-quick bench-smoke bench-chart bench-deps install \
         install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
         check-format check-tidy check-docs check-spelling
 .DEFAULT_GOAL := all
@@ -391,6 +391,11 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
+
+check-accuracy: $(BUILD)/tests/golden-bits
+check-accuracy: ## measure the errors of float32 and of PyTorch's; prints docs/accuracy.md's table
+	@deploy/install-deps.sh accuracy
+	@tests/long/accuracy.py $(BUILD)/tests/golden-bits
 
 check-cost: test-deps ## compare the measured cost of every loss with its plan (loss_plan.work)
 	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs

@@ -5,6 +5,7 @@
 #   clients   to run the tests, all examples in tests/clients and the tests of clients/
 #   web       to run the tests of the web pages
 #   arm64     to run `make check-arm64`
+#   accuracy  to run `make check-accuracy`
 #   check     to run `make check`
 #   docs      to build the documentation
 #   coverage  to run the tests and write the coverage report
@@ -72,6 +73,9 @@ gcc-aarch64-linux-gnu the cross compiler
 libc6-dev-arm64-cross headers of the C library for arm64
 qemu-user         emulates arm64"
 
+for_accuracy="
+python3-torch     computes the same losses"
+
 for_coverage="
 gcovr             writes the coverage report"
 
@@ -94,6 +98,7 @@ tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 web) needs="$needs$for_tests$for_web" ;;
 arm64) needs="$needs$for_arm64" ;;
+accuracy) needs="$needs$for_accuracy" ;;
 coverage) needs="$needs$for_tests$for_coverage" ;;
 esac
 

@@ -41,6 +41,7 @@ SECTIONS = {
     ],
     "Reference": [
         ("HTTP API", "docs/API.md"),
+        ("Accuracy", "docs/accuracy.md"),
         ("Arguments of the losses", "docs/losses.md"),
         ("The project", "README.md"),
         ("Benchmarks", "bench/README.md"),

@@ -164,6 +164,7 @@ TABLE = {
     "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
     "make soak": here("make soak SOAK_SECONDS=1 SOAK_BURSTS=1"),
     "make check-slow": here("make check-slow SLOW_SECONDS=12 SLOW_IDLE=100"),
+    "make check-accuracy": minutes("make -j2 check-accuracy | grep -q '^| mse '"),
     "make check-cost": minutes("make check-cost"),
     "make check-drain": here("make check-drain DRAIN_COUNT=2"),
     "make check-memory": here("make check-memory MEMORY_MIB=4"),

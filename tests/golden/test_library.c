@@ -214,7 +214,7 @@ static void compare_single(const char *id, const char *what, const struct loss_t
     for (size_t i = 0; i < loss_tensor_elements(single); i++) {
         const float value = ((const float *)single->data)[i],
                     exact = (float)((const double *)truth->data)[i];
-        ck_assert_msg(ulps(value, exact) <= 4, "%s: %s[%zu] is %.9g in float32, expected %.9g", id,
+        ck_assert_msg(ulps(value, exact) <= 2, "%s: %s[%zu] is %.9g in float32, expected %.9g", id,
                       what, i, (double)value, (double)exact);
     }
 }

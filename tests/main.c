@@ -45,6 +45,7 @@ static const struct {
     {"core_refusals", core_refusals_suite, PART_UNTIMED},
     {"core_table", core_table_suite, PART_UNTIMED},
     {"properties", properties_suite, PART_UNTIMED},
+    {"accuracy", accuracy_suite, PART_UNTIMED},
     {"sequences", sequences_suite, PART_UNTIMED},
     {"cancel", cancel_suite, PART_TIMED},
     {"costs", costs_suite, PART_TIMED},

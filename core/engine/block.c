@@ -2,7 +2,6 @@
  * Evaluates one block of terms, chunk by chunk: loads the operands, calls the loss's kernel, writes
  * the derivatives, and sums the terms.
  */
-#include "engine/nontemporal.h"
 #include "engine/run.h"
 #include "kernel/cancel.h"
 
@@ -77,7 +76,7 @@ static void bind_derivative(const struct run *run, struct loss_block *b, const s
     const size_t offset = b->first * d->view.elements_per_term;
     char *const place = (char *)d->into->data + offset * loss_dtype_size(d->into->dtype);
     void *to = scratch + d->scratch;
-    if (d->in_place && !d->streamed)
+    if (d->in_place)
         to = place;
     else if (d->summed)
         to = d->summed + offset;
@@ -97,17 +96,6 @@ static void write_derivative(const struct run *run, const struct loss_block *b,
         widen_from_floats(from, b->n * d->view.elements_per_term, b->cancel);
     }
     strided_write(&d->view, d->into->data, d->into->dtype, b->first, b->n, from);
-}
-
-static void stream_derivatives(const struct run *run, const struct loss_block *b)
-{
-    for (int i = 0; i < run->derivatives; i++) {
-        const struct derivative *d = &run->derivative[i];
-        if (d->streamed)
-            stream_out((float *)d->into->data + b->first * d->view.elements_per_term,
-                       (d->second ? b->hess_f32 : b->grad_f32)[d->k],
-                       b->n * d->view.elements_per_term);
-    }
 }
 
 /* ---- Weights and scales ---- */
@@ -163,18 +151,15 @@ void block_set_constants(struct run *run)
 
 /* ---- Chunks ---- */
 
-/* Makes the kernel's view of terms [t, t + n), without operands and derivatives. */
-static struct loss_block make_block(const struct run *run, size_t t, size_t n, loss_real *scratch)
+/* Makes the parts of the kernel's view that are the same for all chunks. */
+static struct loss_block make_block(const struct run *run, loss_real *scratch)
 {
-    struct loss_block b = {.first = t,
-                           .n = n,
-                           .term = scratch + run->term_scratch,
+    struct loss_block b = {.term = scratch + run->term_scratch,
                            .scratch = scratch + run->method_scratch};
     b.per_term_state = run->per_term_state;
     b.default_operand = run->constant + run->chunk;
     b.default_operand_f32 = (const float *)(const void *)(b.default_operand + run->chunk);
     b.discard = scratch + run->discard_scratch;
-    b.invalid = n;
     b.invalid_tensor = run->method->checked_tensor;
     b.plan = run->plan;
     b.cancel = &run->plan->control;
@@ -184,6 +169,14 @@ static struct loss_block make_block(const struct run *run, size_t t, size_t n, l
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         b.elements_per_term[k] = run->operand[k].view.elements_per_term;
     return b;
+}
+
+/* Sets the terms of a view to [t, t + n). */
+static void set_terms(struct loss_block *b, size_t t, size_t n)
+{
+    b->first = t;
+    b->n = n;
+    b->invalid = n;
 }
 
 /* PASS_WEIGHTS: adds the chunk's weights to the divisor of the mean. */
@@ -279,7 +272,6 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, loss_rea
                 !run->operand[SAMPLE_WEIGHT].present && !accumulator->count_nonfinite;
     (run->f32 ? run->method->kernel_f32 : run->method->kernel_f64)(b);
     multiply_by_sample_weights(run, b, scale);
-    stream_derivatives(run, b);
     collect(run, b, accumulator);
 }
 
@@ -291,8 +283,10 @@ static struct partial evaluate_chunks(const struct run *run, size_t block, loss_
     struct block_accumulator accumulator = {.partial = {.invalid = run->terms},
                                             .count_nonfinite = count_nonfinite};
     const size_t first = block * run->block, end = first + size_min(run->terms - first, run->block);
+    const struct loss_block all = make_block(run, scratch);
     for (size_t t = first; t < end && !cancel_requested(&run->plan->control); t += run->chunk) {
-        struct loss_block b = make_block(run, t, size_min(end - t, run->chunk), scratch);
+        struct loss_block b = all;
+        set_terms(&b, t, size_min(end - t, run->chunk));
         if (run->pass == PASS_WEIGHTS)
             sum_weights(run, &b, scratch, &accumulator.partial);
         else
@@ -314,7 +308,6 @@ void block_evaluate(struct run *run, size_t block, int thread)
     if (!isfinite(partial.sum.value) && run->pass == PASS_EVALUATE &&
         run->plan->reduction != LOSS_NONE)
         partial = evaluate_chunks(run, block, scratch, true);
-    stream_end();
     run->partial[block] = partial;
 }
 
@@ -322,7 +315,8 @@ void block_start_method(const struct run *run)
 {
     if (!run->method->start)
         return;
-    struct loss_block b = make_block(run, 0, run->terms, run->scratch);
+    struct loss_block b = make_block(run, run->scratch);
+    set_terms(&b, 0, run->terms);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (run->operand[k].present && run->operand[k].stride == 0)
             load_operand(run, &b, k, run->scratch);

@@ -14,8 +14,6 @@
 #define COST_DIMENSION 6.0
 /* Each element of the derivative of a broadcast tensor: written for each term, then summed. */
 #define COST_REDUCE 2.0
-/* Each element of a float32 derivative that bypasses the caches. */
-#define COST_STREAM 0.5
 /* Each term that is stored as a result, has its own factor, or adds its weight to the divisor. */
 #define COST_STORE  0.7
 #define COST_FACTOR 2.0
@@ -61,7 +59,7 @@ static double derivative_cost(const struct run *run, const struct derivative *d,
     if (summed)
         return elements * COST_REDUCE;
     if (d->in_place)
-        return d->streamed ? elements * COST_STREAM : 0;
+        return 0;
     return copy_cost(&d->view, (double)run->terms, run->f32);
 }
 

@@ -13,10 +13,6 @@
    an L1 cache of 32 KiB. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
-/* Derivatives of at least STREAM_BYTES bypass the caches, unless a single row has more than
-   STREAM_ROW elements: it would not stay in the L1 cache until it is copied. */
-enum { STREAM_BYTES = 16 << 20, STREAM_ROW = 4 * LOSS_CHUNK };
-
 /* ---- Operands and derivatives ---- */
 
 static void set_operand(struct run *run, int k, const struct loss_tensor *tensor,
@@ -108,8 +104,6 @@ static void choose_places(struct run *run)
         struct derivative *d = &run->derivative[i];
         d->in_place = !strided_repeats(&d->view) &&
                       is_directly_usable(&d->view, d->into->data, d->into->dtype, wanted);
-        d->streamed = run->f32 && d->in_place && d->view.elements_per_term <= STREAM_ROW &&
-                      loss_tensor_bytes(d->into) >= STREAM_BYTES;
     }
 }
 
@@ -151,7 +145,7 @@ static bool divide_scratch(struct run *run)
     }
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
-        if (!d->in_place || d->streamed)
+        if (!d->in_place)
             fits &= add_scratch(total, run->chunk, d->view.elements_per_term, &d->scratch);
     }
     fits &= add_scratch(total, run->chunk, 1, &run->term_scratch) &&

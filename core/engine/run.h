@@ -53,7 +53,7 @@ struct derivative {
     int k;       /* index of the tensor that it is the derivative with respect to */
     bool second; /* a Hessian diagonal */
     struct strided_view view;
-    bool in_place, streamed;
+    bool in_place;
     loss_real *summed; /* owned: one row for each term */
     size_t scratch;    /* offset in a thread's scratch, in loss_reals */
 };

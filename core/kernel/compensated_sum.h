@@ -180,42 +180,32 @@ static inline double largest_of(const double *x, size_t n, const struct loss_con
     return largest;
 }
 
-/* Returns the range of n floats and of `from`, ignoring NaN unless `from` is NaN. */
-struct range {
-    float least, largest;
-};
-static inline struct range range_from(struct range from, const float *x, size_t n)
+/* Returns the largest of n > 0 floats, ignoring NaN unless it comes first. */
+static inline float largest_in_slice_f32(float from, const float *x, size_t n)
 {
     enum { LANES = 2 * SUM_LANES };
-    float least[LANES], largest[LANES];
+    float most[LANES];
     size_t i = 0;
-    for (size_t k = 0; k < (size_t)LANES; k++) {
-        least[k] = from.least;
-        largest[k] = from.largest;
-    }
+    for (size_t k = 0; k < (size_t)LANES; k++)
+        most[k] = from;
     for (; i + LANES <= n; i += LANES)
-        for (size_t k = 0; k < (size_t)LANES; k++) {
-            least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
-            largest[k] = x[i + k] > largest[k] ? x[i + k] : largest[k];
-        }
-    for (size_t k = 0; i + k < n; k++) {
-        least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
-        largest[k] = x[i + k] > largest[k] ? x[i + k] : largest[k];
-    }
-    for (size_t k = 1; k < (size_t)LANES; k++) {
-        least[0] = least[k] < least[0] ? least[k] : least[0];
-        largest[0] = largest[k] > largest[0] ? largest[k] : largest[0];
-    }
-    return (struct range){least[0], largest[0]};
+        for (size_t k = 0; k < (size_t)LANES; k++)
+            most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+    if (n >= LANES) /* the last ones again, without a remainder */
+        i = n - LANES;
+    for (size_t k = 0; i + k < n; k++)
+        most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+    for (size_t k = 1; k < (size_t)LANES; k++)
+        most[0] = most[k] > most[0] ? most[k] : most[0];
+    return most[0];
 }
 
-/* Returns the range of n > 0 floats, ignoring NaN unless it comes first. */
-static inline struct range range_of(const float *x, size_t n, const struct loss_control *cancel)
+static inline float largest_of_f32(const float *x, size_t n, const struct loss_control *cancel)
 {
-    struct range range = {x[0], x[0]};
+    float largest = x[0];
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        range = range_from(range, x + s.first, slice_len(&s));
-    return range;
+        largest = largest_in_slice_f32(largest, x + s.first, slice_len(&s));
+    return largest;
 }
 
 /* Returns the index of the first of n numbers that equals `wanted`; n if none does. */

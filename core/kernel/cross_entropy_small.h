@@ -5,7 +5,6 @@
  *     CE_REAL                         the type
  *     CE_NAME(name)                   the name of a function for this type
  *     CE_EXP(x, top)                  exp(x - top)
- *     CE_EXP_UNDERFLOWS(least, top)   true if CE_EXP() is inexact for a row with these extremes
  *
  * Rows are transposed, so that vectors run across them: all rows of the first class, then all rows
  * of the second class, and so on.
@@ -15,58 +14,54 @@
    others have one number for each row. */
 struct CE_NAME(rows) {
     size_t n, classes, column; /* rows in a column: n, rounded up to whole vectors */
-    CE_REAL *x, *e, *top, *least;
+    CE_REAL *x, *e, *top;
     loss_real *rest, *factor;
+    CE_REAL *own;   /* x, later e, of the label */
+    int32_t *label; /* NOT_COUNTED if the label is ignored or invalid */
 };
 
 static struct CE_NAME(rows) CE_NAME(make_rows)(const struct loss_block *b)
 {
     const size_t column = (b->n + CE_PAD - 1) / CE_PAD * CE_PAD;
-    loss_real *const x = b->scratch, *const e = x + CE_PLANE, *const top = e + CE_PLANE,
-                     *const least = top + column;
+    loss_real *const x = b->scratch, *const e = x + CE_PLANE, *const top = e + CE_PLANE;
     return (struct CE_NAME(rows)){.n = b->n,
                                   .classes = b->elements_per_term[INPUT],
                                   .column = column,
                                   .x = (CE_REAL *)(void *)x,
                                   .e = (CE_REAL *)(void *)e,
                                   .top = (CE_REAL *)(void *)top,
-                                  .least = (CE_REAL *)(void *)least,
-                                  .rest = least + column,
-                                  .factor = least + 2 * column};
+                                  .rest = top + column,
+                                  .factor = top + 2 * column,
+                                  .own = (CE_REAL *)(void *)(top + 3 * column),
+                                  .label = (int32_t *)(void *)(top + 4 * column)};
 }
 
 static void CE_NAME(load)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
-    const size_t row = b->stride[INPUT];
-    for (size_t i = 0; b->in[INPUT] && i < r->n; i++)
-        for (size_t c = 0; c < r->classes; c++)
-            r->x[c * r->column + i] = (CE_REAL)b->in[INPUT][i * row + c];
-    for (size_t i = 0; b->in_f32[INPUT] && i < r->n; i++)
-        for (size_t c = 0; c < r->classes; c++)
-            r->x[c * r->column + i] = b->in_f32[INPUT][i * row + c];
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t row = i * b->stride[INPUT];
+        CE_REAL *const to = r->x + i;
+        if (b->in_f32[INPUT])
+            CE_TRANSPOSE(c, r->classes, to[c * r->column] = b->in_f32[INPUT][row + c])
+        else
+            CE_TRANSPOSE(c, r->classes, to[c * r->column] = (CE_REAL)b->in[INPUT][row + c])
+    }
     for (size_t c = 0; c < r->classes; c++)
         for (size_t i = r->n; i < r->column; i++)
             r->x[c * r->column + i] = 0;
 }
 
-/* Finds the largest number of each row. Returns false if CE_EXP() is inexact for a row. */
-static bool CE_NAME(largest)(const struct CE_NAME(rows) * r)
+/* Finds the largest number of each row. */
+static void CE_NAME(largest)(const struct CE_NAME(rows) * r)
 {
-    CE_REAL *const top = r->top, *const least = r->least;
-    int underflows = 0;
+    CE_REAL *const top = r->top;
     memcpy(top, r->x, r->column * sizeof *top);
-    memcpy(least, r->x, r->column * sizeof *least);
     for (size_t c = 1; c < r->classes; c++) {
         const CE_REAL *const x = r->x + c * r->column;
 #pragma GCC ivdep
-        for (size_t i = 0; i < r->column; i++) {
+        for (size_t i = 0; i < r->column; i++)
             top[i] = x[i] > top[i] ? x[i] : top[i];
-            least[i] = x[i] < least[i] ? x[i] : least[i];
-        }
     }
-    for (size_t i = 0; i < r->column; i++)
-        underflows |= CE_EXP_UNDERFLOWS(least[i], top[i]);
-    return !underflows;
 }
 
 /* Computes the e_c, and in `rest` the sum of all but the largest of each row, like rest_of(). */
@@ -95,20 +90,28 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
     }
 }
 
-/* Computes the terms, and in `factor` the weight of each label; 0 if the label is ignored or
-   invalid. */
+/* Reads the labels and their weights. Those that do not count get weight 0. */
+static void CE_NAME(labels)(struct loss_block *b, const struct CE_NAME(rows) * r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        size_t label = 0;
+        const bool counts = class_label(b, i, r->classes, &label);
+        r->label[i] = counts ? (int32_t)label : NOT_COUNTED;
+        r->factor[i] = counts ? class_weight(b, label) : 0;
+        r->own[i] = r->x[label * r->column + i];
+    }
+    for (size_t i = r->n; i < r->column; i++)
+        r->factor[i] = 0;
+}
+
+/* Computes the terms. */
 static void CE_NAME(terms)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
 #pragma GCC ivdep
-    for (size_t i = 0; i < r->n; i++)
-        b->term[i] = vlog1p(r->rest[i]);
     for (size_t i = 0; i < r->n; i++) {
-        size_t label;
-        const bool counts = class_label(b, i, r->classes, &label);
-        r->factor[i] = counts ? class_weight(b, label) : 0;
-        b->term[i] = counts ? (((loss_real)r->top[i] - r->x[label * r->column + i]) + b->term[i]) *
-                                  r->factor[i]
-                            : 0;
+        const loss_real term =
+            (((loss_real)r->top[i] - r->own[i]) + vlog1p(r->rest[i])) * r->factor[i];
+        b->term[i] = r->label[i] == NOT_COUNTED ? 0 : term;
     }
 }
 
@@ -117,50 +120,53 @@ static void CE_NAME(store_gradient)(const struct loss_block *b, const struct CE_
 {
     for (size_t i = 0; i < r->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
-        for (size_t c = 0; grad.f64 && c < r->classes; c++)
-            grad.f64[c] = r->x[c * r->column + i];
-        for (size_t c = 0; grad.f32 && c < r->classes; c++)
-            grad.f32[c] = (float)r->x[c * r->column + i];
+        const CE_REAL *const from = r->x + i;
+        if (grad.f32)
+            CE_TRANSPOSE(c, r->classes, grad.f32[c] = (float)from[c * r->column])
+        else
+            CE_TRANSPOSE(c, r->classes, grad.f64[c] = from[c * r->column])
+    }
+}
+
+/* Computes dl/dx of the labels in `own`, and the factor of the other classes in `factor`. */
+static void CE_NAME(label_gradient)(const struct loss_block *b, const struct CE_NAME(rows) * r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        r->own[i] = r->e[(r->label[i] == NOT_COUNTED ? 0 : (size_t)r->label[i]) * r->column + i];
+#pragma GCC ivdep
+    for (size_t i = 0; i < r->n; i++) {
+        const loss_real own = r->factor[i], inverse = own / (1 + r->rest[i]), e = r->own[i];
+        r->own[i] = (CE_REAL)((e == 1 ? -r->rest[i] * inverse : e * inverse - own) * b->scale[i]);
+        r->factor[i] = inverse * b->scale[i];
     }
 }
 
 /* Computes dl/dx, like gradient_of_one_class(), for all rows. */
-static void CE_NAME(gradient)(struct loss_block *b, const struct CE_NAME(rows) * r)
+static void CE_NAME(gradient)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
-    const size_t n = r->n, classes = r->classes;
-    const size_t ignored = b->ignored; /* already counted */
-#pragma GCC ivdep
-    for (size_t i = 0; i < n; i++)
-        r->top[i] = (CE_REAL)(r->factor[i] / (1 + r->rest[i]) * b->scale[i]);
-    for (size_t c = 0; c < classes; c++)
+    CE_NAME(label_gradient)(b, r);
+    for (size_t c = 0; c < r->classes; c++)
 #pragma GCC ivdep
         for (size_t i = 0; i < r->column; i++)
-            r->x[c * r->column + i] = r->e[c * r->column + i] * r->top[i];
-    for (size_t i = 0; i < n; i++) {
-        size_t label;
-        const bool counts = class_label(b, i, classes, &label);
-        const loss_real own = r->factor[i], all = 1 + r->rest[i],
-                        e = counts ? r->e[label * r->column + i] : 0;
-        if (counts)
-            r->x[label * r->column + i] =
-                (CE_REAL)((e == 1 ? -r->rest[i] / all * own : e / all * own - own) * b->scale[i]);
-        for (size_t c = 0; !counts && c < classes; c++) /* even if the row is NaN */
-            r->x[c * r->column + i] = 0;
-    }
+            r->x[c * r->column + i] = (CE_REAL)(r->e[c * r->column + i] * r->factor[i]);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->label[i] != NOT_COUNTED)
+            r->x[(size_t)r->label[i] * r->column + i] = r->own[i];
+        else
+            for (size_t c = 0; c < r->classes; c++) /* even if the row is NaN */
+                r->x[c * r->column + i] = 0;
     CE_NAME(store_gradient)(b, r);
-    b->ignored = ignored;
 }
 
-/* Evaluates a block. Returns false if the block needs higher precision. */
-static bool CE_NAME(block)(struct loss_block *b)
+/* Evaluates a block. */
+static void CE_NAME(block)(struct loss_block *b)
 {
     const struct CE_NAME(rows) rows = CE_NAME(make_rows)(b);
     CE_NAME(load)(b, &rows);
-    if (!CE_NAME(largest)(&rows))
-        return false;
+    CE_NAME(largest)(&rows);
     CE_NAME(softmax)(&rows);
+    CE_NAME(labels)(b, &rows);
     CE_NAME(terms)(b, &rows);
     if (is_requested(gradient_row(b, INPUT, 0)))
         CE_NAME(gradient)(b, &rows);
-    return true;
 }

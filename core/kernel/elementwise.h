@@ -1,8 +1,8 @@
 /*
  * Makes kernels from a scalar formula.
  *
- * An elementwise loss defines one function. It reads the operands and parameters by their indices
- * in the descriptor, and returns the term and its derivatives:
+ * An elementwise loss defines one function. It reads the elements of its operands and the
+ * parameters by the indices of its descriptor, and returns the term with its derivatives:
  *
  *     enum { INPUT, TARGET };
  *
@@ -29,19 +29,17 @@
  *         elementwise(b, mse, 2, true);
  *     }
  *
- * and in the method, ELEMENTWISE_KERNELS(mse) expands to `.kernel_f64 = mse_f64, .kernel_f32 =
- * mse_f32`.
+ * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
  *
  * The compiler inlines the formula into loops over the block, one for each set of requested
- * derivatives. It vectorises the loops if the formula has no branches, and drops what is not
- * requested.
+ * derivatives. It vectorises them if the formula has no branches, and drops what is not requested.
  */
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H
 
 #include "kernel/loss_kernel.h"
 
-enum { ELEMENT_OPERANDS = 4 }; /* maximum number of operands of a formula */
+enum { ELEMENT_OPERANDS = 4 }; /* the most operands of a formula */
 
 /* The result of a formula. */
 struct element {
@@ -58,27 +56,64 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
 #define ELEMENT_INLINE static inline __attribute__((always_inline))
 #define ELEMENT_UNUSED __attribute__((unused))
 
-/* Begins the definition of a formula of operands in[] and parameters p[]. */
+/* The head of a formula of operands in[] and parameters p[]. */
 #define LOSS_FORMULA(name)                                                                         \
     ELEMENT_INLINE struct element name(const loss_real in[], const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS(formula, operands)                                              \
+    DEFINE_KERNELS_OF(formula, operands, NULL, NULL)
+
+#define DEFINE_KERNELS_OF(formula, operands, formula_f32, of_labels)                               \
     static void formula##_f64(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, operands, false);                                                  \
+        elementwise(b, formula, NULL, NULL, operands, false);                                      \
     }                                                                                              \
     static void formula##_f32(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, operands, true);                                                   \
+        elementwise(b, formula, formula_f32, of_labels, operands, true);                           \
     }
+
+/*
+ * A second formula in float32 arithmetic, which processes twice as many elements per vector. A loss
+ * whose formula is expensive may define one. It is used for float32 input and target without other
+ * operands, if no derivative but the input's gradient is requested. The choice depends on the
+ * request, never on other elements. Terms and gradients are within 1 ulp of float32 before they are
+ * rounded or summed.
+ */
+struct element_f32 {
+    loss_real term;
+    loss_real grad; /* derivative of the term with respect to the input */
+    int invalid;    /* as in struct element */
+};
+
+typedef struct element_f32 element_formula_f32(const float in[], const loss_real p[]);
+
+/* The head of a formula in float32 of input and target, in[0] and in[1], and parameters p[]. */
+#define LOSS_FORMULA_F32(name)                                                                     \
+    ELEMENT_INLINE struct element_f32 name##_in_f32(const float in[],                              \
+                                                    const loss_real p[] ELEMENT_UNUSED)
+
+/* Like DEFINE_ELEMENTWISE_KERNELS, for a loss with both formulas. */
+#define DEFINE_ELEMENTWISE_KERNELS_F32(formula, operands)                                          \
+    DEFINE_KERNELS_OF(formula, operands, formula##_in_f32, NULL)
+
+/* The head of a formula that gives the same bits as LOSS_FORMULA_F32 if the target is 0 or 1, with
+   less work. It is used for blocks of such targets. */
+#define LOSS_FORMULA_OF_LABELS(name)                                                               \
+    ELEMENT_INLINE struct element_f32 name##_of_labels(const float in[],                           \
+                                                       const loss_real p[] ELEMENT_UNUSED)
+
+#define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
+    DEFINE_KERNELS_OF(formula, operands, formula##_in_f32, formula##_of_labels)
 
 /* The kernels as members of a struct loss_method. */
 #define ELEMENTWISE_KERNELS(formula) .kernel_f64 = formula##_f64, .kernel_f32 = formula##_f32
 
-/* What all elements of a block have in common. The functions below are inlined with constant values
-   of it. */
+/* What is the same for all elements of a block. The functions below are inlined with constants for
+   it. */
 struct elementwise {
     element_formula *formula;
+    element_formula_f32 *formula_f32; /* used instead if not NULL */
     int operands;
     int operands_present; /* leading operands that are read; the others are absent and count as 1 */
     bool f32;             /* operands and derivatives are float32 */
@@ -96,6 +131,11 @@ ELEMENT_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
 ELEMENT_INLINE struct element element_at(const struct loss_block *b, const loss_real p[], size_t i,
                                          const struct elementwise e)
 {
+    if (e.formula_f32) {
+        const float in[] = {b->in_f32[0][i], b->in_f32[1][i]};
+        const struct element_f32 out = e.formula_f32(in, p);
+        return (struct element){.term = out.term, .grad = {out.grad}, .invalid = out.invalid};
+    }
     loss_real in[ELEMENT_OPERANDS];
     for (int k = 0; k < e.operands; k++)
         in[k] = operand_at(b, k, i, e);
@@ -120,7 +160,7 @@ ELEMENT_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
 ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
 {
     int invalid = 0;
-    loss_real p[LOSS_MAX_PARAMS]; /* a copy, so that the compiler knows that no store changes it */
+    loss_real p[LOSS_MAX_PARAMS]; /* a copy: the compiler sees that no store changes it */
     memcpy(p, b->number, sizeof p);
 #pragma GCC ivdep
     for (size_t i = 0; i < b->n; i++) {
@@ -142,13 +182,22 @@ ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
         find_invalid(b, p, e);
 }
 
-/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is disabled
-   because the loop is vectorised as it is. */
-ELEMENT_INLINE int reduce_lanes(struct loss_block *b, const loss_real p[], size_t i, size_t n,
-                                loss_real scale, struct sum_lanes *sum, const struct elementwise e)
+/* What reduce_elements() keeps in registers: a sum for each lane, and whether an element was
+ * invalid. */
+typedef int32_t flag_vector __attribute__((vector_size(SUM_LANES * sizeof(int32_t))));
+struct reduction {
+    struct sum_lanes sum;
+    flag_vector invalid;
+};
+
+/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is off because the
+   loop becomes vectors as it is. */
+ELEMENT_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size_t i, size_t n,
+                                 loss_real scale, struct reduction *to, const struct elementwise e)
 {
     loss_real term[SUM_LANES] = {0};
-    int invalid = 0;
+    int32_t invalid[SUM_LANES] = {0};
+    flag_vector flags;
 #pragma GCC ivdep
 #pragma GCC unroll 1
     for (size_t k = 0; k < n; k++) {
@@ -156,31 +205,34 @@ ELEMENT_INLINE int reduce_lanes(struct loss_block *b, const loss_real p[], size_
         term[k] = out.term;
         for (int g = 0; g < e.grads; g++)
             b->grad_f32[g][i + k] = (float)(out.grad[g] * scale);
-        invalid |= out.invalid;
+        invalid[k] = out.invalid;
     }
-    sum_add_lanes(sum, term);
-    return invalid;
+    sum_add_lanes(&to->sum, term);
+    memcpy(&flags, invalid, sizeof flags);
+    to->invalid |= flags;
 }
 
 /* Like elements(), but sums the terms in registers instead of storing them. */
 ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
 {
     const loss_real scale = b->scale[0];
-    struct sum_lanes sum = {0};
-    int invalid = 0;
+    struct reduction to = {.invalid = {0}};
     size_t i = 0;
     loss_real p[LOSS_MAX_PARAMS];
     memcpy(p, b->number, sizeof p);
     for (; i + SUM_LANES <= b->n; i += SUM_LANES)
-        invalid |= reduce_lanes(b, p, i, SUM_LANES, scale, &sum, e);
-    invalid |= reduce_lanes(b, p, i, b->n - i, scale, &sum, e);
-    memcpy(b->sum, &sum, sizeof b->sum);
+        reduce_lanes(b, p, i, SUM_LANES, scale, &to, e);
+    reduce_lanes(b, p, i, b->n - i, scale, &to, e);
+    memcpy(b->sum, &to.sum, sizeof b->sum);
     b->reduced = true;
+    int invalid = 0;
+    for (int k = 0; k < SUM_LANES; k++)
+        invalid |= to.invalid[k];
     if (invalid)
         find_invalid(b, p, e);
 }
 
-/* Replaces absent operands by ones, and derivatives that are not requested by an array that is
+/* Points absent operands to ones, and derivatives that are not requested to an array that is
    discarded. */
 ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
 {
@@ -200,130 +252,81 @@ ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
     }
 }
 
-/* Chooses the loop for the derivatives that are requested. */
-ELEMENT_INLINE void elementwise_present(struct loss_block *b, element_formula *formula,
-                                        int operands, int operands_present, bool f32)
+/* Runs the loop for the requested derivatives, whose numbers are constants for the compiler. */
+ELEMENT_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
 {
-    const struct elementwise e = {formula, operands, operands_present, f32, 0, 0};
-    int grads = operands, hess = operands;
+    if (e.f32 && b->reduce && e.hess == 0 && e.grads <= 1)
+        reduce_elements(b, e);
+    else
+        elements(b, e);
+}
+
+/* Returns true if all targets are 0 or 1. */
+ELEMENT_INLINE bool all_labels(const struct loss_block *b)
+{
+    const float *const y = b->in_f32[1];
+    int labels = 1;
+    for (size_t i = 0; i < b->n; i++)
+        labels &= (y[i] == 0) | (y[i] == 1);
+    return labels;
+}
+
+/* Runs the loop with the fastest formula for input and target alone. */
+ELEMENT_INLINE void elementwise_pair(struct loss_block *b, const struct elementwise e,
+                                     element_formula_f32 *formula_f32,
+                                     element_formula_f32 *of_labels)
+{
+    struct elementwise fast = e;
+    fast.formula_f32 = formula_f32;
+    if (of_labels && all_labels(b)) {
+        fast.formula_f32 = of_labels;
+        elementwise_loop(b, fast);
+    } else
+        elementwise_loop(b, fast);
+}
+
+/* Chooses the loop for the derivatives that are requested. */
+ELEMENT_INLINE void elementwise_present(struct loss_block *b, const struct elementwise e,
+                                        element_formula_f32 *formula_f32,
+                                        element_formula_f32 *of_labels)
+{
+    int grads = e.operands, hess = e.operands;
     while (grads > 0 && !b->grad[grads - 1] && !b->grad_f32[grads - 1])
         grads--;
     while (hess > 0 && !b->hess[hess - 1] && !b->hess_f32[hess - 1])
         hess--;
-    set_defaults(b, operands, f32);
+    set_defaults(b, e.operands, e.f32);
+    struct elementwise input = e, all = e, hessian = e;
+    input.grads = 1;
+    all.grads = hessian.grads = hessian.hess = e.operands;
     if (hess > 0)
-        elements(
-            b, (struct elementwise){formula, operands, operands_present, f32, operands, operands});
-    else if (grads == 0 && f32 && b->reduce)
-        reduce_elements(b, e);
-    else if (grads == 1 && f32 && b->reduce)
-        reduce_elements(b, (struct elementwise){formula, operands, operands_present, f32, 1, 0});
-    else if (grads == 0)
-        elements(b, e);
+        elementwise_loop(b, hessian);
+    else if (grads > 1)
+        elementwise_loop(b, all);
+    else if (grads == 1 && e.operands_present == 2)
+        elementwise_pair(b, input, formula_f32, of_labels);
     else if (grads == 1)
-        elements(b, (struct elementwise){formula, operands, operands_present, f32, 1, 0});
+        elementwise_loop(b, input);
+    else if (e.operands_present == 2)
+        elementwise_pair(b, e, formula_f32, of_labels);
     else
-        elements(b, (struct elementwise){formula, operands, operands_present, f32, operands, 0});
+        elementwise_loop(b, e);
 }
 
-/* Specializes for absent weights: the formula is then simpler. Input and target are always present.
- */
-ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands,
-                                bool f32)
+/* Input and target are always present. Without weights the formula is simpler. */
+ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula,
+                                element_formula_f32 *formula_f32, element_formula_f32 *of_labels,
+                                int operands, bool f32)
 {
+    struct elementwise e = {formula, NULL, operands, operands, f32, 0, 0};
     bool weights = false;
     for (int k = 2; k < operands; k++)
         weights |= b->in[k] || b->in_f32[k];
-    if (operands > 2 && !weights)
-        elementwise_present(b, formula, operands, 2, f32);
-    else
-        elementwise_present(b, formula, operands, operands, f32);
+    if (operands > 2 && weights)
+        elementwise_present(b, e, formula_f32, of_labels);
+    e.operands_present = 2;
+    if (operands == 2 || !weights)
+        elementwise_present(b, e, formula_f32, of_labels);
 }
-
-/* ---- Labels 0 and 1 ---- */
-
-/*
- * If a formula is much simpler for targets 0 and 1, the usual case, a loss may define a second
- * version of it for input x and label y, in float32 arithmetic. It is used for float32 blocks
- * without other operands if only the sum and the input's gradient are requested and all elements
- * are `accurate`.
- */
-struct element_f32 {
-    loss_real term; /* if accurate, within 1.5 ulp of float32 */
-    float grad;     /* if accurate, within about 2 ulp of float32 */
-    int accurate;   /* 1, or 0 if the float32 arithmetic loses too much for this x */
-};
-
-typedef struct element_f32 label_formula(float x, float y);
-
-#define LOSS_FORMULA_OF_LABELS(name)                                                               \
-    ELEMENT_INLINE struct element_f32 name##_of_labels(float x, float y)
-
-/* Returns true if the formula is accurate for all elements of a block. */
-ELEMENT_INLINE bool all_accurate(const struct loss_block *b, label_formula *formula)
-{
-    int accurate = 1;
-    for (size_t i = 0; i < b->n; i++) {
-        const float x = b->in_f32[0][i], y = b->in_f32[1][i];
-        accurate &= formula(x, y).accurate & ((y == 0) | (y == 1));
-    }
-    return accurate;
-}
-
-/* Like reduce_lanes(), with the formula of labels. */
-ELEMENT_INLINE void reduce_label_lanes(struct loss_block *b, label_formula *formula, bool grad,
-                                       size_t i, size_t n, float scale, struct sum_lanes *sum)
-{
-    loss_real term[SUM_LANES] = {0};
-#pragma GCC ivdep
-#pragma GCC unroll 1
-    for (size_t k = 0; k < n; k++) {
-        const struct element_f32 out = formula(b->in_f32[0][i + k], b->in_f32[1][i + k]);
-        term[k] = out.term;
-        if (grad)
-            b->grad_f32[0][i + k] = out.grad * scale;
-    }
-    sum_add_lanes(sum, term);
-}
-
-ELEMENT_INLINE void reduce_labels(struct loss_block *b, label_formula *formula, bool grad)
-{
-    const float scale = (float)b->scale[0];
-    struct sum_lanes sum = {0};
-    size_t i = 0;
-    for (; i + SUM_LANES <= b->n; i += SUM_LANES)
-        reduce_label_lanes(b, formula, grad, i, SUM_LANES, scale, &sum);
-    reduce_label_lanes(b, formula, grad, i, b->n - i, scale, &sum);
-    memcpy(b->sum, &sum, sizeof b->sum);
-    b->reduced = true;
-}
-
-/* Evaluates a block with the formula of labels. Returns false if it does not apply. */
-ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *formula,
-                                          int operands)
-{
-    bool more = !b->reduce;
-    for (int k = 0; k < operands; k++)
-        more |= (k > 1 && b->in_f32[k]) || (k > 0 && b->grad_f32[k]) || b->hess_f32[k];
-    if (more || !all_accurate(b, formula))
-        return false;
-    if (b->grad_f32[0])
-        reduce_labels(b, formula, true);
-    else
-        reduce_labels(b, formula, false);
-    return true;
-}
-
-/* Like DEFINE_ELEMENTWISE_KERNELS, but uses LOSS_FORMULA_OF_LABELS where it applies. */
-#define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
-    static void formula##_f64(struct loss_block *b)                                                \
-    {                                                                                              \
-        elementwise(b, formula, operands, false);                                                  \
-    }                                                                                              \
-    static void formula##_f32(struct loss_block *b)                                                \
-    {                                                                                              \
-        if (!elementwise_of_labels(b, formula##_of_labels, operands))                              \
-            elementwise(b, formula, operands, true);                                               \
-    }
 
 #endif

@@ -6,6 +6,7 @@
 #define CORE_KERNEL_VECTOR_MATH_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -149,28 +150,65 @@ VECTOR_INLINE float float_of_bits(uint32_t bits)
     return x;
 }
 
-/* Returns exp(x + lost) for VEXP_F32_MIN <= x <= 0 or NaN and a rounding error `lost` of x, within
-   1.1 ulp of float32. */
-#define VEXP_F32_MIN (-87.0F)
-VECTOR_INLINE float vexp_f32(float x, float lost)
+/* Returns exp(r) - 1 for a reduced argument. */
+VECTOR_INLINE float expm1_reduced_f32(float r)
 {
     static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F,
                               0.00836317313152351F, 0.0013926176191150312F};
-    const float shifted = x * 0x1.715476p0F + 0x1.8p23F,
-                n = shifted - 0x1.8p23F; /* n is in the low bits of `shifted` */
-    const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost,
-                r2 = r * r; /* log 2 in two parts */
-    const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
-    /* Multiplying by 2^n keeps NaN, unlike changing the exponent bits. */
-    return value * float_of_bits(UINT32_C(0x3f800000) + (bits_of_float(shifted) << 23));
+    const float r2 = r * r;
+    return r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4]));
 }
 
-/* Returns exp(x - top) for VEXP_F32_MIN <= x - top <= 0 or NaN. The rounding error of the
-   difference (Knuth's two-sum) is included, because exp amplifies it. */
+/* Adding this to a float below 2^22 in magnitude leaves the nearest integer in the low bits. */
+#define TO_INTEGER_F32 0x1.8p23F
+
+/* Returns 2^(n + offset), n being in the low bits of `shifted`. */
+VECTOR_INLINE float power_of_two_f32(float shifted, int32_t offset)
+{
+    return float_of_bits((bits_of_float(shifted) << 23) + ((uint32_t)(127 + offset) << 23));
+}
+
+/* Below this, exp(x) rounds to 0. */
+#define VEXP_F32_MIN (-104.0F)
+
+/* A float with the rounding error of the last addition. */
+struct float_pair {
+    float value, lost;
+};
+
+/* Returns exp(x + lost) for x <= 0 or NaN and a rounding error `lost` of x, within 1 ulp of
+   float32, or within 0.6 ulp as a pair. Multiplying by 2^n in two steps keeps subnormal results
+   exact until the last one, and keeps NaN. */
+VECTOR_INLINE struct float_pair vexp_negative_pair_f32(float x, float lost)
+{
+    const float in_range = x < VEXP_F32_MIN ? VEXP_F32_MIN : x;
+    const float shifted = in_range * 0x1.715476p0F + TO_INTEGER_F32, n = shifted - TO_INTEGER_F32;
+    const float t = expm1_reduced_f32((in_range - n * 0x1.62e4p-1F) - (n * 0x1.7f7d1cp-20F - lost));
+    const float value = 1 + t, scale = power_of_two_f32(shifted, 64);
+    return (struct float_pair){value * scale * 0x1p-64F, (t - (value - 1)) * scale * 0x1p-64F};
+}
+
+VECTOR_INLINE float vexp_negative_f32(float x, float lost)
+{
+    return vexp_negative_pair_f32(x, lost).value;
+}
+
+/* Returns exp(x) within 1 ulp of float32. */
+VECTOR_INLINE float vexp_f32(float x)
+{
+    const float below = x > 89 ? 89 : x, in_range = below < VEXP_F32_MIN ? VEXP_F32_MIN : below;
+    const float n = (in_range * 0x1.715476p0F + TO_INTEGER_F32) - TO_INTEGER_F32;
+    const float half = n * 0.5F + TO_INTEGER_F32, other = n - (half - TO_INTEGER_F32);
+    const float t = expm1_reduced_f32((in_range - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F);
+    return (1 + t) * power_of_two_f32(half, 0) * power_of_two_f32(other + TO_INTEGER_F32, 0);
+}
+
+/* Returns exp(x - top) for x <= top or NaN. The rounding error of the difference (Knuth's two-sum)
+   is included, because exp amplifies it. */
 VECTOR_INLINE float vexp_difference_f32(float x, float top)
 {
-    const float d = x - top, back = d - x;
-    return vexp_f32(d, (x - (d - back)) - (top + back));
+    const float d = x - top, back = d - x, lost = (x - (d - back)) - (top + back);
+    return vexp_negative_f32(d, d < VEXP_F32_MIN ? 0 : lost);
 }
 
 /* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN and a tiny `rest`, like
@@ -183,25 +221,40 @@ VECTOR_INLINE double log_near_one(float f, float rest)
            (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
 }
 
-/* Returns log(u + rest) for u in [FLT_MIN, 1] and a rounding error `rest` of u, which is not 0 only
-   near u = 1. */
-VECTOR_INLINE double vlog_f32(float u, float rest)
+/* Returns log(u) + rest for finite u > 0. `rest` is tiny, infinite or NaN. */
+VECTOR_INLINE double vlog_plus_f32(float u, float rest)
 {
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
-    const uint32_t shifted = bits_of_float(u) + (one - root_half);
-    const int32_t k = (int32_t)(shifted >> 23) - 127;
+    const bool tiny = u < 0x1p-126F; /* subnormal */
+    const uint32_t shifted = bits_of_float(tiny ? u * 0x1p24F : u) + (one - root_half);
+    const int32_t k = (int32_t)(shifted >> 23) - (tiny ? 127 + 24 : 127);
     return k * (LN2_HIGH + LN2_LOW) +
            log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
-/* Returns log(1 + x) for x in [0, 1] or NaN, within 1 ulp of float32. See log_near_one(). */
-VECTOR_INLINE double vlog1p_f32(float x)
+/* Returns log(x): NaN below 0, -inf at 0. */
+VECTOR_INLINE double vlog_f32(float x)
+{
+    const float special = x > 0 ? 0 : x == 0 ? -INFINITY : NAN;
+    return vlog_plus_f32(x, x == INFINITY ? INFINITY : special);
+}
+
+/* Returns log(1 + x) + rest for x in [0, 1] or NaN, within 1 ulp of float32; `rest` is 0 or NaN.
+   See log_near_one(). */
+VECTOR_INLINE double vlog1p_f32(float x, float rest)
 {
     static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,
                               0.21706574706099646F, 0.2322433487489813F};
     const float s = x / (2 + x), z = s * s, z2 = z * z, square = 0.5F * x * x;
     const float tail = z * ((c[0] + c[1] * z) + z2 * ((c[2] + c[3] * z) + z2 * c[4]));
-    return (double)x + (double)(s * (square + tail) - square);
+    return (double)x + (double)((s * (square + tail) - square) + rest);
+}
+
+/* Returns 1 / x from `guess`, 1 / x in float32: one Newton step doubles the digits, and is faster
+   than a division in double. */
+VECTOR_INLINE double refined_reciprocal(double x, float guess)
+{
+    return guess * (2 - x * guess);
 }
 
 #endif

@@ -43,16 +43,48 @@ LOSS_FORMULA(bce)
         .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
 }
-/* The same for labels 0 and 1, in float32: only one logarithm remains. Clamped values are not
-   accurate. */
+/* Returns max(log x, -100) in float32. */
+static inline loss_real clamped_log_f32(float x)
+{
+    return vmax(vlog_plus_f32(x, x == 0 ? -100 : 0), -100);
+}
+
+/* Returns max(log(1 - x), -100) in float32, from other = 1 - x. */
+static inline loss_real clamped_log_of_other_f32(float x, float other)
+{
+    const float rest = (1 - other) - x;
+    return vmax(vlog_plus_f32(other, other == 0 ? -100 : rest * (2 - other)), -100);
+}
+
+/* The derivative of the term with respect to x. */
+static inline loss_real slope_f32(float x, float other, loss_real y)
+{
+    const float variance = x * other, smallest = (float)SMALLEST_VARIANCE;
+    const loss_real exact = vmax((loss_real)x * (1 - (loss_real)x), SMALLEST_VARIANCE);
+    return (x - y) * refined_reciprocal(exact, 1 / (variance > smallest ? variance : smallest));
+}
+
+/* The same in float32, without weights. */
+LOSS_FORMULA_F32(bce)
+{
+    const float x = in[INPUT] + 0, other = 1 - x; /* + 0 turns -0 into 0 */
+    const loss_real y = in[TARGET] + (x - x);     /* NaN if x is NaN */
+    return (struct element_f32){
+        .term = 0 - (y * clamped_log_f32(x) + (1 - y) * clamped_log_of_other_f32(x, other)),
+        .grad = slope_f32(x, other, y),
+        .invalid = (x < 0) | (x > 1) ? INVALID(INPUT) : 0,
+    };
+}
+
+/* For a label, one of the two logarithms is multiplied by 0. 0 - l is never -0. */
 LOSS_FORMULA_OF_LABELS(bce)
 {
-    const float other = 1 - x, rest = (1 - other) - x, chosen = y == 1 ? x : other;
-    const float variance = x * other, smallest = (float)SMALLEST_VARIANCE;
+    const float x = in[INPUT] + 0, y = in[TARGET], other = 1 - x, chosen = y == 1 ? x : other,
+                rest = y == 1 ? 0 : ((1 - other) - x) * (2 - other);
     return (struct element_f32){
-        .term = -vlog_f32(chosen, y == 1 ? 0 : rest),
-        .grad = (y == 1 ? -other : x) / (variance > smallest ? variance : smallest),
-        .accurate = (variance >= 0) & (chosen >= 0x1p-126F),
+        .term = 0 - vmax(vlog_plus_f32(chosen, chosen == 0 ? -100 : rest), -100) + (x - x),
+        .grad = slope_f32(x, other, y),
+        .invalid = (x < 0) | (x > 1) ? INVALID(INPUT) : 0,
     };
 }
 DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(bce, 3)

@@ -36,19 +36,19 @@ LOSS_FORMULA(bce_with_logits)
         .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-/* The same for labels 0 and 1, in float32, without weights: l = log(1 + exp(z)) with z = x if y =
-   0, -x if y = 1. */
-LOSS_FORMULA_OF_LABELS(bce_with_logits)
+/* The same without weights: c x + log(1 + exp(-|x|)) with c = -y for negative x, else 1 - y. */
+LOSS_FORMULA_F32(bce_with_logits)
 {
-    const float z = y == 1 ? -x : x, e = vexp_f32(-fabsf(x), 0), inverse = 1 / (1 + e);
-    const float slope = z < 0 ? e * inverse : inverse; /* dl/dz */
-    return (struct element_f32){
-        .term = (loss_real)(z < 0 ? 0 : z) + vlog1p_f32(e),
-        .grad = y == 1 ? -slope : slope,
-        .accurate = fabsf(x) <= -VEXP_F32_MIN,
-    };
+    const float x = in[INPUT];
+    const struct float_pair e = vexp_negative_pair_f32(-fabsf(x), 0);
+    const float guess = 1 / (1 + e.value), nan = x < 0 ? x - x : 0; /* if x = -inf */
+    const loss_real exp_x = (loss_real)e.value + e.lost,
+                    smaller = exp_x * refined_reciprocal(1 + exp_x, guess);
+    const loss_real c = (x < 0 ? 0 : 1) - (loss_real)in[TARGET];
+    return (struct element_f32){.term = c * x + vlog1p_f32(e.value, e.lost * guess + nan),
+                                .grad = x < 0 ? c + smaller : c - smaller};
 }
-DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(bce_with_logits, 4)
+DEFINE_ELEMENTWISE_KERNELS_F32(bce_with_logits, 4)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {2, {2, 2}, NUMBERS(0.3, -1.2, 2, 1.5)},

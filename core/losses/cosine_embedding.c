@@ -1,7 +1,7 @@
 /* Cosine embedding. PyTorch: torch.nn.CosineEmbeddingLoss; aten/src/ATen/native/Loss.cpp,
  * cosine_embedding_loss. */
 #include "kernel/compensated_sum.h"
-#include "kernel/loss_kernel.h"
+#include "kernel/rows.h"
 
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
@@ -22,69 +22,164 @@ enum { MARGIN };
  *     v - u cos = (v - u) + u (1 - cos)
  */
 struct pair {
-    const loss_real *x[2];
+    const loss_real *x[2];  /* the vectors, or ... */
+    const float *x_f32[2];  /* ... in float32 */
     loss_real norm[2];      /* sqrt(A), sqrt(B) */
+    loss_real inverse[2];   /* 1 / norm */
     loss_real cosine, rest; /* cos, 1 - cos */
     bool near;
+    bool exact; /* u and v are needed to the last bit: for float64, or if they are nearly equal */
 };
 
-static struct pair make_pair(const loss_real *a, const loss_real *b, size_t n,
-                             const struct loss_control *cancel)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE loss_real component(const struct pair *pair, int k, size_t c, bool f32)
 {
-    const loss_real square[] = {sum_products(a, a, n, cancel) + EPSILON,
-                                sum_products(b, b, n, cancel) + EPSILON};
-    struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
-    pair.cosine = sum_products(a, b, n, cancel) / (pair.norm[0] * pair.norm[1]);
-    pair.rest = 1 - pair.cosine;
-    pair.near = pair.cosine > 0.5;
-    if (!pair.near)
-        return pair;
-    struct sum apart = {0};
+    return f32 ? (loss_real)pair->x_f32[k][c] : pair->x[k][c];
+}
+
+/* Returns a component of u or v; if not `exact`, by a multiplication, which is faster. */
+INLINE loss_real unit(const struct pair *pair, int k, size_t c, bool f32, bool exact)
+{
+    const loss_real x = component(pair, k, c, f32);
+    return exact ? x / pair->norm[k] : x * pair->inverse[k];
+}
+
+/* Sums of |a|^2, |b|^2 and a.b. */
+struct products {
+    struct sum_lanes aa, bb, ab;
+};
+
+/* Adds those of components [c, c + n), n <= SUM_LANES, to the lanes. */
+INLINE void add_products(const struct pair *pair, size_t c, size_t n, struct products *sum,
+                         bool f32)
+{
+    loss_real aa[SUM_LANES], bb[SUM_LANES], ab[SUM_LANES];
+    for (size_t i = n; i < SUM_LANES; i++)
+        aa[i] = bb[i] = ab[i] = 0;
+#pragma GCC unroll 1
+    for (size_t i = 0; i < n; i++) {
+        const loss_real x = component(pair, 0, c + i, f32), y = component(pair, 1, c + i, f32);
+        aa[i] = x * x;
+        bb[i] = y * y;
+        ab[i] = x * y;
+    }
+    sum_add_lanes(&sum->aa, aa);
+    sum_add_lanes(&sum->bb, bb);
+    sum_add_lanes(&sum->ab, ab);
+}
+
+/* Adds |u - v|^2 in the same way. */
+INLINE void add_distances(const struct pair *pair, size_t c, size_t n, struct sum_lanes *sum,
+                          bool f32, bool exact)
+{
+    loss_real square[SUM_LANES];
+    for (size_t i = n; i < SUM_LANES; i++)
+        square[i] = 0;
+#pragma GCC unroll 1
+    for (size_t i = 0; i < n; i++) {
+        const loss_real d = unit(pair, 0, c + i, f32, exact) - unit(pair, 1, c + i, f32, exact);
+        square[i] = d * d;
+    }
+    sum_add_lanes(sum, square);
+}
+
+/* Returns |u - v|^2 of vectors of n components. */
+INLINE loss_real distance(const struct pair *pair, size_t n, bool f32, bool exact,
+                          const struct loss_control *cancel)
+{
+    struct sum_lanes sum = {0};
+    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+        size_t c = s.first;
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+            add_distances(pair, c, SUM_LANES, &sum, f32, exact);
+        add_distances(pair, c, s.end - c, &sum, f32, exact);
+    }
+    return sum_up(&sum);
+}
+
+/* Sets norms and cosine of vectors of n components. */
+INLINE void measure(struct pair *pair, size_t n, bool f32, const struct loss_control *cancel)
+{
+    struct products sum = {0};
+    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+        size_t c = s.first;
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+            add_products(pair, c, SUM_LANES, &sum, f32);
+        add_products(pair, c, s.end - c, &sum, f32);
+    }
+    const loss_real square[] = {sum_up(&sum.aa) + EPSILON, sum_up(&sum.bb) + EPSILON};
+    for (int k = 0; k < 2; k++) {
+        pair->norm[k] = sqrt(square[k]);
+        pair->inverse[k] = 1 / pair->norm[k];
+    }
+    pair->cosine = sum_up(&sum.ab) / (pair->norm[0] * pair->norm[1]);
+    pair->rest = 1 - pair->cosine;
+    pair->near = pair->cosine > 0.5;
+    pair->exact = !f32 || !(fabs(pair->cosine) < 1 - 1e-6);
+    if (!pair->near)
+        return;
+    const loss_real apart =
+        pair->exact ? distance(pair, n, f32, true, cancel) : distance(pair, n, f32, false, cancel);
+    pair->rest = (apart + EPSILON / square[0] + EPSILON / square[1]) / 2;
+}
+
+/* Writes factor * dcos/dx for vector k. */
+INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_t n, bool f32,
+                         bool exact, struct derivative_row grad, const struct loss_control *cancel)
+{
+    const struct pair p = *pair;
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        for (size_t i = s.first; i < s.end; i++) {
-            const loss_real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
-            sum_add(&apart, d * d);
+        for (size_t c = s.first; c < s.end; c++) {
+            const loss_real u = unit(&p, k, c, f32, exact), v = unit(&p, 1 - k, c, f32, exact);
+            const loss_real across = p.near ? (v - u) + u * p.rest : v - u * p.cosine;
+            const loss_real slope = exact ? across / p.norm[k] : across * p.inverse[k];
+            if (f32)
+                grad.f32[c] = (float)(factor * slope);
+            else
+                grad.f64[c] = factor * slope;
         }
-    pair.rest = (sum_value(&apart) + EPSILON / square[0] + EPSILON / square[1]) / 2;
-    return pair;
 }
 
-/* Returns dcos/dx for element c of vector k. */
-static loss_real slope(const struct pair *pair, int k, size_t c)
-{
-    const loss_real u = pair->x[k][c] / pair->norm[k], v = pair->x[1 - k][c] / pair->norm[1 - k];
-    return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
-}
-
-static void set_gradient(const struct pair *pair, int k, loss_real factor, size_t n,
-                         loss_real *grad, const struct loss_control *cancel)
-{
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        for (size_t c = s.first; c < s.end; c++)
-            grad[c] = factor * slope(pair, k, c);
-}
-
-static void cosine_embedding_kernel(struct loss_block *b)
+INLINE void evaluate(struct loss_block *b, size_t i, bool f32)
 {
     const size_t n = b->elements_per_term[INPUT1];
-    const loss_real margin = b->param[MARGIN].number;
-    for (size_t i = 0; i < b->n; i++) {
-        const struct pair pair = make_pair(b->in[INPUT1] + i * b->stride[INPUT1],
-                                           b->in[INPUT2] + i * b->stride[INPUT2], n, b->cancel);
-        const loss_real y = b->in[TARGET][i * b->stride[TARGET]];
-        b->term[i] = y == 1     ? pair.rest
-                     : y == -1  ? positive(pair.cosine - margin)
-                     : isnan(y) ? y
-                                : 0;
-        /* At the kink the slope is that of the active side. */
-        const loss_real factor = (y == 1                             ? -1
-                                  : y == -1 && pair.cosine >= margin ? 1
-                                                                     : 0) *
-                                 b->scale[i];
-        for (int k = INPUT1; k <= INPUT2; k++)
-            if (b->grad[k])
-                set_gradient(&pair, k, factor, n, b->grad[k] + i * n, b->cancel);
+    struct pair pair = {.near = false};
+    for (int k = INPUT1; k <= INPUT2; k++)
+        if (f32)
+            pair.x_f32[k] = b->in_f32[k] + i * b->stride[k];
+        else
+            pair.x[k] = b->in[k] + i * b->stride[k];
+    measure(&pair, n, f32, b->cancel);
+    const loss_real y = element_of(b, TARGET, i * b->stride[TARGET]);
+    b->term[i] = y == 1     ? pair.rest
+                 : y == -1  ? positive(pair.cosine - b->number[MARGIN])
+                 : isnan(y) ? y
+                            : 0;
+    /* At the kink the slope is that of the active side. */
+    const bool active = y == -1 && pair.cosine >= b->number[MARGIN];
+    const loss_real side = active ? 1 : 0, factor = (y == 1 ? -1 : side) * b->scale[i];
+    for (int k = INPUT1; k <= INPUT2; k++) {
+        const struct derivative_row grad = gradient_row(b, k, i);
+        if (!is_requested(grad))
+            continue;
+        if (pair.exact)
+            set_gradient(&pair, k, factor, n, f32, true, grad, b->cancel);
+        else
+            set_gradient(&pair, k, factor, n, f32, false, grad, b->cancel);
     }
+}
+
+static void cosine_embedding_f64(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        evaluate(b, i, false);
+}
+
+static void cosine_embedding_f32(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        evaluate(b, i, true);
 }
 
 static const struct loss_example example = {
@@ -117,5 +212,6 @@ const struct loss_descriptor loss_cosine_embedding = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {160, 3, 7, 7},
                                           .shape = loss_shape_pairs,
-                                          .kernel_f64 = cosine_embedding_kernel},
+                                          .kernel_f64 = cosine_embedding_f64,
+                                          .kernel_f32 = cosine_embedding_f32},
 };

@@ -158,30 +158,33 @@ static void target_gradient(const struct row *r, const struct coefficients *k,
 
 /* Columns are padded to whole vectors. A plane contains all columns. */
 enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLASSES * CE_PAD };
+enum { NOT_COUNTED = -1 };
+
+/* Executes `copy` for each class c. Unrolling halves the time of such short loops. */
+#define CE_TRANSPOSE(c, classes, copy)                                                             \
+    {                                                                                              \
+        _Pragma("GCC unroll 8") for (size_t c = 0; c < (classes); c++) copy;                       \
+    }
 
 /* If the sum of all e_c minus 1 is below this, it has too few correct digits, and `rest` is summed
    again without the largest. */
 #define REST_IS_INEXACT 0x1p-16
 
-#define CE_REAL                       double
-#define CE_NAME(name)                 ce_f64_##name
-#define CE_EXP(x, top)                vexp((x) - (top))
-#define CE_EXP_UNDERFLOWS(least, top) false
+#define CE_REAL        double
+#define CE_NAME(name)  ce_f64_##name
+#define CE_EXP(x, top) vexp((x) - (top))
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
-#undef CE_EXP_UNDERFLOWS
 
-#define CE_REAL                       float
-#define CE_NAME(name)                 ce_f32_##name
-#define CE_EXP(x, top)                vexp_difference_f32(x, top)
-#define CE_EXP_UNDERFLOWS(least, top) (!((least) - (top) >= VEXP_F32_MIN))
+#define CE_REAL        float
+#define CE_NAME(name)  ce_f32_##name
+#define CE_EXP(x, top) vexp_difference_f32(x, top)
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
-#undef CE_EXP_UNDERFLOWS
 
 /* ---- Many classes, in float32 ---- */
 
@@ -199,16 +202,28 @@ static loss_real rest_of(loss_real sum, const float *e, size_t classes,
     return rest;
 }
 
-/* Computes the e_c of n <= SUM_LANES numbers and adds them to the lanes. */
+/* Computes the e_c of SUM_LANES numbers and adds them to the lanes. */
 static inline __attribute__((always_inline)) void add_to_lanes(const float *x, float top, float *e,
-                                                               size_t n, struct sum_lanes *sum)
+                                                               struct sum_lanes *sum)
 {
-    loss_real each[SUM_LANES] = {0};
+    loss_real each[SUM_LANES];
 #pragma GCC ivdep
 #pragma GCC unroll 1
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < SUM_LANES; k++)
         each[k] = e[k] = vexp_difference_f32(x[k], top);
     sum_add_lanes(sum, each);
+}
+
+/* The same for n < SUM_LANES numbers, padded with -inf, whose e_c are 0. */
+static inline void add_rest_to_lanes(const float *x, float top, float *e, size_t n,
+                                     struct sum_lanes *sum)
+{
+    float padded[SUM_LANES], each[SUM_LANES];
+    for (size_t k = 0; k < SUM_LANES; k++)
+        padded[k] = -INFINITY;
+    memcpy(padded, x, n * sizeof *x);
+    add_to_lanes(padded, top, each, sum);
+    memcpy(e, each, n * sizeof *e);
 }
 
 /* Like softmax(), in float32: writes the e_c to `e`. Returns `rest`. */
@@ -219,37 +234,34 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
         size_t c = s.first;
         for (; c + SUM_LANES <= s.end; c += SUM_LANES)
-            add_to_lanes(x + c, top, e + c, SUM_LANES, &sum);
-        add_to_lanes(x + c, top, e + c, s.end - c, &sum);
+            add_to_lanes(x + c, top, e + c, &sum);
+        if (c < s.end)
+            add_rest_to_lanes(x + c, top, e + c, s.end - c, &sum);
     }
     return rest_of(sum_up(&sum), e, classes, cancel);
 }
 
-/* Evaluates row i with the class index `label` in float32. Returns false if that is too inexact.
-   The gradient involves a subtraction for the label only, which is done in double. */
-static bool row_in_f32(struct loss_block *b, size_t i, size_t label)
+/* Evaluates row i with the class index `label` in float32. Nothing is subtracted from a class's
+   gradient except for the label, where the subtraction is in double. */
+static void row_in_f32(struct loss_block *b, size_t i, size_t label)
 {
     const size_t classes = b->elements_per_term[INPUT];
     const float *const x = b->in_f32[INPUT] + i * b->stride[INPUT];
     float *const grad = gradient_row(b, INPUT, i).f32, *const e = grad
                                                                       ? grad
                                                                       : (float *)(void *)b->scratch;
-    const struct range range = range_of(x, classes, b->cancel);
-    if (!(range.least - range.largest >= VEXP_F32_MIN))
-        return false;
-    const float top = range.largest;
+    const float top = largest_of_f32(x, classes, b->cancel);
     const loss_real own = class_weight(b, label), rest = softmax_f32(x, top, classes, e, b->cancel);
     b->term[i] = (((loss_real)top - x[label]) + vlog1p(rest)) * own;
     if (!grad)
-        return true;
+        return;
     const loss_real of_label =
         e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
-    const float factor = (float)(own / (1 + rest) * b->scale[i]);
+    const loss_real factor = own / (1 + rest) * b->scale[i];
     for (struct slice s = {0}; slice_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            grad[c] *= factor;
+            grad[c] = (float)(e[c] * factor);
     grad[label] = (float)(of_label * b->scale[i]);
-    return true;
 }
 
 /* Returns true for the usual case: class indices without smoothing, and no derivative but the
@@ -295,8 +307,10 @@ static void cross_entropy_kernel(struct loss_block *b)
     const size_t classes = b->elements_per_term[INPUT];
     const loss_real smoothing = b->number[LABEL_SMOOTHING];
     const bool usual = is_usual(b), f32 = usual && b->in_f32[INPUT];
-    if (usual && classes <= CE_SMALL_CLASSES && ((f32 && ce_f32_block(b)) || ce_f64_block(b)))
+    if (usual && classes <= CE_SMALL_CLASSES) {
+        (f32 ? ce_f32_block : ce_f64_block)(b);
         return;
+    }
 
     loss_real *const e = b->scratch, *const x = e + classes, *const p = x + classes,
                      *const w = p + classes;
@@ -313,8 +327,10 @@ static void cross_entropy_kernel(struct loss_block *b)
         }
         if (classes == 0) /* no class to predict */
             continue;
-        if (f32 && row_in_f32(b, i, k.label))
+        if (f32) {
+            row_in_f32(b, i, k.label);
             continue;
+        }
         const struct row r = softmax(operand_row(b, INPUT, i, x), classes, e, b->cancel);
         b->term[i] = term(&r, &k);
         row_derivatives(b, i, &r, &k, e);
@@ -326,7 +342,7 @@ static void cross_entropy_kernel(struct loss_block *b)
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
-    return classes <= CE_SMALL_CLASSES ? 6 * CE_PLANE : 4 * classes;
+    return classes <= CE_SMALL_CLASSES ? 7 * CE_PLANE : 4 * classes;
 }
 
 /* Rows of few classes are evaluated together, others one by one. Smoothing, probabilities and the

@@ -8,12 +8,13 @@ enum { BETA };
    whose slope is 0 at d = 0. */
 LOSS_FORMULA(smooth_l1)
 {
-    const loss_real beta = p[BETA];
-    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), slope = a >= beta ? sign(d) : d / beta;
+    const loss_real beta = p[BETA], inverse = 1 / beta;
+    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d),
+                    slope = a >= beta ? sign(d) : d * inverse;
     return (struct element){
-        .term = a < beta ? a / beta * a / 2 : a - beta / 2,
+        .term = a < beta ? a * inverse * a / 2 : a - beta / 2,
         .grad = {[INPUT] = slope, [TARGET] = -slope},
-        .hess = {[INPUT] = a < beta ? 1 / beta : 0},
+        .hess = {[INPUT] = a < beta ? inverse : 0},
     };
 }
 DEFINE_ELEMENTWISE_KERNELS(smooth_l1, 2)

@@ -71,33 +71,57 @@ static double ulps_f32(double value, long double exact)
                         : (double)(fabsl((long double)value - exact) / ldexpl(1, exponent - 24));
 }
 
-START_TEST(single_ones_stay_near_one_ulp_of_float32)
+START_TEST(float32_functions_stay_near_one_ulp)
 {
-    double of_exp = 0, of_difference = 0, of_log = 0, of_log_above = 0, of_log1p = 0;
+    double of_exp = 0, of_negative = 0, of_difference = 0, of_log = 0, of_log_above = 0,
+           of_log1p = 0;
     for (uint64_t i = 0; i < 2000000; i++) {
-        const float part = (float)i / 2000000,
-                    x = VEXP_F32_MIN * part * part; /* more of them near 0 */
+        const float part = (float)i / 2000000, x = -87 * part * part; /* more of them near 0 */
         const float top = (float)(i % 1000) * 0.173F, below = top + x;
-        const float tiny = ldexpf(1 - part / 2, -(int)(i % 125) - 1), complement = 1 - tiny;
-        of_exp = fmax(of_exp, ulps_f32((double)vexp_f32(x, 0), expl((long double)x)));
-        if (below - top >= VEXP_F32_MIN)
+        const float tiny = ldexpf(1 - part / 2, -(int)(i % 140) - 1), complement = 1 - tiny;
+        const float rest = ((1 - complement) - tiny) * (2 - complement);
+        of_exp = fmax(of_exp, ulps_f32((double)vexp_f32(-x), expl(-(long double)x)));
+        of_negative =
+            fmax(of_negative, ulps_f32((double)vexp_negative_f32(x, 0), expl((long double)x)));
+        if (below - top >= -87)
             of_difference =
                 fmax(of_difference, ulps_f32((double)vexp_difference_f32(below, top),
                                              expl((long double)below - (long double)top)));
-        of_log = fmax(of_log, ulps_f32(vlog_f32(tiny, 0), logl((long double)tiny)));
-        of_log_above = fmax(of_log_above, ulps_f32(vlog_f32(complement, (1 - complement) - tiny),
-                                                   log1pl(-(long double)tiny)));
-        of_log1p = fmax(of_log1p, ulps_f32(vlog1p_f32(part), log1pl((long double)part)));
+        of_log = fmax(of_log, ulps_f32(vlog_f32(tiny), logl((long double)tiny)));
+        of_log_above = fmax(of_log_above,
+                            ulps_f32(vlog_plus_f32(complement, rest), log1pl(-(long double)tiny)));
+        of_log1p = fmax(of_log1p, ulps_f32(vlog1p_f32(part, 0), log1pl((long double)part)));
     }
     ck_assert_msg(of_exp <= 1.1, "exp is wrong by %g ulps", of_exp);
+    ck_assert_msg(of_negative <= 1.1, "exp of x <= 0 is wrong by %g ulps", of_negative);
     ck_assert_msg(of_difference <= 1.2, "exp of a difference is wrong by %g ulps", of_difference);
     ck_assert_msg(of_log <= 0.4, "log is wrong by %g ulps", of_log);
     ck_assert_msg(of_log_above <= 0.8, "log(1 - x) is wrong by %g ulps", of_log_above);
     ck_assert_msg(of_log1p <= 1.1, "log1p is wrong by %g ulps", of_log1p);
-    ck_assert(vexp_f32(0, 0) == 1 && vexp_difference_f32(3, 3) == 1);
-    ck_assert(vlog_f32(1, 0) == 0 && vlog1p_f32(0) == 0);
-    ck_assert(isnan(vexp_f32(NAN, 0)) && isnan(vexp_difference_f32(NAN, 0)) &&
-              isnan(vlog1p_f32(NAN)));
+    ck_assert(vexp_negative_f32(0, 0) == 1 && vexp_difference_f32(3, 3) == 1);
+    ck_assert(vlog_f32(1) == 0 && vlog1p_f32(0, 0) == 0);
+}
+END_TEST
+
+START_TEST(float32_functions_have_the_special_values_of_libm)
+{
+    static const float at[] = {0,    -0.0F, 1,     -1,    INFINITY, -INFINITY, NAN,       0x1p-149F,
+                               -1.5, 88.7F, 88.8F, 1e30F, -1e30F,   -103.5F,   0x1p-126F, 3.4e38F};
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        const float x = at[i], below = x <= 0 ? x : -x;
+        const double e = (double)expf(x), ours = (double)vexp_f32(x), l = log((double)x);
+        ck_assert_msg(isnan(x) ? isnan(ours) : fabs(ours - e) <= e * 1e-7 || ours == e, "exp(%a)",
+                      (double)x);
+        ck_assert_msg(isnan(x) ? isnan(vexp_negative_f32(below, 0))
+                               : fabsf(vexp_negative_f32(below, 0) - expf(below)) <= 0x1p-24F,
+                      "exp(%a)", (double)below);
+        ck_assert_msg(isnan(l) ? isnan(vlog_f32(x))
+                               : vlog_f32(x) == l || fabs(vlog_f32(x) - l) <= fabs(l) * 1e-7,
+                      "log(%a)", (double)x);
+    }
+    ck_assert(vexp_difference_f32(-INFINITY, 3) == 0 && vexp_difference_f32(-1e30F, 1e30F) == 0);
+    ck_assert(isnan(vexp_difference_f32(NAN, 0)) && isnan(vlog1p_f32(NAN, 0)));
+    ck_assert(isnan(vexp_difference_f32(INFINITY, INFINITY)));
 }
 END_TEST
 
@@ -136,7 +160,8 @@ Suite *vector_math_suite(void)
     TCase *tcase = tcase_create("vector_math");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, errors_stay_near_half_an_ulp);
-    tcase_add_test(tcase, single_ones_stay_near_one_ulp_of_float32);
+    tcase_add_test(tcase, float32_functions_stay_near_one_ulp);
+    tcase_add_test(tcase, float32_functions_have_the_special_values_of_libm);
     tcase_add_test(tcase, those_of_part_of_the_line_are_as_good);
     tcase_add_test(tcase, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);

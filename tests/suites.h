@@ -24,6 +24,7 @@ Suite *nan_weights_suite(void);
 Suite *domains_suite(void);
 Suite *properties_suite(void);
 Suite *accuracy_suite(void);
+Suite *row_independence_suite(void);
 Suite *sequences_suite(void);
 Suite *cancel_suite(void);
 Suite *costs_suite(void);

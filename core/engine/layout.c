@@ -13,6 +13,10 @@
    an L1 cache of 32 KiB. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
+/* Chunks of rows of more than SHORT_ROW elements have up to ROWS_CHUNK elements, because a kernel
+   goes over one row at a time, and a chunk of few rows costs more than it does. */
+enum { SHORT_ROW = 64, ROWS_CHUNK = 8 * LOSS_CHUNK };
+
 /* ---- Operands and derivatives ---- */
 
 static void set_operand(struct run *run, int k, const struct loss_tensor *tensor,
@@ -117,9 +121,9 @@ static void choose_grid(struct run *run)
         if (run->operand[k].present && run->operand[k].stride > 0)
             longest = size_max(longest, run->operand[k].view.elements_per_term);
 
-    run->chunk = size_max(1, LOSS_CHUNK / longest);
-    run->block =
-        run->chunk * size_max(1, BLOCK_ELEMENTS / LOSS_CHUNK / size_max(1, longest / LOSS_CHUNK));
+    const size_t chunk = longest > SHORT_ROW ? ROWS_CHUNK : LOSS_CHUNK;
+    run->chunk = size_max(1, chunk / longest);
+    run->block = run->chunk * size_max(1, BLOCK_ELEMENTS / run->chunk / longest);
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 }
 

@@ -5,6 +5,7 @@
 #define CORE_KERNEL_COMPENSATED_SUM_H
 
 #include "kernel/cancel.h"
+#include "kernel/prefetch.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -188,9 +189,12 @@ static inline float largest_in_slice_f32(float from, const float *x, size_t n)
     size_t i = 0;
     for (size_t k = 0; k < (size_t)LANES; k++)
         most[k] = from;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
+        prefetch_read(x, i + PREFETCH_DISTANCE);
+        prefetch_read(x, i + PREFETCH_DISTANCE + LANES / 2);
         for (size_t k = 0; k < (size_t)LANES; k++)
             most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+    }
     if (n >= LANES) /* the last ones again, without a remainder */
         i = n - LANES;
     for (size_t k = 0; i + k < n; k++)

@@ -41,6 +41,8 @@ static void CE_NAME(load)(const struct loss_block *b, const struct CE_NAME(rows)
     for (size_t i = 0; i < r->n; i++) {
         const size_t row = i * b->stride[INPUT];
         CE_REAL *const to = r->x + i;
+        for (size_t c = 0; b->in_f32[INPUT] && c < r->classes; c += PREFETCH_LINE)
+            prefetch_read(b->in_f32[INPUT], row + c + PREFETCH_DISTANCE);
         if (b->in_f32[INPUT])
             CE_TRANSPOSE(c, r->classes, to[c * r->column] = b->in_f32[INPUT][row + c])
         else
@@ -121,6 +123,8 @@ static void CE_NAME(store_gradient)(const struct loss_block *b, const struct CE_
     for (size_t i = 0; i < r->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
         const CE_REAL *const from = r->x + i;
+        for (size_t c = 0; grad.f32 && c < r->classes; c += PREFETCH_LINE)
+            prefetch_write(grad.f32, c + PREFETCH_DISTANCE);
         if (grad.f32)
             CE_TRANSPOSE(c, r->classes, grad.f32[c] = (float)from[c * r->column])
         else

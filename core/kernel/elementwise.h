@@ -38,6 +38,7 @@
 #define CORE_KERNEL_ELEMENTWISE_H
 
 #include "kernel/loss_kernel.h"
+#include "kernel/prefetch.h"
 
 enum { ELEMENT_OPERANDS = 4 }; /* the most operands of a formula */
 
@@ -212,6 +213,15 @@ ELEMENT_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size
     to->invalid |= flags;
 }
 
+/* Prefetches for a later iteration. */
+ELEMENT_INLINE void prefetch(const struct loss_block *b, size_t i, const struct elementwise e)
+{
+    for (int k = 0; k < e.operands_present; k++)
+        prefetch_read(b->in_f32[k], i + PREFETCH_DISTANCE);
+    for (int g = 0; g < e.grads; g++)
+        prefetch_write(b->grad_f32[g], i + PREFETCH_DISTANCE);
+}
+
 /* Like elements(), but sums the terms in registers instead of storing them. */
 ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
 {
@@ -220,8 +230,10 @@ ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwi
     size_t i = 0;
     loss_real p[LOSS_MAX_PARAMS];
     memcpy(p, b->number, sizeof p);
-    for (; i + SUM_LANES <= b->n; i += SUM_LANES)
+    for (; i + SUM_LANES <= b->n; i += SUM_LANES) {
+        prefetch(b, i, e);
         reduce_lanes(b, p, i, SUM_LANES, scale, &to, e);
+    }
     reduce_lanes(b, p, i, b->n - i, scale, &to, e);
     memcpy(b->sum, &to.sum, sizeof b->sum);
     b->reduced = true;

@@ -1,6 +1,7 @@
 /* Cosine embedding. PyTorch: torch.nn.CosineEmbeddingLoss; aten/src/ATen/native/Loss.cpp,
  * cosine_embedding_loss. */
 #include "kernel/compensated_sum.h"
+#include "kernel/prefetch.h"
 #include "kernel/rows.h"
 
 enum { INPUT1, INPUT2, TARGET };
@@ -104,8 +105,11 @@ INLINE void measure(struct pair *pair, size_t n, bool f32, const struct loss_con
     struct products sum = {0};
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
         size_t c = s.first;
-        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES) {
+            for (int k = 0; f32 && k < 2; k++)
+                prefetch_read(pair->x_f32[k], c + PREFETCH_DISTANCE);
             add_products(pair, c, SUM_LANES, &sum, f32);
+        }
         add_products(pair, c, s.end - c, &sum, f32);
     }
     const loss_real square[] = {sum_up(&sum.aa) + EPSILON, sum_up(&sum.bb) + EPSILON};
@@ -129,6 +133,8 @@ INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_
                          bool exact, struct derivative_row grad, const struct loss_control *cancel)
 {
     const struct pair p = *pair;
+    for (size_t c = 0; f32 && c < n; c += PREFETCH_LINE)
+        prefetch_write(grad.f32, c + PREFETCH_DISTANCE);
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const loss_real u = unit(&p, k, c, f32, exact), v = unit(&p, 1 - k, c, f32, exact);
@@ -210,7 +216,7 @@ const struct loss_descriptor loss_cosine_embedding = {
                            "largest cosine of dissimilar pairs without loss, best in [0, 0.5]",
                            LOSS_NUMBER}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {160, 3, 7, 7},
+    .method = &(const struct loss_method){.cost = {100, 1.5, 3.5, 3.5},
                                           .shape = loss_shape_pairs,
                                           .kernel_f64 = cosine_embedding_f64,
                                           .kernel_f32 = cosine_embedding_f32},

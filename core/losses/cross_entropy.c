@@ -21,6 +21,7 @@
  */
 #include "kernel/class_rows.h"
 #include "kernel/compensated_sum.h"
+#include "kernel/prefetch.h"
 
 #include <inttypes.h>
 
@@ -188,6 +189,8 @@ enum { NOT_COUNTED = -1 };
 
 /* ---- Many classes, in float32 ---- */
 
+enum { LONG_ROW = 8 * LOSS_CHUNK };
+
 /* Returns `rest`, from the sum of all e_c if that is accurate enough, else summed again. */
 static loss_real rest_of(loss_real sum, const float *e, size_t classes,
                          const struct loss_control *cancel)
@@ -231,10 +234,16 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
                              const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
+    /* The next row, unless it is too far ahead to stay in the cache. */
+    const size_t ahead =
+        classes > PREFETCH_DISTANCE && classes <= LONG_ROW ? classes : PREFETCH_DISTANCE;
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
         size_t c = s.first;
-        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES) {
+            prefetch_read(x, c + ahead);
+            prefetch_write(e, c + ahead);
             add_to_lanes(x + c, top, e + c, &sum);
+        }
         if (c < s.end)
             add_rest_to_lanes(x + c, top, e + c, s.end - c, &sum);
     }

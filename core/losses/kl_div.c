@@ -99,7 +99,7 @@ const struct loss_descriptor loss_kl_div = {
     .params = {[LOG_TARGET] = {"log_target", "the target contains log-probabilities",
                                LOSS_BOOLEAN}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3},
+    .method = &(const struct loss_method){.cost = {0, 1.5, 1.8, 3},
                                           .shape = shape,
                                           ELEMENTWISE_KERNELS(kl_div),
                                           .expected = expected},

@@ -47,7 +47,7 @@ const struct loss_descriptor loss_smooth_l1 = {
                          .has_min = true,
                          .min = 0}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.9, 1.5, 2},
+    .method = &(const struct loss_method){.cost = {0, 0.7, 1, 2},
                                           .shape = loss_shape_broadcast_warn,
                                           ELEMENTWISE_KERNELS(smooth_l1)},
 };

@@ -73,8 +73,9 @@ static char take_character(const char **text, const char *end)
         return **text == '/' ? '/' : '\\'; /* no other short escape is base64 */
     const int high = hex_digit((*text)[3]), low = hex_digit((*text)[4]);
     const bool is_ascii = (*text)[1] == '0' && (*text)[2] == '0' && high >= 0 && low >= 0;
+    const char character = (char)(high * 16 + low);
     *text += 4;
-    return is_ascii ? (char)(high << 4 | low) : '\\';
+    return is_ascii ? character : '\\';
 }
 
 size_t base64_characters(const char *text, const char *end)

@@ -45,8 +45,8 @@ struct operand {
 
 /*
  * A gradient, or the diagonal of a Hessian. The kernel writes it to `into` (in_place), to `summed`
- * (if terms share elements), or to a thread's scratch memory. Scratch is then copied to `into`,
- * with streaming stores (streamed) or with a conversion.
+ * (if terms share elements), or to a thread's scratch memory, which is then converted to
+ * `into`.
  */
 struct derivative {
     const struct loss_tensor *into;

@@ -82,22 +82,40 @@ static inline double sum_up(const struct sum_lanes *lanes)
     return sum_value(&sum);
 }
 
+/* Compensated sums in lanes. */
+struct compensated_lanes {
+    struct sum_lanes value, lost;
+};
+
+/* Adds one number to each lane. */
+static inline __attribute__((always_inline)) void
+compensated_add_lanes(struct compensated_lanes *sum, const struct sum_lanes *next)
+{
+    for (int v = 0; v < SUM_VECTORS; v++) {
+        const sum_vector old = sum->value.vector[v], total = old + next->vector[v],
+                         back = total - old;
+        sum->lost.vector[v] += (old - (total - back)) + (next->vector[v] - back);
+        sum->value.vector[v] = total;
+    }
+}
+
+static inline void sum_merge_lanes(struct sum *sum, const struct compensated_lanes *lanes)
+{
+    for (int k = 0; k < SUM_LANES; k++)
+        sum_merge(sum, &(struct sum){lanes->value.vector[k / SUM_WIDTH][k % SUM_WIDTH],
+                                     lanes->lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
+}
+
 /* Adds n numbers. */
 static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
 {
-    struct sum_lanes value = {0}, lost = {0}, next;
+    struct compensated_lanes lanes = {0};
+    struct sum_lanes next;
     for (size_t i = 0; i < n; i += SUM_LANES) {
         sum_load(&next, x, i, n);
-        for (int v = 0; v < SUM_VECTORS; v++) {
-            const sum_vector total = value.vector[v] + next.vector[v],
-                             back = total - value.vector[v];
-            lost.vector[v] += (value.vector[v] - (total - back)) + (next.vector[v] - back);
-            value.vector[v] = total;
-        }
+        compensated_add_lanes(&lanes, &next);
     }
-    for (int k = 0; k < SUM_LANES; k++)
-        sum_merge(sum, &(struct sum){value.vector[k / SUM_WIDTH][k % SUM_WIDTH],
-                                     lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
+    sum_merge_lanes(sum, &lanes);
 }
 
 /* Adds n numbers to lanes. */

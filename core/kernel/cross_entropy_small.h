@@ -4,7 +4,8 @@
  *
  *     CE_REAL                         the type
  *     CE_NAME(name)                   the name of a function for this type
- *     CE_EXP(x, top)                  exp(x - top)
+ *     CE_EXP(x, top)                  exp(x - top) * CE_ONE
+ *     CE_ONE                          a power of two
  *
  * Rows are transposed, so that vectors run across them: all rows of the first class, then all rows
  * of the second class, and so on.
@@ -72,7 +73,7 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
     const CE_REAL *const top = r->top;
     loss_real *const rest = r->rest;
     for (size_t i = 0; i < r->column; i++)
-        rest[i] = -1;
+        rest[i] = -CE_ONE;
     for (size_t c = 0; c < r->classes; c++) {
         const CE_REAL *const x = r->x + c * r->column;
         CE_REAL *const e = r->e + c * r->column;
@@ -83,13 +84,16 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
         }
     }
     for (size_t i = 0; i < r->n; i++) {
-        if (!(rest[i] < REST_IS_INEXACT))
+        if (!(rest[i] < REST_IS_INEXACT * (loss_real)CE_ONE))
             continue;
-        rest[i] = -1;
+        rest[i] = -CE_ONE;
         for (int ones = 1; ones >= 0; ones--)
             for (size_t c = 0; c < r->classes; c++)
-                rest[i] += (r->e[c * r->column + i] == 1) == ones ? r->e[c * r->column + i] : 0;
+                rest[i] +=
+                    (r->e[c * r->column + i] == CE_ONE) == ones ? r->e[c * r->column + i] : 0;
     }
+    for (size_t i = 0; i < r->column; i++)
+        rest[i] /= CE_ONE;
 }
 
 /* Reads the labels and their weights. Those that do not count get weight 0. */
@@ -139,9 +143,10 @@ static void CE_NAME(label_gradient)(const struct loss_block *b, const struct CE_
         r->own[i] = r->e[(r->label[i] == NOT_COUNTED ? 0 : (size_t)r->label[i]) * r->column + i];
 #pragma GCC ivdep
     for (size_t i = 0; i < r->n; i++) {
-        const loss_real own = r->factor[i], inverse = own / (1 + r->rest[i]), e = r->own[i];
+        const loss_real own = r->factor[i], inverse = own / (1 + r->rest[i]),
+                        e = r->own[i] / (loss_real)CE_ONE;
         r->own[i] = (CE_REAL)((e == 1 ? -r->rest[i] * inverse : e * inverse - own) * b->scale[i]);
-        r->factor[i] = inverse * b->scale[i];
+        r->factor[i] = inverse * b->scale[i] / CE_ONE;
     }
 }
 

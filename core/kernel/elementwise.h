@@ -22,11 +22,11 @@
  *     }
  *     static void mse_f64(struct loss_block *b)
  *     {
- *         elementwise(b, mse, 2, false);
+ *         elementwise(b, mse, NULL, NULL, 2, false);
  *     }
  *     static void mse_f32(struct loss_block *b)
  *     {
- *         elementwise(b, mse, 2, true);
+ *         elementwise(b, mse, NULL, NULL, 2, true);
  *     }
  *
  * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
@@ -79,7 +79,7 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
  * whose formula is expensive may define one. It is used for float32 input and target without other
  * operands, if no derivative but the input's gradient is requested. The choice depends on the
  * request, never on other elements. Terms and gradients are within 1 ulp of float32 before they are
- * rounded or summed.
+ * rounded or summed, unless the formula cancels.
  */
 struct element_f32 {
     loss_real term;
@@ -325,7 +325,7 @@ ELEMENT_INLINE void elementwise_present(struct loss_block *b, const struct eleme
         elementwise_loop(b, e);
 }
 
-/* Input and target are always present. Without weights the formula is simpler. */
+/* The first two operands are always present. Without weights the formula is simpler. */
 ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula,
                                 element_formula_f32 *formula_f32, element_formula_f32 *of_labels,
                                 int operands, bool f32)

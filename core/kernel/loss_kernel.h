@@ -15,11 +15,11 @@
 #include "kernel/compensated_sum.h"
 #include "kernel/vector_math.h"
 
-/* The type of formulas. float32 requests too are computed in double and rounded once, at the end.
- */
+/* The type of formulas. float32 requests too are computed in double and rounded once, at the end,
+   unless a kernel says otherwise. */
 typedef double loss_real;
 
-/* Maximum number of elements of an operand in a block, unless a single term has more. */
+/* Maximum number of elements of an operand in a block of short rows (layout.c). */
 enum { LOSS_CHUNK = 1024 };
 
 /*
@@ -187,6 +187,12 @@ static inline void zero_all(loss_real *x, size_t n, const struct loss_control *c
 static inline loss_real vmax(loss_real a, loss_real b)
 {
     return a > b ? a : b;
+}
+
+/* Returns the smaller number; b if a is NaN. */
+static inline loss_real vmin(loss_real a, loss_real b)
+{
+    return a < b ? a : b;
 }
 
 /* Returns -1, 0 or 1; 0 for NaN, like PyTorch. */

@@ -73,6 +73,15 @@ VECTOR_INLINE double vexp_negative(double x)
     return x < -708 ? 0 : (1 + (r + r * r * exp_tail(r))) * power_of_two(n);
 }
 
+/* Returns exp(x) - 1 for x <= 0: 2^n (exp(r) - 1) + (2^n - 1), where nothing cancels. */
+VECTOR_INLINE double vexpm1_negative(double x)
+{
+    const double in_range = x < -708 ? -708 : x;
+    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
+    const double r = (in_range - n * LN2_HIGH) - n * LN2_LOW, scale = power_of_two(n);
+    return scale * (r + r * r * exp_tail(r)) + (scale - 1);
+}
+
 /* Returns log(u + rest) for normal finite u > 0 and a rounding error `rest` of u. With u = 2^k m, m
    in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s
    (f^2 / 2 + s^2 tail)). rest / u is small enough to be computed as rest 2^-k (1 - f + f^2). */
@@ -132,9 +141,8 @@ VECTOR_INLINE double vlog1p(double x)
 
 /* ---- float32 arithmetic ---- */
 
-/* These process twice as many numbers per vector. They are for results that are rounded to float32
-   and not subtracted from similar numbers. The logarithms return more digits than float32 has,
-   because they are summed. */
+/* These process twice as many numbers per vector. They are for results that are rounded to float32.
+   Logarithms are doubles with more digits than float32 has, because they are summed. */
 
 VECTOR_INLINE uint32_t bits_of_float(float x)
 {
@@ -168,50 +176,40 @@ VECTOR_INLINE float power_of_two_f32(float shifted, int32_t offset)
     return float_of_bits((bits_of_float(shifted) << 23) + ((uint32_t)(127 + offset) << 23));
 }
 
-/* Below this, exp(x) rounds to 0. */
-#define VEXP_F32_MIN (-104.0F)
+/* The functions below return exp(x) * VEXP_F32_ONE. A float is then normal down to exp(-109), so
+   that results keep their digits if they are multiplied by a large weight. */
+#define VEXP_F32_ONE 0x1p32F
+
+/* Below this, exp(x) * VEXP_F32_ONE rounds to 0. */
+#define VEXP_F32_MIN (-127.0F)
 
 /* A float with the rounding error of the last addition. */
 struct float_pair {
     float value, lost;
 };
 
-/* Returns exp(x + lost) for x <= 0 or NaN and a rounding error `lost` of x, within 1 ulp of
-   float32, or within 0.6 ulp as a pair. Multiplying by 2^n in two steps keeps subnormal results
-   exact until the last one, and keeps NaN. */
-VECTOR_INLINE struct float_pair vexp_negative_pair_f32(float x, float lost)
+/* Returns exp(x + lost) * VEXP_F32_ONE for x <= 0 or NaN and a rounding error `lost` of x, within
+   1.1 ulp of float32, or within 0.6 ulp as a pair. Multiplying by 2^n in two steps keeps subnormal
+   results exact until the last one, and keeps NaN. */
+VECTOR_INLINE struct float_pair vexp_negative_f32(float x, float lost)
 {
     const float in_range = x < VEXP_F32_MIN ? VEXP_F32_MIN : x;
     const float shifted = in_range * 0x1.715476p0F + TO_INTEGER_F32, n = shifted - TO_INTEGER_F32;
     const float t = expm1_reduced_f32((in_range - n * 0x1.62e4p-1F) - (n * 0x1.7f7d1cp-20F - lost));
     const float value = 1 + t, scale = power_of_two_f32(shifted, 64);
-    return (struct float_pair){value * scale * 0x1p-64F, (t - (value - 1)) * scale * 0x1p-64F};
+    return (struct float_pair){value * scale * (VEXP_F32_ONE * 0x1p-64F),
+                               (t - (value - 1)) * scale * (VEXP_F32_ONE * 0x1p-64F)};
 }
 
-VECTOR_INLINE float vexp_negative_f32(float x, float lost)
-{
-    return vexp_negative_pair_f32(x, lost).value;
-}
-
-/* Returns exp(x) within 1 ulp of float32. */
-VECTOR_INLINE float vexp_f32(float x)
-{
-    const float below = x > 89 ? 89 : x, in_range = below < VEXP_F32_MIN ? VEXP_F32_MIN : below;
-    const float n = (in_range * 0x1.715476p0F + TO_INTEGER_F32) - TO_INTEGER_F32;
-    const float half = n * 0.5F + TO_INTEGER_F32, other = n - (half - TO_INTEGER_F32);
-    const float t = expm1_reduced_f32((in_range - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F);
-    return (1 + t) * power_of_two_f32(half, 0) * power_of_two_f32(other + TO_INTEGER_F32, 0);
-}
-
-/* Returns exp(x - top) for x <= top or NaN. The rounding error of the difference (Knuth's two-sum)
-   is included, because exp amplifies it. */
+/* Returns exp(x - top) * VEXP_F32_ONE for x <= top or NaN, within 1.2 ulp. The rounding error of
+   the difference (Knuth's two-sum) is included, because exp amplifies it. */
 VECTOR_INLINE float vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x, lost = (x - (d - back)) - (top + back);
-    return vexp_negative_f32(d, d < VEXP_F32_MIN ? 0 : lost);
+    return vexp_negative_f32(d, d < VEXP_F32_MIN ? 0 : lost).value;
 }
 
-/* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN and a tiny `rest`, like
+/* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, like
    vlog_of_sum(). Within 0.4 ulp of float32, because all terms but the first are small. */
 VECTOR_INLINE double log_near_one(float f, float rest)
 {
@@ -221,8 +219,9 @@ VECTOR_INLINE double log_near_one(float f, float rest)
            (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
 }
 
-/* Returns log(u) + rest for finite u > 0. `rest` is tiny, infinite or NaN. */
-VECTOR_INLINE double vlog_plus_f32(float u, float rest)
+/* Returns log(u) + rest for finite u > 0. `rest` is a rounding error divided by u, or a number that
+   replaces the logarithm because it is far larger. For u = 0, log(u) is finite. */
+VECTOR_INLINE double vlog_f32(float u, float rest)
 {
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
     const bool tiny = u < 0x1p-126F; /* subnormal */
@@ -232,22 +231,15 @@ VECTOR_INLINE double vlog_plus_f32(float u, float rest)
            log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
-/* Returns log(x): NaN below 0, -inf at 0. */
-VECTOR_INLINE double vlog_f32(float x)
-{
-    const float special = x > 0 ? 0 : x == 0 ? -INFINITY : NAN;
-    return vlog_plus_f32(x, x == INFINITY ? INFINITY : special);
-}
-
-/* Returns log(1 + x) + rest for x in [0, 1] or NaN, within 1 ulp of float32; `rest` is 0 or NaN.
-   See log_near_one(). */
-VECTOR_INLINE double vlog1p_f32(float x, float rest)
+/* Returns log(1 + x) - x for x in [0, 1] or NaN. With x added, it is within 1.1 ulp of float32. See
+   log_near_one(). */
+VECTOR_INLINE float vlog1p_minus_x_f32(float x)
 {
     static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,
                               0.21706574706099646F, 0.2322433487489813F};
     const float s = x / (2 + x), z = s * s, z2 = z * z, square = 0.5F * x * x;
     const float tail = z * ((c[0] + c[1] * z) + z2 * ((c[2] + c[3] * z) + z2 * c[4]));
-    return (double)x + (double)((s * (square + tail) - square) + rest);
+    return s * (square + tail) - square;
 }
 
 /* Returns 1 / x from `guess`, 1 / x in float32: one Newton step doubles the digits, and is faster

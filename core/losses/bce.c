@@ -46,14 +46,14 @@ LOSS_FORMULA(bce)
 /* Returns max(log x, -100) in float32. */
 static inline loss_real clamped_log_f32(float x)
 {
-    return vmax(vlog_plus_f32(x, x == 0 ? -100 : 0), -100);
+    return vmax(vlog_f32(x, x == 0 ? -100 : 0), -100);
 }
 
 /* Returns max(log(1 - x), -100) in float32, from other = 1 - x. */
 static inline loss_real clamped_log_of_other_f32(float x, float other)
 {
     const float rest = (1 - other) - x;
-    return vmax(vlog_plus_f32(other, other == 0 ? -100 : rest * (2 - other)), -100);
+    return vmax(vlog_f32(other, other == 0 ? -100 : rest * (2 - other)), -100);
 }
 
 /* The derivative of the term with respect to x. */
@@ -82,7 +82,7 @@ LOSS_FORMULA_OF_LABELS(bce)
     const float x = in[INPUT] + 0, y = in[TARGET], other = 1 - x, chosen = y == 1 ? x : other,
                 rest = y == 1 ? 0 : ((1 - other) - x) * (2 - other);
     return (struct element_f32){
-        .term = 0 - vmax(vlog_plus_f32(chosen, chosen == 0 ? -100 : rest), -100) + (x - x),
+        .term = 0 - vmax(vlog_f32(chosen, chosen == 0 ? -100 : rest), -100) + (x - x),
         .grad = slope_f32(x, other, y),
         .invalid = (x < 0) | (x > 1) ? INVALID(INPUT) : 0,
     };

@@ -29,7 +29,7 @@ struct pair {
     loss_real inverse[2];   /* 1 / norm */
     loss_real cosine, rest; /* cos, 1 - cos */
     bool near;
-    bool exact; /* u and v are needed to the last bit: for float64, or if they are nearly equal */
+    bool exact; /* u and v need all digits: for float64, or if they are nearly parallel */
 };
 
 #define INLINE static inline __attribute__((always_inline))
@@ -133,8 +133,6 @@ INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_
                          bool exact, struct derivative_row grad, const struct loss_control *cancel)
 {
     const struct pair p = *pair;
-    for (size_t c = 0; f32 && c < n; c += PREFETCH_LINE)
-        prefetch_write(grad.f32, c + PREFETCH_DISTANCE);
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const loss_real u = unit(&p, k, c, f32, exact), v = unit(&p, 1 - k, c, f32, exact);

@@ -169,40 +169,48 @@ enum { NOT_COUNTED = -1 };
 
 /* If the sum of all e_c minus 1 is below this, it has too few correct digits, and `rest` is summed
    again without the largest. */
-#define REST_IS_INEXACT 0x1p-16
+#define REST_IS_INEXACT 0x1p-12
 
 #define CE_REAL        double
 #define CE_NAME(name)  ce_f64_##name
 #define CE_EXP(x, top) vexp((x) - (top))
+#define CE_ONE         1.0
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
+#undef CE_ONE
 
 #define CE_REAL        float
 #define CE_NAME(name)  ce_f32_##name
 #define CE_EXP(x, top) vexp_difference_f32(x, top)
+#define CE_ONE         VEXP_F32_ONE
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
+#undef CE_ONE
 
 /* ---- Many classes, in float32 ---- */
 
-enum { LONG_ROW = 8 * LOSS_CHUNK };
+/* A longer row does not stay in the L1 cache until it is read. */
+enum { LONG_ROW = 8192 };
 
-/* Returns `rest`, from the sum of all e_c if that is accurate enough, else summed again. */
+/* In this section `e` contains the e_c times VEXP_F32_ONE. */
+
+/* Returns `rest` from the sum of all e[c], or sums them again if that lost too many digits. */
 static loss_real rest_of(loss_real sum, const float *e, size_t classes,
                          const struct loss_control *cancel)
 {
-    loss_real rest = -1; /* subtracts the largest, which is 1, once */
-    if (!(sum - 1 < REST_IS_INEXACT))
-        return sum - 1;
+    const loss_real one = VEXP_F32_ONE;
+    loss_real rest = -one; /* the largest, or one of several that are equal, is subtracted */
+    if (!(sum - one < REST_IS_INEXACT * one))
+        return (sum - one) / one;
     for (int ones = 1; ones >= 0; ones--)
         for (struct slice s = {0}; slice_next(&s, classes, cancel);)
             for (size_t c = s.first; c < s.end; c++)
-                rest += (e[c] == 1) == ones ? e[c] : 0;
-    return rest;
+                rest += (e[c] == VEXP_F32_ONE) == ones ? e[c] : 0;
+    return rest / one;
 }
 
 /* Computes the e_c of SUM_LANES numbers and adds them to the lanes. */
@@ -234,7 +242,7 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
                              const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
-    /* The next row, unless it is too far ahead to stay in the cache. */
+    /* The next row, or the next page if rows are shorter or too long. */
     const size_t ahead =
         classes > PREFETCH_DISTANCE && classes <= LONG_ROW ? classes : PREFETCH_DISTANCE;
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
@@ -264,9 +272,10 @@ static void row_in_f32(struct loss_block *b, size_t i, size_t label)
     b->term[i] = (((loss_real)top - x[label]) + vlog1p(rest)) * own;
     if (!grad)
         return;
+    const loss_real one = VEXP_F32_ONE, all = 1 + rest;
     const loss_real of_label =
-        e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
-    const loss_real factor = own / (1 + rest) * b->scale[i];
+        e[label] == VEXP_F32_ONE ? -rest / all * own : e[label] / one / all * own - own;
+    const loss_real factor = own / all * b->scale[i] / one;
     for (struct slice s = {0}; slice_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             grad[c] = (float)(e[c] * factor);

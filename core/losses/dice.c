@@ -10,18 +10,23 @@ struct element {
     loss_real p, rest, slope, y;
 };
 
-static inline struct element element_of_row(const struct loss_block *b, const loss_real *x,
-                                            const loss_real *y, size_t c)
+/* The parameters that the loops over elements read. */
+struct options {
+    bool sigmoid, squared, jaccard;
+};
+
+static inline __attribute__((always_inline)) struct element element_of(loss_real x, loss_real y,
+                                                                       bool sigmoid)
 {
-    if (!b->param[SIGMOID].integer)
-        return (struct element){x[c], 1 - x[c], 1, y[c]};
-    const loss_real e = vexp(-fabs(x[c])), larger = 1 / (1 + e), smaller = e / (1 + e);
-    return (struct element){x[c] < 0 ? smaller : larger, x[c] < 0 ? larger : smaller,
-                            larger * smaller, y[c]};
+    if (!sigmoid)
+        return (struct element){x, 1 - x, 1, y};
+    const loss_real e = vexp_negative(-fabs(x)), larger = 1 / (1 + e), smaller = e * larger;
+    return (struct element){x < 0 ? smaller : larger, x < 0 ? larger : smaller, larger * smaller,
+                            y};
 }
 
 /* Returns p - y, computed from p or from 1 - p, whichever is more accurate. */
-static inline loss_real apart_of(struct element at)
+static inline __attribute__((always_inline)) loss_real apart_of(struct element at)
 {
     return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
 }
@@ -41,19 +46,41 @@ struct overlap {
     loss_real common, apart; /* I, A */
 };
 
-static struct overlap overlap_of(const struct loss_block *b, const loss_real *x, const loss_real *y,
-                                 size_t n)
+/* Adds those of n <= SUM_LANES elements to the lanes. */
+static inline __attribute__((always_inline)) void
+add_overlap(const loss_real *x, const loss_real *y, size_t n, const struct options options,
+            struct compensated_lanes *common, struct compensated_lanes *apart)
 {
-    struct sum common = {0}, apart = {0};
-    const bool squared = b->param[SQUARED_PRED].integer;
-    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
-        for (size_t c = s.first; c < s.end; c++) {
-            const struct element at = element_of_row(b, x, y, c);
-            const loss_real d = apart_of(at);
-            sum_add(&common, at.p * at.y);
-            sum_add(&apart, squared ? d * d : at.p * (1 - at.y) + at.y * at.rest);
-        }
-    return (struct overlap){sum_value(&common), sum_value(&apart)};
+    loss_real both[SUM_LANES] = {0}, one[SUM_LANES] = {0};
+    struct sum_lanes next;
+#pragma GCC unroll 1
+    for (size_t k = 0; k < n; k++) {
+        const struct element at = element_of(x[k], y[k], options.sigmoid);
+        const loss_real d = apart_of(at);
+        both[k] = at.p * at.y;
+        one[k] = options.squared ? d * d : at.p * (1 - at.y) + at.y * at.rest;
+    }
+    memcpy(&next, both, sizeof next);
+    compensated_add_lanes(common, &next);
+    memcpy(&next, one, sizeof next);
+    compensated_add_lanes(apart, &next);
+}
+
+static inline __attribute__((always_inline)) struct overlap
+overlap_of(const loss_real *x, const loss_real *y, size_t n, const struct options options,
+           const struct loss_control *cancel)
+{
+    struct compensated_lanes common = {0}, apart = {0};
+    struct sum sum[2] = {{0}};
+    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+        size_t c = s.first;
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+            add_overlap(x + c, y + c, SUM_LANES, options, &common, &apart);
+        add_overlap(x + c, y + c, s.end - c, options, &common, &apart);
+    }
+    sum_merge_lanes(&sum[0], &common);
+    sum_merge_lanes(&sum[1], &apart);
+    return (struct overlap){sum_value(&sum[0]), sum_value(&sum[1])};
 }
 
 /* Shared by all derivatives of a row: 1 - l, l, and the divisor D + smooth. */
@@ -63,29 +90,40 @@ struct ratio {
 
 /* Returns dl/dp for prediction `own` and target `other`, whose difference is `apart`; or dl/dy,
    with the two exchanged. Squares would nearly cancel if the two are nearly equal. */
-static loss_real slope_of(const struct loss_block *b, const struct ratio *ratio, loss_real own,
-                          loss_real other, loss_real apart)
+static inline __attribute__((always_inline)) loss_real slope_of(const struct options options,
+                                                                const struct ratio *ratio,
+                                                                loss_real own, loss_real other,
+                                                                loss_real apart)
 {
-    const bool jaccard = b->param[JACCARD].integer;
-    if (!b->param[SQUARED_PRED].integer)
-        return (ratio->share * (jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
-    const loss_real by_own =
-        jaccard ? 2 * (2 * own - other) : 2 * own; /* dD/dp; dD/dp - 2 y is a multiple of p - y */
-    return ((jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
+    if (!options.squared)
+        return (ratio->share * (options.jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
+    const loss_real by_own = options.jaccard
+                                 ? 2 * (2 * own - other)
+                                 : 2 * own; /* dD/dp; dD/dp - 2 y is a multiple of p - y */
+    return ((options.jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
 }
 
-/* Writes the derivatives of a row, times `scale`. */
-static void slopes(const struct loss_block *b, const loss_real *x, const loss_real *y,
-                   struct ratio ratio, loss_real scale, loss_real *dx, loss_real *dy)
+/* Writes the derivatives of a row of n elements, times `scale`. */
+static inline __attribute__((always_inline)) void slopes(const loss_real *x, const loss_real *y,
+                                                         size_t n, const struct options options,
+                                                         struct ratio ratio, loss_real scale,
+                                                         loss_real *dx, loss_real *dy,
+                                                         const struct loss_control *cancel)
 {
-    for (struct slice s = {0}; slice_next(&s, b->elements_per_term[INPUT], b->cancel);)
-        for (size_t c = s.first; c < s.end; c++) {
-            const struct element at = element_of_row(b, x, y, c);
-            if (dx)
-                dx[c] = slope_of(b, &ratio, at.p, at.y, apart_of(at)) * at.slope * scale;
-            if (dy)
-                dy[c] = slope_of(b, &ratio, at.y, at.p, -apart_of(at)) * scale;
-        }
+    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+        if (dx)
+#pragma GCC ivdep
+            for (size_t c = s.first; c < s.end; c++) {
+                const struct element at = element_of(x[c], y[c], options.sigmoid);
+                dx[c] = slope_of(options, &ratio, at.p, at.y, apart_of(at)) * at.slope * scale;
+            }
+        if (dy)
+#pragma GCC ivdep
+            for (size_t c = s.first; c < s.end; c++) {
+                const struct element at = element_of(x[c], y[c], options.sigmoid);
+                dy[c] = slope_of(options, &ratio, at.y, at.p, -apart_of(at)) * scale;
+            }
+    }
 }
 
 /* Returns the channel of term i. */
@@ -126,34 +164,47 @@ static loss_real weight_of(const struct loss_block *b, size_t i)
     return b->in[WEIGHT][channel_of(b, i) - skips_background(b->plan)];
 }
 
+/* Computes term i. */
+static inline __attribute__((always_inline)) void evaluate(struct loss_block *b, size_t i,
+                                                           const struct options options)
+{
+    const size_t n = b->elements_per_term[INPUT];
+    const loss_real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
+    const loss_real w = weight_of(b, i), factor = options.jaccard ? 2 : 1,
+                    smooth = b->number[SMOOTH];
+    const struct overlap sums = overlap_of(x, y, n, options, b->cancel);
+    const loss_real whole = 2 * sums.common + factor * sums.apart + smooth;
+    const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
+                                whole};
+    b->term[i] = ratio.lost * w;
+    slopes(x, y, n, options, ratio, w * b->scale[i], row_of(b, INPUT, i), row_of(b, TARGET, i),
+           b->cancel);
+}
+
 static void dice_kernel(struct loss_block *b)
 {
     const size_t n = b->elements_per_term[INPUT];
-    const loss_real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
+    const struct options options = {b->param[SIGMOID].integer != 0,
+                                    b->param[SQUARED_PRED].integer != 0,
+                                    b->param[JACCARD].integer != 0};
     for (size_t i = 0; i < b->n; i++) {
-        const loss_real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
-        loss_real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
-        b->term[i] = 0;
         if (is_ignored(b, i)) {
+            loss_real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
+            b->term[i] = 0;
             b->ignored++;
             zero_all(dx, dx ? n : 0, b->cancel);
             zero_all(dy, dy ? n : 0, b->cancel);
-            continue;
-        }
-        const loss_real w = weight_of(b, i);
-        const struct overlap sums = overlap_of(b, x, y, n);
-        const loss_real whole = 2 * sums.common + factor * sums.apart + smooth;
-        const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
-                                    whole};
-        b->term[i] = ratio.lost * w;
-        slopes(b, x, y, ratio, w * b->scale[i], dx, dy);
+        } else if (options.sigmoid) /* constants make the loops vectors */
+            evaluate(b, i, (struct options){true, options.squared, options.jaccard});
+        else
+            evaluate(b, i, (struct options){false, options.squared, options.jaccard});
     }
 }
 
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    return plan->param[SIGMOID].integer ? (struct loss_cost){5, 8, 13, 14}
-                                        : (struct loss_cost){5, 4, 5, 6};
+    return plan->param[SIGMOID].integer ? (struct loss_cost){60, 3, 5, 7}
+                                        : (struct loss_cost){60, 1.2, 2, 3};
 }
 
 /* The mean divides by the number of included channels, whatever their weights. */

@@ -5,14 +5,21 @@ enum { INPUT, TARGET };
 
 static const loss_real LOG_2 = 0.693147180559945309417;
 
-/* With d = x - y: l = log cosh d, computed near 0 as log(1 + 2 sinh(d / 2)^2), else as |d| + log(1
-   + exp(-2 |d|)) - log 2. */
+/*
+ * With d = x - y, q = exp(-|d|) and m = 1 - q, nothing cancels in
+ *
+ *     l        = log(1 + m^2 / (2 q))               for |d| < 1, where cosh d - 1 = m^2 / (2 q)
+ *              = |d| - log 2 + log(1 + q^2)         else
+ *     tanh |d| = m (1 + q) / (1 + q^2)
+ */
 LOSS_FORMULA(log_cosh)
 {
-    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), e = vexp(-2 * a),
-                    half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
+    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), m = -vexpm1_negative(-a), q = 1 - m;
+    const loss_real square = q * q, tanh_a = m * (1 + q) / (1 + square),
+                    slope = d < 0 ? -tanh_a : tanh_a,
+                    e = vexp_negative(-2 * a); /* q^2 with all digits */
     return (struct element){
-        .term = a < 1 ? vlog1p(2 * half * half) : a + (vlog1p(e) - LOG_2),
+        .term = (a < 1 ? 0 : a - LOG_2) + vlog1p_fraction(a < 1 ? m * m / (2 * q) : square),
         .grad = {[INPUT] = slope, [TARGET] = -slope},
         .hess = {[INPUT] = 4 * e / (1 + e) / (1 + e)},
     };
@@ -40,7 +47,7 @@ const struct loss_descriptor loss_log_cosh = {
                         .differentiable = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 32, 45, 47},
+    .method = &(const struct loss_method){.cost = {0, 3, 3.5, 4.5},
                                           .shape = loss_shape_broadcast_warn,
                                           ELEMENTWISE_KERNELS(log_cosh)},
 };

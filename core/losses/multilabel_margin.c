@@ -232,7 +232,7 @@ static size_t scratch(const struct loss_plan *plan)
    search among them. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const loss_real element = 8 + 2 * log2((loss_real)classes_of(plan) + 1);
+    const loss_real element = 9 + 2 * log2((loss_real)classes_of(plan) + 1);
     return (struct loss_cost){20, element, element, element};
 }
 

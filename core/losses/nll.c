@@ -48,7 +48,7 @@ const struct loss_descriptor loss_nll = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost = {10, 0.03, 0.3, 0.3},
+            .cost = {10, 0.03, 0.4, 0.4},
             .shape = loss_shape_classes,
             .kernel_f64 = nll_kernel,
             .kernel_f32 = nll_kernel,

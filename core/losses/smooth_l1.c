@@ -1,6 +1,8 @@
 /* Smooth L1. PyTorch: torch.nn.SmoothL1Loss; aten/src/ATen/native/Loss.cpp, smooth_l1_loss. */
 #include "kernel/elementwise.h"
 
+#include <float.h>
+
 enum { INPUT, TARGET };
 enum { BETA };
 
@@ -8,7 +10,7 @@ enum { BETA };
    whose slope is 0 at d = 0. */
 LOSS_FORMULA(smooth_l1)
 {
-    const loss_real beta = p[BETA], inverse = 1 / beta;
+    const loss_real beta = p[BETA], inverse = vmin(1 / beta, DBL_MAX); /* 1 / beta may overflow */
     const loss_real d = in[INPUT] - in[TARGET], a = fabs(d),
                     slope = a >= beta ? sign(d) : d * inverse;
     return (struct element){

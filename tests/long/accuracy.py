@@ -89,6 +89,11 @@ def classes(rows=ROWS, columns=COLUMNS):
     return torch.tensor([random.randrange(columns) for _ in range(rows)])
 
 
+def close_distributions():
+    target = unit().clamp(min=1e-30)
+    return {"input": (target.double().log() * 1.001).float(), "target": target}
+
+
 def pair(make=real):
     x = make()
     return {"input": x, "target": near(x)}
@@ -108,6 +113,7 @@ GRIDS = {
     "sigmoid_focal": (lambda: {"input": real(80), "target": soft()}, [{}]),
     "sigmoid_focal of labels": (lambda: {"input": real(80), "target": hard()}, [{}]),
     "kl_div": (lambda: {"input": -positive(100), "target": unit()}, [{}]),
+    "kl_div near 0": (close_distributions, [{}]),
     "poisson_nll": (lambda: {"input": real(80), "target": positive(1e3)}, [{}, {"full": True}]),
     "gaussian_nll": (lambda: {**pair(), "var": positive(1e3)}, [{}, {"full": True}]),
     "tweedie": (lambda: {"input": positive(1e3), "target": positive(1e3)}, [{}]),
@@ -142,6 +148,12 @@ GRIDS = {
     "info_nce": (lambda: {"query": matrix(1.0), "key": matrix(1.0)}, [{}]),
 }
 CONSTANT = {"target", "var"}  # not differentiated
+
+# Operands that may cancel: the gradient of bce_with_logits is sigmoid(x) - y. Its error is then
+# measured in ulp of y.
+CANCELS = {
+    "bce_with_logits": lambda inputs: [y if 0 < y < 1 else 0 for y in inputs["target"].tolist()]
+}
 
 # The greatest error of the library in ulp, and 1 more than PyTorch's. The mean is a float64 number.
 LIMITS = {"terms": 2, "grad": 2, "loss": 1}
@@ -186,13 +198,22 @@ def pytorch(case, inputs):
     return {**results, **{f"grad_{k}": g.reshape(-1).tolist() for k, g in zip(names, grads)}}
 
 
-def error(value, exact):
-    """Returns the error of a float32 in ulp; 0 where the exact number is not a normal float32."""
+def error(value, exact, operand):
+    """Returns the error of a float32 in ulp of the larger of result and operand; 0 where the exact
+    number is not a normal float32."""
     if not 2.0**-126 <= abs(exact) < 2.0**128:
         return 0.0
     if not math.isfinite(value):
         return math.inf
-    return abs(value - exact) / 2.0 ** (math.frexp(exact)[1] - 24)
+    return abs(value - exact) / 2.0 ** (math.frexp(max(abs(exact), operand))[1] - 24)
+
+
+def operands(loss, what, inputs, exact, reduction):
+    """Returns the operand that may cancel in each of the exact results, or zeros."""
+    if loss not in CANCELS or not what.startswith("grad"):
+        return [0] * len(exact)
+    divisor = len(exact) if reduction == "mean" else 1
+    return [operand / divisor for operand in CANCELS[loss](inputs)]
 
 
 def measure(program, grid):
@@ -211,7 +232,8 @@ def measure(program, grid):
             for who, results in found.items():
                 for what in exact.keys() - {"count"}:
                     key = who, what.split("_")[0]
-                    errors = map(error, results[what], exact[what])
+                    operand = operands(loss, what, inputs, exact[what], reduction)
+                    errors = map(error, results[what], exact[what], operand)
                     worst[key] = max(worst.get(key, 0), *errors)
     return worst
 

@@ -44,7 +44,7 @@ static inline bool quota_cancelled(const struct quota *quota)
 static inline struct loss_control quota_control(const struct quota *quota)
 {
     return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->heartbeat}
-                 : (struct loss_control){.cancel = NULL};
+                 : (struct loss_control){.cancel = NULL, .heartbeat = NULL};
 }
 
 #endif

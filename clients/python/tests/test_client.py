@@ -541,7 +541,7 @@ def test_evaluate_reports_the_loss_of_an_error(client):
     with pytest.raises(lossd.InvalidRequest, match=r"losses\[1\], huber: delta is -1") as caught:
         client.evaluate(["mse", {"loss": "huber", "delta": -1}], input=X, target=Y)
     assert caught.value.pointer == "/losses/1/delta"
-    with pytest.raises(lossd.InvalidRequest, match="no loss 'mze'; did you mean 'mse'"):
+    with pytest.raises(lossd.InvalidRequest, match="no such loss 'mze'; did you mean 'mse'"):
         client.evaluate(["mze"], input=X, target=Y)
     with pytest.raises(lossd.InvalidRequest):
         client.evaluate([])

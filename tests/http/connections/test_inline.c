@@ -119,7 +119,7 @@ static const struct {
     {"/v1/losses/multilabel_margin", row_of_labels, true},
     {"/v1/losses/info_nce", vectors, true},
     {"/v1/losses/tweedie", many, true},
-    {"/v1/losses/log_cosh", many, true},
+    {"/v1/losses/log_cosh", many, false},
     {"/v1/losses/mse", gradient, true},  /* the response has much text */
     {"/v1/losses/mse", broadcast, true}, /* the same for a short request */
     {"/v1/evaluate", several, true},

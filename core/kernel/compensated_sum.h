@@ -106,6 +106,14 @@ static inline void sum_merge_lanes(struct sum *sum, const struct compensated_lan
                                      lanes->lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
 }
 
+/* Returns the sum of all lanes. */
+static inline double compensated_value(const struct compensated_lanes *lanes)
+{
+    struct sum sum = {0};
+    sum_merge_lanes(&sum, lanes);
+    return sum_value(&sum);
+}
+
 /* Adds n numbers. */
 static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
 {

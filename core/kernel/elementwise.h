@@ -283,18 +283,18 @@ ELEMENT_INLINE bool all_labels(const struct loss_block *b)
     return labels;
 }
 
-/* Runs the loop with the fastest formula for input and target alone. */
-ELEMENT_INLINE void elementwise_pair(struct loss_block *b, const struct elementwise e,
-                                     element_formula_f32 *formula_f32,
-                                     element_formula_f32 *of_labels)
+/* Runs the loop with the fastest formula for the operands that are present. */
+ELEMENT_INLINE void elementwise_fastest(struct loss_block *b, struct elementwise e,
+                                        element_formula_f32 *formula_f32,
+                                        element_formula_f32 *of_labels)
 {
-    struct elementwise fast = e;
-    fast.formula_f32 = formula_f32;
-    if (of_labels && all_labels(b)) {
-        fast.formula_f32 = of_labels;
-        elementwise_loop(b, fast);
-    } else
-        elementwise_loop(b, fast);
+    if (e.operands_present == 2 && of_labels && all_labels(b)) {
+        e.formula_f32 = of_labels;
+        elementwise_loop(b, e);
+        return;
+    }
+    e.formula_f32 = e.operands_present == 2 ? formula_f32 : NULL;
+    elementwise_loop(b, e);
 }
 
 /* Chooses the loop for the derivatives that are requested. */
@@ -315,14 +315,10 @@ ELEMENT_INLINE void elementwise_present(struct loss_block *b, const struct eleme
         elementwise_loop(b, hessian);
     else if (grads > 1)
         elementwise_loop(b, all);
-    else if (grads == 1 && e.operands_present == 2)
-        elementwise_pair(b, input, formula_f32, of_labels);
     else if (grads == 1)
-        elementwise_loop(b, input);
-    else if (e.operands_present == 2)
-        elementwise_pair(b, e, formula_f32, of_labels);
+        elementwise_fastest(b, input, formula_f32, of_labels);
     else
-        elementwise_loop(b, e);
+        elementwise_fastest(b, e, formula_f32, of_labels);
 }
 
 /* The first two operands are always present. Without weights the formula is simpler. */
@@ -330,15 +326,15 @@ ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula,
                                 element_formula_f32 *formula_f32, element_formula_f32 *of_labels,
                                 int operands, bool f32)
 {
-    struct elementwise e = {formula, NULL, operands, operands, f32, 0, 0};
+    const struct elementwise weighted = {formula, NULL, operands, operands, f32, 0, 0},
+                             pair = {formula, NULL, operands, 2, f32, 0, 0};
     bool weights = false;
     for (int k = 2; k < operands; k++)
         weights |= b->in[k] || b->in_f32[k];
-    if (operands > 2 && weights)
-        elementwise_present(b, e, formula_f32, of_labels);
-    e.operands_present = 2;
-    if (operands == 2 || !weights)
-        elementwise_present(b, e, formula_f32, of_labels);
+    if (weights)
+        elementwise_present(b, weighted, formula_f32, of_labels);
+    else
+        elementwise_present(b, pair, formula_f32, of_labels);
 }
 
 #endif

@@ -43,17 +43,18 @@ LOSS_FORMULA(bce)
         .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
 }
-/* Returns max(log x, -100) in float32. */
-static inline loss_real clamped_log_f32(float x)
+
+/* The same as clamped_log(), in float32, for a `rest` that is already divided by x. */
+static inline loss_real clamped_log_f32(float x, float rest)
 {
-    return vmax(vlog_f32(x, x == 0 ? -100 : 0), -100);
+    return vmax(vlog_f32(x, x == 0 ? -100 : rest), -100);
 }
 
-/* Returns max(log(1 - x), -100) in float32, from other = 1 - x. */
-static inline loss_real clamped_log_of_other_f32(float x, float other)
+/* Returns the rounding error of other = 1 - x, divided by `other`. It is not 0 only if other > 1/2,
+   where 1 / other is close enough to 2 - other. */
+static inline float rest_of_other(float x, float other)
 {
-    const float rest = (1 - other) - x;
-    return vmax(vlog_f32(other, other == 0 ? -100 : rest * (2 - other)), -100);
+    return ((1 - other) - x) * (2 - other);
 }
 
 /* The derivative of the term with respect to x. */
@@ -70,7 +71,8 @@ LOSS_FORMULA_F32(bce)
     const float x = in[INPUT] + 0, other = 1 - x; /* + 0 turns -0 into 0 */
     const loss_real y = in[TARGET] + (x - x);     /* NaN if x is NaN */
     return (struct element_f32){
-        .term = 0 - (y * clamped_log_f32(x) + (1 - y) * clamped_log_of_other_f32(x, other)),
+        .term = 0 - (y * clamped_log_f32(x, 0) +
+                     (1 - y) * clamped_log_f32(other, rest_of_other(x, other))),
         .grad = slope_f32(x, other, y),
         .invalid = (x < 0) | (x > 1) ? INVALID(INPUT) : 0,
     };
@@ -80,9 +82,9 @@ LOSS_FORMULA_F32(bce)
 LOSS_FORMULA_OF_LABELS(bce)
 {
     const float x = in[INPUT] + 0, y = in[TARGET], other = 1 - x, chosen = y == 1 ? x : other,
-                rest = y == 1 ? 0 : ((1 - other) - x) * (2 - other);
+                rest = y == 1 ? 0 : rest_of_other(x, other);
     return (struct element_f32){
-        .term = 0 - vmax(vlog_f32(chosen, chosen == 0 ? -100 : rest), -100) + (x - x),
+        .term = 0 - clamped_log_f32(chosen, rest) + (x - x),
         .grad = slope_f32(x, other, y),
         .invalid = (x < 0) | (x > 1) ? INVALID(INPUT) : 0,
     };

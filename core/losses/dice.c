@@ -71,16 +71,13 @@ overlap_of(const loss_real *x, const loss_real *y, size_t n, const struct option
            const struct loss_control *cancel)
 {
     struct compensated_lanes common = {0}, apart = {0};
-    struct sum sum[2] = {{0}};
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
         size_t c = s.first;
         for (; c + SUM_LANES <= s.end; c += SUM_LANES)
             add_overlap(x + c, y + c, SUM_LANES, options, &common, &apart);
         add_overlap(x + c, y + c, s.end - c, options, &common, &apart);
     }
-    sum_merge_lanes(&sum[0], &common);
-    sum_merge_lanes(&sum[1], &apart);
-    return (struct overlap){sum_value(&sum[0]), sum_value(&sum[1])};
+    return (struct overlap){compensated_value(&common), compensated_value(&apart)};
 }
 
 /* Shared by all derivatives of a row: 1 - l, l, and the divisor D + smooth. */

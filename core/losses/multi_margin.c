@@ -56,13 +56,6 @@ static void add_row(struct row *row, size_t y, loss_real scale, loss_real *grad,
     }
 }
 
-static loss_real lanes_value(const struct compensated_lanes *lanes)
-{
-    struct sum sum = {0};
-    sum_merge_lanes(&sum, lanes);
-    return sum_value(&sum);
-}
-
 /* l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p. The slope is 0 at the kinks. */
 static void multi_margin_kernel(struct loss_block *b)
 {
@@ -81,9 +74,9 @@ static void multi_margin_kernel(struct loss_block *b)
                           .lack = b->number[MARGIN] - x[y],
                           .squared = b->param[P].integer == 2};
         add_row(&row, (size_t)y, share * b->scale[i], grad, b->cancel);
-        b->term[i] = lanes_value(&row.sum) * share;
+        b->term[i] = compensated_value(&row.sum) * share;
         if (grad)
-            grad[y] = -lanes_value(&row.slopes) * share * b->scale[i];
+            grad[y] = -compensated_value(&row.slopes) * share * b->scale[i];
     }
 }
 

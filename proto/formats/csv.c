@@ -121,7 +121,7 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
     *end = after;
     unquote(text, end);
     if (*end == *text)
-        return malformed(r, start, "there is no number here; write nan for a missing number");
+        return malformed(r, start, "expected a number; write nan for a missing one");
     *more = !ends_line(r, at);
     if (*more && separator == ' ' && at == after)
         return malformed(r, at, "%s where a space or the end of the line was expected",

@@ -128,9 +128,9 @@ START_TEST(csv_header_is_detected)
         {"<NA>\n1\n",
          "line 1, column 1: '<NA>' where a number was expected; write nan for a missing number"},
         {"y,NA\n1,2\n", "line 1, column 1: 'y' where a number was expected"},
-        {",y\n0,2\n", "line 1, column 1: there is no number here; write nan for a missing number"},
+        {",y\n0,2\n", "line 1, column 1: expected a number; write nan for a missing one"},
         {"\"\",\"y\"\n\"1\",2\n",
-         "line 1, column 1: there is no number here; write nan for a missing number"},
+         "line 1, column 1: expected a number; write nan for a missing one"},
         {"1.5x\n3\n", "line 1, column 1: '1.5x' where a number was expected"},
         {"-\n3\n", "line 1, column 1: '-' where a number was expected"},
         {"?\n3\n", "line 1, column 1: '?' where a number was expected"},
@@ -196,10 +196,9 @@ START_TEST(file_errors_name_file_and_position)
                  "comma.csv: line 1, column 4: ',' where ';' or the end of the line was expected; "
                  "numbers have a decimal point",
                  "$L eval mse --input comma.csv");
-    assert_wrong(
-        INPUT,
-        "hole.csv: line 1, column 3: there is no number here; write nan for a missing number",
-        "$L eval mse --input hole.csv");
+    assert_wrong(INPUT,
+                 "hole.csv: line 1, column 3: expected a number; write nan for a missing one",
+                 "$L eval mse --input hole.csv");
     assert_wrong(INPUT, "empty.csv: line 2, column 1: the end where a row of numbers was expected",
                  "$L eval mse --input empty.csv");
     assert_wrong(INPUT, "labels.csv: line 2, column 1: '1.5' where a whole number was expected",

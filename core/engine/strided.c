@@ -1,4 +1,5 @@
 #include "engine/strided.h"
+#include "inline.h"
 #include "kernel/cancel.h"
 
 #include <string.h>
@@ -180,10 +181,8 @@ static inline void place_advance(struct place *place, int rank, size_t count)
 typedef void line_visitor(const void *context, const struct line *line);
 
 /* Calls visit for slices of a line. */
-static inline __attribute__((always_inline)) void visit_line(const struct strided_view *view,
-                                                             line_visitor *visit,
-                                                             const void *context,
-                                                             const struct line *line)
+static ALWAYS_INLINE void visit_line(const struct strided_view *view, line_visitor *visit,
+                                     const void *context, const struct line *line)
 {
     for (struct slice s = {0}; slice_next(&s, line->count, view->cancel);)
         visit(context, &(struct line){line->offset + (ptrdiff_t)s.first * line->step, line->step,
@@ -191,10 +190,8 @@ static inline __attribute__((always_inline)) void visit_line(const struct stride
 }
 
 /* Calls visit for the lines of the term at `offset`. */
-static inline __attribute__((always_inline)) void visit_row(const struct strided_view *view,
-                                                            ptrdiff_t offset, size_t at,
-                                                            line_visitor *visit,
-                                                            const void *context)
+static ALWAYS_INLINE void visit_row(const struct strided_view *view, ptrdiff_t offset, size_t at,
+                                    line_visitor *visit, const void *context)
 {
     const int last = view->row_rank - 1;
     struct place row = place_at(view->row_rank, view->row_dim, view->row_step, 0);
@@ -209,10 +206,8 @@ static inline __attribute__((always_inline)) void visit_row(const struct strided
 
 /* Calls visit for the lines that make up terms [t, t + n), in order. Ends early if the plan is
  * cancelled. */
-static inline __attribute__((always_inline)) void visit_lines(const struct strided_view *view,
-                                                              size_t t, size_t n,
-                                                              line_visitor *visit,
-                                                              const void *context)
+static ALWAYS_INLINE void visit_lines(const struct strided_view *view, size_t t, size_t n,
+                                      line_visitor *visit, const void *context)
 {
     if (view->dense) {
         visit_line(view, visit, context,

@@ -4,12 +4,11 @@
 #ifndef CORE_KERNEL_COMPENSATED_SUM_H
 #define CORE_KERNEL_COMPENSATED_SUM_H
 
+#include "inline.h"
 #include "kernel/cancel.h"
-#include "kernel/prefetch.h"
 
 #include <math.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 struct sum {
@@ -52,8 +51,7 @@ struct sum_lanes {
 };
 
 /* Loads elements [i, i + SUM_LANES) of an array of n; those past its end are 0. */
-static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lanes, const double *x,
-                                                           size_t i, size_t n)
+static ALWAYS_INLINE void sum_load(struct sum_lanes *lanes, const double *x, size_t i, size_t n)
 {
     double padded[SUM_LANES] = {0};
     if (n - i < SUM_LANES)
@@ -65,8 +63,7 @@ static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lan
 }
 
 /* Adds one number to each lane. */
-static inline __attribute__((always_inline)) void sum_add_lanes(struct sum_lanes *value,
-                                                                const double x[SUM_LANES])
+static ALWAYS_INLINE void sum_add_lanes(struct sum_lanes *value, const double x[SUM_LANES])
 {
     struct sum_lanes next;
     memcpy(&next, x, sizeof next);
@@ -88,8 +85,8 @@ struct compensated_lanes {
 };
 
 /* Adds one number to each lane. */
-static inline __attribute__((always_inline)) void
-compensated_add_lanes(struct compensated_lanes *sum, const struct sum_lanes *next)
+static ALWAYS_INLINE void compensated_add_lanes(struct compensated_lanes *sum,
+                                                const struct sum_lanes *next)
 {
     for (int v = 0; v < SUM_VECTORS; v++) {
         const sum_vector old = sum->value.vector[v], total = old + next->vector[v],
@@ -171,99 +168,6 @@ static inline double sum_products(const double *a, const double *b, size_t n,
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
         sum_add_products(&value, a + s.first, b + s.first, slice_len(&s));
     return sum_up(&value);
-}
-
-/* Returns the maximum of `largest` and n numbers, ignoring NaN among these; NaN if `largest` is
-   NaN. */
-static inline double largest_from(double largest, const double *x, size_t n)
-{
-    enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
-    typedef int64_t mask __attribute__((vector_size(SUM_WIDTH * sizeof(int64_t))));
-    sum_vector most[VECTORS], next;
-    size_t i = 0;
-    for (int v = 0; v < VECTORS; v++)
-        most[v] = largest + (sum_vector){0};
-    for (; i + STEP <= n; i += STEP)
-        for (int v = 0; v < VECTORS; v++) {
-            memcpy(&next, x + i + v * SUM_WIDTH, sizeof next);
-            const mask more = next > most[v];
-            most[v] = (sum_vector)(((mask)next & more) | ((mask)most[v] & ~more));
-        }
-    for (int k = 0; k < STEP; k++)
-        if (most[k / SUM_WIDTH][k % SUM_WIDTH] > largest)
-            largest = most[k / SUM_WIDTH][k % SUM_WIDTH];
-    for (; i < n; i++)
-        if (x[i] > largest)
-            largest = x[i];
-    return largest;
-}
-
-/* Returns the largest of n > 0 numbers, ignoring NaN unless it comes first. */
-static inline double largest_of(const double *x, size_t n, const struct loss_control *cancel)
-{
-    double largest = x[0];
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        largest = largest_from(largest, x + s.first, slice_len(&s));
-    return largest;
-}
-
-/* Returns the largest of n > 0 floats, ignoring NaN unless it comes first. */
-static inline float largest_in_slice_f32(float from, const float *x, size_t n)
-{
-    enum { LANES = 2 * SUM_LANES };
-    float most[LANES];
-    size_t i = 0;
-    for (size_t k = 0; k < (size_t)LANES; k++)
-        most[k] = from;
-    for (; i + LANES <= n; i += LANES) {
-        prefetch_read(x, i + PREFETCH_DISTANCE);
-        prefetch_read(x, i + PREFETCH_DISTANCE + LANES / 2);
-        for (size_t k = 0; k < (size_t)LANES; k++)
-            most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
-    }
-    if (n >= LANES) /* the last ones again, without a remainder */
-        i = n - LANES;
-    for (size_t k = 0; i + k < n; k++)
-        most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
-    for (size_t k = 1; k < (size_t)LANES; k++)
-        most[0] = most[k] > most[0] ? most[k] : most[0];
-    return most[0];
-}
-
-static inline float largest_of_f32(const float *x, size_t n, const struct loss_control *cancel)
-{
-    float largest = x[0];
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        largest = largest_in_slice_f32(largest, x + s.first, slice_len(&s));
-    return largest;
-}
-
-/* Returns the index of the first of n numbers that equals `wanted`; n if none does. */
-static inline size_t index_in_slice(double wanted, const double *x, size_t n)
-{
-    enum { RUN = 32 };
-    size_t i = 0;
-    for (; i + RUN <= n; i += RUN) {
-        int found = 0;
-        for (size_t k = 0; k < RUN; k++)
-            found |= x[i + k] == wanted;
-        if (found)
-            break;
-    }
-    while (i < n && x[i] != wanted)
-        i++;
-    return i;
-}
-
-static inline size_t index_of(double wanted, const double *x, size_t n,
-                              const struct loss_control *cancel)
-{
-    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
-        const size_t found = index_in_slice(wanted, x + s.first, slice_len(&s));
-        if (found < slice_len(&s))
-            return s.first + found;
-    }
-    return n;
 }
 
 #endif

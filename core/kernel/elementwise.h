@@ -15,8 +15,7 @@
  *
  * The macros expand to
  *
- *     static inline __attribute__((always_inline))
- *     struct element mse(const loss_real in[], const loss_real p[])
+ *     static ALWAYS_INLINE struct element mse(const loss_real in[], const loss_real p[])
  *     {
  *         ...
  *     }
@@ -37,10 +36,11 @@
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H
 
+#include "inline.h"
 #include "kernel/loss_kernel.h"
 #include "kernel/prefetch.h"
 
-enum { ELEMENT_OPERANDS = 4 }; /* the most operands of a formula */
+enum { ELEMENT_OPERANDS = 4 }; /* maximum number of operands of a formula */
 
 /* The result of a formula. */
 struct element {
@@ -54,12 +54,12 @@ struct element {
 
 typedef struct element element_formula(const loss_real in[], const loss_real p[]);
 
-#define ELEMENT_INLINE static inline __attribute__((always_inline))
 #define ELEMENT_UNUSED __attribute__((unused))
 
 /* The head of a formula of operands in[] and parameters p[]. */
 #define LOSS_FORMULA(name)                                                                         \
-    ELEMENT_INLINE struct element name(const loss_real in[], const loss_real p[] ELEMENT_UNUSED)
+    static ALWAYS_INLINE struct element name(const loss_real in[],                                 \
+                                             const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS(formula, operands)                                              \
     DEFINE_KERNELS_OF(formula, operands, NULL, NULL)
@@ -91,8 +91,8 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
 
 /* The head of a formula in float32 of input and target, in[0] and in[1], and parameters p[]. */
 #define LOSS_FORMULA_F32(name)                                                                     \
-    ELEMENT_INLINE struct element_f32 name##_in_f32(const float in[],                              \
-                                                    const loss_real p[] ELEMENT_UNUSED)
+    static ALWAYS_INLINE struct element_f32 name##_in_f32(const float in[],                        \
+                                                          const loss_real p[] ELEMENT_UNUSED)
 
 /* Like DEFINE_ELEMENTWISE_KERNELS, for a loss with both formulas. */
 #define DEFINE_ELEMENTWISE_KERNELS_F32(formula, operands)                                          \
@@ -101,8 +101,8 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
 /* The head of a formula that gives the same bits as LOSS_FORMULA_F32 if the target is 0 or 1, with
    less work. It is used for blocks of such targets. */
 #define LOSS_FORMULA_OF_LABELS(name)                                                               \
-    ELEMENT_INLINE struct element_f32 name##_of_labels(const float in[],                           \
-                                                       const loss_real p[] ELEMENT_UNUSED)
+    static ALWAYS_INLINE struct element_f32 name##_of_labels(const float in[],                     \
+                                                             const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
     DEFINE_KERNELS_OF(formula, operands, formula##_in_f32, formula##_of_labels)
@@ -121,16 +121,16 @@ struct elementwise {
     int grads, hess;      /* leading operands that are differentiated once, and twice */
 };
 
-ELEMENT_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
-                                    const struct elementwise e)
+static ALWAYS_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
+                                          const struct elementwise e)
 {
     if (k >= e.operands_present)
         return 1;
     return e.f32 ? (loss_real)b->in_f32[k][i] : b->in[k][i];
 }
 
-ELEMENT_INLINE struct element element_at(const struct loss_block *b, const loss_real p[], size_t i,
-                                         const struct elementwise e)
+static ALWAYS_INLINE struct element element_at(const struct loss_block *b, const loss_real p[],
+                                               size_t i, const struct elementwise e)
 {
     if (e.formula_f32) {
         const float in[] = {b->in_f32[0][i], b->in_f32[1][i]};
@@ -144,8 +144,8 @@ ELEMENT_INLINE struct element element_at(const struct loss_block *b, const loss_
 }
 
 /* Records the first invalid element. */
-ELEMENT_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
-                                 const struct elementwise e)
+static ALWAYS_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
+                                       const struct elementwise e)
 {
     for (size_t i = 0; i < b->n; i++) {
         const int found = element_at(b, p, i, e).invalid;
@@ -158,7 +158,7 @@ ELEMENT_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
 }
 
 /* Computes terms and derivatives. */
-ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
+static ALWAYS_INLINE void elements(struct loss_block *b, const struct elementwise e)
 {
     int invalid = 0;
     loss_real p[LOSS_MAX_PARAMS]; /* a copy: the compiler sees that no store changes it */
@@ -193,8 +193,9 @@ struct reduction {
 
 /* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is off because the
    loop becomes vectors as it is. */
-ELEMENT_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size_t i, size_t n,
-                                 loss_real scale, struct reduction *to, const struct elementwise e)
+static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size_t i,
+                                       size_t n, loss_real scale, struct reduction *to,
+                                       const struct elementwise e)
 {
     loss_real term[SUM_LANES] = {0};
     int32_t invalid[SUM_LANES] = {0};
@@ -214,7 +215,7 @@ ELEMENT_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size
 }
 
 /* Prefetches for a later iteration. */
-ELEMENT_INLINE void prefetch(const struct loss_block *b, size_t i, const struct elementwise e)
+static ALWAYS_INLINE void prefetch(const struct loss_block *b, size_t i, const struct elementwise e)
 {
     for (int k = 0; k < e.operands_present; k++)
         prefetch_read(b->in_f32[k], i + PREFETCH_DISTANCE);
@@ -223,7 +224,7 @@ ELEMENT_INLINE void prefetch(const struct loss_block *b, size_t i, const struct 
 }
 
 /* Like elements(), but sums the terms in registers instead of storing them. */
-ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
+static ALWAYS_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
 {
     const loss_real scale = b->scale[0];
     struct reduction to = {.invalid = {0}};
@@ -246,7 +247,7 @@ ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwi
 
 /* Points absent operands to ones, and derivatives that are not requested to an array that is
    discarded. */
-ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
+static ALWAYS_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
 {
     for (int k = 0; k < operands; k++) {
         if (f32 && !b->in_f32[k])
@@ -265,7 +266,7 @@ ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
 }
 
 /* Runs the loop for the requested derivatives, whose numbers are constants for the compiler. */
-ELEMENT_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
+static ALWAYS_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
 {
     if (e.f32 && b->reduce && e.hess == 0 && e.grads <= 1)
         reduce_elements(b, e);
@@ -274,7 +275,7 @@ ELEMENT_INLINE void elementwise_loop(struct loss_block *b, const struct elementw
 }
 
 /* Returns true if all targets are 0 or 1. */
-ELEMENT_INLINE bool all_labels(const struct loss_block *b)
+static ALWAYS_INLINE bool all_labels(const struct loss_block *b)
 {
     const float *const y = b->in_f32[1];
     int labels = 1;
@@ -284,9 +285,9 @@ ELEMENT_INLINE bool all_labels(const struct loss_block *b)
 }
 
 /* Runs the loop with the fastest formula for the operands that are present. */
-ELEMENT_INLINE void elementwise_fastest(struct loss_block *b, struct elementwise e,
-                                        element_formula_f32 *formula_f32,
-                                        element_formula_f32 *of_labels)
+static ALWAYS_INLINE void elementwise_fastest(struct loss_block *b, struct elementwise e,
+                                              element_formula_f32 *formula_f32,
+                                              element_formula_f32 *of_labels)
 {
     if (e.operands_present == 2 && of_labels && all_labels(b)) {
         e.formula_f32 = of_labels;
@@ -298,9 +299,9 @@ ELEMENT_INLINE void elementwise_fastest(struct loss_block *b, struct elementwise
 }
 
 /* Chooses the loop for the derivatives that are requested. */
-ELEMENT_INLINE void elementwise_present(struct loss_block *b, const struct elementwise e,
-                                        element_formula_f32 *formula_f32,
-                                        element_formula_f32 *of_labels)
+static ALWAYS_INLINE void elementwise_present(struct loss_block *b, const struct elementwise e,
+                                              element_formula_f32 *formula_f32,
+                                              element_formula_f32 *of_labels)
 {
     int grads = e.operands, hess = e.operands;
     while (grads > 0 && !b->grad[grads - 1] && !b->grad_f32[grads - 1])
@@ -322,9 +323,9 @@ ELEMENT_INLINE void elementwise_present(struct loss_block *b, const struct eleme
 }
 
 /* The first two operands are always present. Without weights the formula is simpler. */
-ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula,
-                                element_formula_f32 *formula_f32, element_formula_f32 *of_labels,
-                                int operands, bool f32)
+static ALWAYS_INLINE void elementwise(struct loss_block *b, element_formula *formula,
+                                      element_formula_f32 *formula_f32,
+                                      element_formula_f32 *of_labels, int operands, bool f32)
 {
     const struct elementwise weighted = {formula, NULL, operands, operands, f32, 0, 0},
                              pair = {formula, NULL, operands, 2, f32, 0, 0};

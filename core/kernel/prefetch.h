@@ -4,6 +4,8 @@
 #ifndef CORE_KERNEL_PREFETCH_H
 #define CORE_KERNEL_PREFETCH_H
 
+#include "inline.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,12 +13,12 @@
 enum { PREFETCH_DISTANCE = 1024, PREFETCH_LINE = 16 };
 
 /* The address is computed as an integer, because it may be outside the array. */
-static inline __attribute__((always_inline)) void prefetch_read(const float *x, size_t i)
+static ALWAYS_INLINE void prefetch_read(const float *x, size_t i)
 {
     __builtin_prefetch((const void *)((uintptr_t)x + i * sizeof *x));
 }
 
-static inline __attribute__((always_inline)) void prefetch_write(const float *x, size_t i)
+static ALWAYS_INLINE void prefetch_write(const float *x, size_t i)
 {
     __builtin_prefetch((const void *)((uintptr_t)x + i * sizeof *x), 1);
 }

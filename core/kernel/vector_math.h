@@ -5,12 +5,12 @@
 #ifndef CORE_KERNEL_VECTOR_MATH_H
 #define CORE_KERNEL_VECTOR_MATH_H
 
+#include "inline.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-
-#define VECTOR_INLINE static inline __attribute__((always_inline))
 
 /* log 2 in two parts. The first has few enough bits that its product with an exponent is exact. */
 #define LN2_HIGH 0x1.62e42feep-1
@@ -19,14 +19,14 @@
 /* Adding this to a number below 2^51 in magnitude leaves the nearest integer in the low bits. */
 #define TO_INTEGER 0x1.8p52
 
-VECTOR_INLINE uint64_t bits_of_double(double x)
+static ALWAYS_INLINE uint64_t bits_of_double(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-VECTOR_INLINE double double_of_bits(uint64_t bits)
+static ALWAYS_INLINE double double_of_bits(uint64_t bits)
 {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -34,13 +34,13 @@ VECTOR_INLINE double double_of_bits(uint64_t bits)
 }
 
 /* Returns 2^n for an integer n in [-1022, 1023]. */
-VECTOR_INLINE double power_of_two(double n)
+static ALWAYS_INLINE double power_of_two(double n)
 {
     return double_of_bits(bits_of_double(n + (TO_INTEGER + 1023)) << 52);
 }
 
 /* Returns (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2. */
-VECTOR_INLINE double exp_tail(double r)
+static ALWAYS_INLINE double exp_tail(double r)
 {
     static const double c[] = {0.5000000000000001,     0.16666666666666669,
                                0.041666666666624164,   0.008333333333330065,
@@ -55,7 +55,7 @@ VECTOR_INLINE double exp_tail(double r)
 
 /* Returns exp(x) = 2^n exp(r), r = x - n log 2. 2^n is multiplied in as two factors, so that
    subnormal and infinite results are rounded once, by the last multiplication. */
-VECTOR_INLINE double vexp(double x)
+static ALWAYS_INLINE double vexp(double x)
 {
     const double below = x > 710 ? 710 : x, in_range = below < -746 ? -746 : below;
     const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
@@ -65,7 +65,7 @@ VECTOR_INLINE double vexp(double x)
 }
 
 /* Returns exp(x) for x <= 0, in fewer steps; 0 below -708, where exp(x) < 1e-307. */
-VECTOR_INLINE double vexp_negative(double x)
+static ALWAYS_INLINE double vexp_negative(double x)
 {
     const double in_range = x < -708 ? -708 : x;
     const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
@@ -74,7 +74,7 @@ VECTOR_INLINE double vexp_negative(double x)
 }
 
 /* Returns exp(x) - 1 for x <= 0: 2^n (exp(r) - 1) + (2^n - 1), where nothing cancels. */
-VECTOR_INLINE double vexpm1_negative(double x)
+static ALWAYS_INLINE double vexpm1_negative(double x)
 {
     const double in_range = x < -708 ? -708 : x;
     const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
@@ -85,7 +85,7 @@ VECTOR_INLINE double vexpm1_negative(double x)
 /* Returns log(u + rest) for normal finite u > 0 and a rounding error `rest` of u. With u = 2^k m, m
    in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s
    (f^2 / 2 + s^2 tail)). rest / u is small enough to be computed as rest 2^-k (1 - f + f^2). */
-VECTOR_INLINE double vlog_of_sum(double u, double rest)
+static ALWAYS_INLINE double vlog_of_sum(double u, double rest)
 {
     static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575,
                                0.22222211134751835, 0.18182889128412458, 0.15331721495826012,
@@ -103,7 +103,7 @@ VECTOR_INLINE double vlog_of_sum(double u, double rest)
 }
 
 /* Returns log(1 + x) = 2 atanh(s) for x in [0, 1] or NaN, from s = x / (2 + x) <= 1/3. */
-VECTOR_INLINE double vlog1p_of_ratio(double s)
+static ALWAYS_INLINE double vlog1p_of_ratio(double s)
 {
     static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,
                                0.22222222717431428, 0.18181789435953558, 0.15385570069992427,
@@ -116,13 +116,13 @@ VECTOR_INLINE double vlog1p_of_ratio(double s)
 }
 
 /* Returns log(1 + x) for x in [0, 1] or NaN. */
-VECTOR_INLINE double vlog1p_fraction(double x)
+static ALWAYS_INLINE double vlog1p_fraction(double x)
 {
     return vlog1p_of_ratio(x / (2 + x));
 }
 
 /* Returns log(x): NaN below 0, -inf at 0. */
-VECTOR_INLINE double vlog(double x)
+static ALWAYS_INLINE double vlog(double x)
 {
     const int tiny = x < 0x1p-1022; /* subnormal, or out of the domain */
     const double normal =
@@ -131,7 +131,7 @@ VECTOR_INLINE double vlog(double x)
 }
 
 /* Returns log(1 + x): NaN below -1, -inf at -1. */
-VECTOR_INLINE double vlog1p(double x)
+static ALWAYS_INLINE double vlog1p(double x)
 {
     const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
     return x > -1    ? x == (double)INFINITY ? x : vlog_of_sum(u, rest)
@@ -144,14 +144,14 @@ VECTOR_INLINE double vlog1p(double x)
 /* These process twice as many numbers per vector. They are for results that are rounded to float32.
    Logarithms are doubles with more digits than float32 has, because they are summed. */
 
-VECTOR_INLINE uint32_t bits_of_float(float x)
+static ALWAYS_INLINE uint32_t bits_of_float(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-VECTOR_INLINE float float_of_bits(uint32_t bits)
+static ALWAYS_INLINE float float_of_bits(uint32_t bits)
 {
     float x;
     memcpy(&x, &bits, sizeof x);
@@ -159,7 +159,7 @@ VECTOR_INLINE float float_of_bits(uint32_t bits)
 }
 
 /* Returns exp(r) - 1 for a reduced argument. */
-VECTOR_INLINE float expm1_reduced_f32(float r)
+static ALWAYS_INLINE float expm1_reduced_f32(float r)
 {
     static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F,
                               0.00836317313152351F, 0.0013926176191150312F};
@@ -171,7 +171,7 @@ VECTOR_INLINE float expm1_reduced_f32(float r)
 #define TO_INTEGER_F32 0x1.8p23F
 
 /* Returns 2^(n + offset), n being in the low bits of `shifted`. */
-VECTOR_INLINE float power_of_two_f32(float shifted, int32_t offset)
+static ALWAYS_INLINE float power_of_two_f32(float shifted, int32_t offset)
 {
     return float_of_bits((bits_of_float(shifted) << 23) + ((uint32_t)(127 + offset) << 23));
 }
@@ -191,7 +191,7 @@ struct float_pair {
 /* Returns exp(x + lost) * VEXP_F32_ONE for x <= 0 or NaN and a rounding error `lost` of x, within
    1.1 ulp of float32, or within 0.6 ulp as a pair. Multiplying by 2^n in two steps keeps subnormal
    results exact until the last one, and keeps NaN. */
-VECTOR_INLINE struct float_pair vexp_negative_f32(float x, float lost)
+static ALWAYS_INLINE struct float_pair vexp_negative_f32(float x, float lost)
 {
     const float in_range = x < VEXP_F32_MIN ? VEXP_F32_MIN : x;
     const float shifted = in_range * 0x1.715476p0F + TO_INTEGER_F32, n = shifted - TO_INTEGER_F32;
@@ -203,7 +203,7 @@ VECTOR_INLINE struct float_pair vexp_negative_f32(float x, float lost)
 
 /* Returns exp(x - top) * VEXP_F32_ONE for x <= top or NaN, within 1.2 ulp. The rounding error of
    the difference (Knuth's two-sum) is included, because exp amplifies it. */
-VECTOR_INLINE float vexp_difference_f32(float x, float top)
+static ALWAYS_INLINE float vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x, lost = (x - (d - back)) - (top + back);
     return vexp_negative_f32(d, d < VEXP_F32_MIN ? 0 : lost).value;
@@ -211,7 +211,7 @@ VECTOR_INLINE float vexp_difference_f32(float x, float top)
 
 /* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, like
    vlog_of_sum(). Within 0.4 ulp of float32, because all terms but the first are small. */
-VECTOR_INLINE double log_near_one(float f, float rest)
+static ALWAYS_INLINE double log_near_one(float f, float rest)
 {
     static const float c[] = {0.6666668503962907F, 0.3998878054424254F, 0.2957995038046509F};
     const float s = f / (2 + f), z = s * s, square = 0.5F * f * f;
@@ -221,7 +221,7 @@ VECTOR_INLINE double log_near_one(float f, float rest)
 
 /* Returns log(u) + rest for finite u > 0. `rest` is a rounding error divided by u, or a number that
    replaces the logarithm because it is far larger. For u = 0, log(u) is finite. */
-VECTOR_INLINE double vlog_f32(float u, float rest)
+static ALWAYS_INLINE double vlog_f32(float u, float rest)
 {
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
     const bool tiny = u < 0x1p-126F; /* subnormal */
@@ -233,7 +233,7 @@ VECTOR_INLINE double vlog_f32(float u, float rest)
 
 /* Returns log(1 + x) - x for x in [0, 1] or NaN. With x added, it is within 1.1 ulp of float32. See
    log_near_one(). */
-VECTOR_INLINE float vlog1p_minus_x_f32(float x)
+static ALWAYS_INLINE float vlog1p_minus_x_f32(float x)
 {
     static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,
                               0.21706574706099646F, 0.2322433487489813F};
@@ -244,7 +244,7 @@ VECTOR_INLINE float vlog1p_minus_x_f32(float x)
 
 /* Returns 1 / x from `guess`, 1 / x in float32: one Newton step doubles the digits, and is faster
    than a division in double. */
-VECTOR_INLINE double refined_reciprocal(double x, float guess)
+static ALWAYS_INLINE double refined_reciprocal(double x, float guess)
 {
     return guess * (2 - x * guess);
 }

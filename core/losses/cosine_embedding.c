@@ -32,15 +32,13 @@ struct pair {
     bool exact; /* u and v need all digits: for float64, or if they are nearly parallel */
 };
 
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE loss_real component(const struct pair *pair, int k, size_t c, bool f32)
+static ALWAYS_INLINE loss_real component(const struct pair *pair, int k, size_t c, bool f32)
 {
     return f32 ? (loss_real)pair->x_f32[k][c] : pair->x[k][c];
 }
 
 /* Returns a component of u or v; if not `exact`, by a multiplication, which is faster. */
-INLINE loss_real unit(const struct pair *pair, int k, size_t c, bool f32, bool exact)
+static ALWAYS_INLINE loss_real unit(const struct pair *pair, int k, size_t c, bool f32, bool exact)
 {
     const loss_real x = component(pair, k, c, f32);
     return exact ? x / pair->norm[k] : x * pair->inverse[k];
@@ -52,8 +50,8 @@ struct products {
 };
 
 /* Adds those of components [c, c + n), n <= SUM_LANES, to the lanes. */
-INLINE void add_products(const struct pair *pair, size_t c, size_t n, struct products *sum,
-                         bool f32)
+static ALWAYS_INLINE void add_products(const struct pair *pair, size_t c, size_t n,
+                                       struct products *sum, bool f32)
 {
     loss_real aa[SUM_LANES], bb[SUM_LANES], ab[SUM_LANES];
     for (size_t i = n; i < SUM_LANES; i++)
@@ -71,8 +69,8 @@ INLINE void add_products(const struct pair *pair, size_t c, size_t n, struct pro
 }
 
 /* Adds |u - v|^2 in the same way. */
-INLINE void add_distances(const struct pair *pair, size_t c, size_t n, struct sum_lanes *sum,
-                          bool f32, bool exact)
+static ALWAYS_INLINE void add_distances(const struct pair *pair, size_t c, size_t n,
+                                        struct sum_lanes *sum, bool f32, bool exact)
 {
     loss_real square[SUM_LANES];
     for (size_t i = n; i < SUM_LANES; i++)
@@ -86,8 +84,8 @@ INLINE void add_distances(const struct pair *pair, size_t c, size_t n, struct su
 }
 
 /* Returns |u - v|^2 of vectors of n components. */
-INLINE loss_real distance(const struct pair *pair, size_t n, bool f32, bool exact,
-                          const struct loss_control *cancel)
+static ALWAYS_INLINE loss_real distance(const struct pair *pair, size_t n, bool f32, bool exact,
+                                        const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
@@ -100,7 +98,8 @@ INLINE loss_real distance(const struct pair *pair, size_t n, bool f32, bool exac
 }
 
 /* Sets norms and cosine of vectors of n components. */
-INLINE void measure(struct pair *pair, size_t n, bool f32, const struct loss_control *cancel)
+static ALWAYS_INLINE void measure(struct pair *pair, size_t n, bool f32,
+                                  const struct loss_control *cancel)
 {
     struct products sum = {0};
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
@@ -129,8 +128,9 @@ INLINE void measure(struct pair *pair, size_t n, bool f32, const struct loss_con
 }
 
 /* Writes factor * dcos/dx for vector k. */
-INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_t n, bool f32,
-                         bool exact, struct derivative_row grad, const struct loss_control *cancel)
+static ALWAYS_INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_t n,
+                                       bool f32, bool exact, struct derivative_row grad,
+                                       const struct loss_control *cancel)
 {
     const struct pair p = *pair;
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -145,7 +145,7 @@ INLINE void set_gradient(const struct pair *pair, int k, loss_real factor, size_
         }
 }
 
-INLINE void evaluate(struct loss_block *b, size_t i, bool f32)
+static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, bool f32)
 {
     const size_t n = b->elements_per_term[INPUT1];
     struct pair pair = {.near = false};

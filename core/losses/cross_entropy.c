@@ -22,6 +22,7 @@
 #include "kernel/class_rows.h"
 #include "kernel/compensated_sum.h"
 #include "kernel/prefetch.h"
+#include "kernel/row_search.h"
 
 #include <inttypes.h>
 
@@ -68,7 +69,7 @@ static struct row softmax(const loss_real *x, size_t classes, loss_real *e,
                           const struct loss_control *cancel)
 {
     struct row r = {
-        .x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
+        .x = x, .classes = classes, .cancel = cancel, .top = max_of(x, classes, cancel)};
     const loss_real top = r.top;
     for (struct slice s = {0}; slice_next(&s, classes, cancel);)
         for (size_t c = s.first; c < s.end; c++)
@@ -214,8 +215,7 @@ static loss_real rest_of(loss_real sum, const float *e, size_t classes,
 }
 
 /* Computes the e_c of SUM_LANES numbers and adds them to the lanes. */
-static inline __attribute__((always_inline)) void add_to_lanes(const float *x, float top, float *e,
-                                                               struct sum_lanes *sum)
+static ALWAYS_INLINE void add_to_lanes(const float *x, float top, float *e, struct sum_lanes *sum)
 {
     loss_real each[SUM_LANES];
 #pragma GCC ivdep
@@ -267,7 +267,7 @@ static void row_in_f32(struct loss_block *b, size_t i, size_t label)
     float *const grad = gradient_row(b, INPUT, i).f32, *const e = grad
                                                                       ? grad
                                                                       : (float *)(void *)b->scratch;
-    const float top = largest_of_f32(x, classes, b->cancel);
+    const float top = max_of_f32(x, classes, b->cancel);
     const loss_real own = class_weight(b, label), rest = softmax_f32(x, top, classes, e, b->cancel);
     b->term[i] = (((loss_real)top - x[label]) + vlog1p(rest)) * own;
     if (!grad)

@@ -74,8 +74,8 @@ static size_t stored_alpha(size_t steps, size_t stride)
     if (__builtin_mul_overflow((steps > 2 ? steps : 2) + 1, stride, &all) ||
         __builtin_mul_overflow(2 * square_root(steps) + 2, stride, &windows))
         return SIZE_MAX;
-    const size_t least = windows > STORED_ALPHA ? windows : STORED_ALPHA;
-    return all < least ? all : least;
+    const size_t min = windows > STORED_ALPHA ? windows : STORED_ALPHA;
+    return all < min ? all : min;
 }
 
 /* Returns the maximum number of labels that can be aligned: one per step. */

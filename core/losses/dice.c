@@ -15,8 +15,7 @@ struct options {
     bool sigmoid, squared, jaccard;
 };
 
-static inline __attribute__((always_inline)) struct element element_of(loss_real x, loss_real y,
-                                                                       bool sigmoid)
+static ALWAYS_INLINE struct element element_of(loss_real x, loss_real y, bool sigmoid)
 {
     if (!sigmoid)
         return (struct element){x, 1 - x, 1, y};
@@ -26,7 +25,7 @@ static inline __attribute__((always_inline)) struct element element_of(loss_real
 }
 
 /* Returns p - y, computed from p or from 1 - p, whichever is more accurate. */
-static inline __attribute__((always_inline)) loss_real apart_of(struct element at)
+static ALWAYS_INLINE loss_real apart_of(struct element at)
 {
     return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
 }
@@ -47,9 +46,10 @@ struct overlap {
 };
 
 /* Adds those of n <= SUM_LANES elements to the lanes. */
-static inline __attribute__((always_inline)) void
-add_overlap(const loss_real *x, const loss_real *y, size_t n, const struct options options,
-            struct compensated_lanes *common, struct compensated_lanes *apart)
+static ALWAYS_INLINE void add_overlap(const loss_real *x, const loss_real *y, size_t n,
+                                      const struct options options,
+                                      struct compensated_lanes *common,
+                                      struct compensated_lanes *apart)
 {
     loss_real both[SUM_LANES] = {0}, one[SUM_LANES] = {0};
     struct sum_lanes next;
@@ -66,9 +66,9 @@ add_overlap(const loss_real *x, const loss_real *y, size_t n, const struct optio
     compensated_add_lanes(apart, &next);
 }
 
-static inline __attribute__((always_inline)) struct overlap
-overlap_of(const loss_real *x, const loss_real *y, size_t n, const struct options options,
-           const struct loss_control *cancel)
+static ALWAYS_INLINE struct overlap overlap_of(const loss_real *x, const loss_real *y, size_t n,
+                                               const struct options options,
+                                               const struct loss_control *cancel)
 {
     struct compensated_lanes common = {0}, apart = {0};
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
@@ -87,10 +87,8 @@ struct ratio {
 
 /* Returns dl/dp for prediction `own` and target `other`, whose difference is `apart`; or dl/dy,
    with the two exchanged. Squares would nearly cancel if the two are nearly equal. */
-static inline __attribute__((always_inline)) loss_real slope_of(const struct options options,
-                                                                const struct ratio *ratio,
-                                                                loss_real own, loss_real other,
-                                                                loss_real apart)
+static ALWAYS_INLINE loss_real slope_of(const struct options options, const struct ratio *ratio,
+                                        loss_real own, loss_real other, loss_real apart)
 {
     if (!options.squared)
         return (ratio->share * (options.jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
@@ -101,11 +99,9 @@ static inline __attribute__((always_inline)) loss_real slope_of(const struct opt
 }
 
 /* Writes the derivatives of a row of n elements, times `scale`. */
-static inline __attribute__((always_inline)) void slopes(const loss_real *x, const loss_real *y,
-                                                         size_t n, const struct options options,
-                                                         struct ratio ratio, loss_real scale,
-                                                         loss_real *dx, loss_real *dy,
-                                                         const struct loss_control *cancel)
+static ALWAYS_INLINE void slopes(const loss_real *x, const loss_real *y, size_t n,
+                                 const struct options options, struct ratio ratio, loss_real scale,
+                                 loss_real *dx, loss_real *dy, const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
         if (dx)
@@ -162,8 +158,7 @@ static loss_real weight_of(const struct loss_block *b, size_t i)
 }
 
 /* Computes term i. */
-static inline __attribute__((always_inline)) void evaluate(struct loss_block *b, size_t i,
-                                                           const struct options options)
+static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, const struct options options)
 {
     const size_t n = b->elements_per_term[INPUT];
     const loss_real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;

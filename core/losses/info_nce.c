@@ -7,7 +7,7 @@ enum { QUERY, KEY };
 enum { TEMPERATURE };
 
 /* Limit of N, because each query is compared with each key: more would take minutes. */
-enum { MOST_PAIRS = 65536 };
+enum { MAX_PAIRS = 65536 };
 
 /* Lower bound of the norm that a vector is divided by, as in torch.nn.functional.normalize. */
 #define EPS 1e-12
@@ -114,8 +114,8 @@ static loss_real slope(const struct loss_block *b, const struct pair_state *quer
 
 /* Converts the gradient with respect to the direction u of a vector to the gradient with respect to
    the vector: removes the component along u. */
-static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
-                         const struct loss_control *cancel)
+static void normalize_backward(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
+                               const struct loss_control *cancel)
 {
     const loss_real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -138,7 +138,7 @@ static void gradient(const struct loss_block *b, size_t i, int k, loss_real *gra
             for (size_t c = s.first; c < s.end; c++)
                 grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
     }
-    through_norm(grad, own.unit[k], own.norm[k], n, b->cancel);
+    normalize_backward(grad, own.unit[k], own.norm[k], n, b->cancel);
 }
 
 /* l_i = -log softmax_j(s_i)[i]. A query's gradient sums over all keys, a key's over all queries. */
@@ -181,10 +181,10 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[QUERY].rank != 2)
         return loss_shape_error(plan, error, QUERY, "it must be (N, D)");
-    if (plan->tensor[QUERY].shape[0] > MOST_PAIRS)
+    if (plan->tensor[QUERY].shape[0] > MAX_PAIRS)
         return loss_shape_error(
             plan, error, QUERY,
-            "at most %d queries are supported, because each is compared with each key", MOST_PAIRS);
+            "at most %d queries are supported, because each is compared with each key", MAX_PAIRS);
     return loss_shape_rows(plan, 1, error);
 }
 

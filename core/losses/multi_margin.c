@@ -19,8 +19,8 @@ struct row {
 
 /* Adds max(0, margin - x_y + x_c)^p of classes [c, c + n), n <= SUM_LANES, and its slope to the
    lanes, and writes the slopes times `scale` to `grad` unless it is NULL. */
-static inline __attribute__((always_inline)) void add_classes(struct row *row, size_t c, size_t n,
-                                                              loss_real scale, loss_real *grad)
+static ALWAYS_INLINE void add_classes(struct row *row, size_t c, size_t n, loss_real scale,
+                                      loss_real *grad)
 {
     loss_real term[SUM_LANES] = {0}, slope[SUM_LANES] = {0};
     struct sum_lanes next;

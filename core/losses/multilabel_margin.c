@@ -26,8 +26,8 @@ struct row {
     loss_real *listed;     /* [classes]: 1 if the class is listed, else 0 */
     loss_real *order;      /* [count]: indices into `labels`, in descending order of a */
     loss_real *a, *above;  /* [count]: in this order */
-    loss_real *met; /* [count]: number of unlisted classes for which this is the last active listed
-                       class */
+    loss_real
+        *last; /* [count]: number of unlisted classes whose last active listed class is this */
     const struct loss_control *cancel;
 };
 enum { ROW_ARRAYS = 5 };
@@ -104,7 +104,7 @@ static void sum_list(struct row *row)
             if (i > 0 && row->a[i] != row->a[i - 1])
                 sum_add(&above, (loss_real)i * (row->a[i - 1] - row->a[i]));
             row->above[i] = sum_value(&above);
-            row->met[i] = 0;
+            row->last[i] = 0;
         }
 }
 
@@ -132,7 +132,7 @@ static loss_real add_up(const struct row *row, loss_real *grad)
             const size_t k = row->listed[c] != 0 ? 0 : count_active(row, row->x[c]);
             if (k > 0) {
                 sum_add(&sum, (loss_real)k * (row->a[k - 1] + row->x[c]) + row->above[k - 1]);
-                row->met[k - 1]++;
+                row->last[k - 1]++;
             }
             if (grad)
                 grad[c] = (loss_real)k;
@@ -144,11 +144,11 @@ static loss_real add_up(const struct row *row, loss_real *grad)
    with all before it. */
 static void add_slopes(const struct row *row, loss_real *grad)
 {
-    loss_real met = 0;
+    loss_real active = 0;
     for (struct slice s = {0}; slice_next(&s, row->count, row->cancel);)
         for (size_t i = row->count - s.first; i-- > row->count - s.end;) {
-            met += row->met[i];
-            grad[row->labels[(size_t)row->order[i]]] -= met;
+            active += row->last[i];
+            grad[row->labels[(size_t)row->order[i]]] -= active;
         }
 }
 
@@ -182,7 +182,7 @@ static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
                       .order = at + classes,
                       .a = at + 2 * classes,
                       .above = at + 3 * classes,
-                      .met = at + 4 * classes,
+                      .last = at + 4 * classes,
                       .cancel = b->cancel};
     mark_listed(&row);
     const bool nan = is_nan(&row);

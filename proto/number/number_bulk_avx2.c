@@ -6,18 +6,19 @@
 
 #if defined __x86_64__ /* the Makefile compiles it with -march=x86-64-v3 */
 
+#include "inline.h"
 #include "number/number_bulk_types.h"
 #include "number/number_shortest.h"
 
 #include <immintrin.h>
 
 /* Bit i: byte i of 32 has its highest bit set. */
-static inline __attribute__((always_inline)) uint64_t mask_of(__m256i bytes)
+static ALWAYS_INLINE uint64_t mask_of(__m256i bytes)
 {
     return (uint32_t)_mm256_movemask_epi8(bytes);
 }
 
-static inline __attribute__((always_inline)) __m256i load(const char *text)
+static ALWAYS_INLINE __m256i load(const char *text)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)text);
 }
@@ -25,7 +26,7 @@ static inline __attribute__((always_inline)) __m256i load(const char *text)
 /* A table of 16 bytes for each half of a vector. */
 #define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
 
-static inline __attribute__((always_inline)) uint64_t separators_of_32(const char *text)
+static ALWAYS_INLINE uint64_t separators_of_32(const char *text)
 {
     /* White space and the comma differ in their low four bits; at other positions the table has a
        value that does not match. */
@@ -38,13 +39,12 @@ static inline __attribute__((always_inline)) uint64_t separators_of_32(const cha
     return mask_of(separator);
 }
 
-static inline __attribute__((always_inline)) uint64_t separators(const char *text)
+static ALWAYS_INLINE uint64_t separators(const char *text)
 {
     return separators_of_32(text) | separators_of_32(text + 32) << 32;
 }
 
-static inline __attribute__((always_inline)) void kinds_of_32(const char *text, int shift,
-                                                              struct kinds *kinds)
+static ALWAYS_INLINE void kinds_of_32(const char *text, int shift, struct kinds *kinds)
 {
     /* A byte is of a kind if both tables, indexed by its low and its high four bits, have the bit
        of that kind: 1 digits; 2 + - . ; 4 a-o and 8 p-z, upper or lower case; 0x10 tab and line
@@ -64,7 +64,7 @@ static inline __attribute__((always_inline)) void kinds_of_32(const char *text, 
                     << shift;
 }
 
-static inline __attribute__((always_inline)) struct kinds kinds_of(const char *text)
+static ALWAYS_INLINE struct kinds kinds_of(const char *text)
 {
     struct kinds kinds = {0, 0, 0};
     kinds_of_32(text, 0, &kinds);
@@ -72,8 +72,7 @@ static inline __attribute__((always_inline)) struct kinds kinds_of(const char *t
     return kinds;
 }
 
-static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bounds, uint32_t offset,
-                                                               uint64_t edges)
+static ALWAYS_INLINE size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
 {
     /* Eight at a time: the count is unpredictable, but rarely more than eight. */
     const size_t n = (size_t)__builtin_popcountll(edges);
@@ -94,8 +93,8 @@ static const unsigned char end_mask[64] = {[32] = 0xff, 0xff, 0xff, 0xff, 0xff, 
 
 /* Splits the number in [text, end) into its digits, right-aligned in eight fields of four. Returns
    false if it has more than 24 digits. */
-static inline __attribute__((always_inline)) bool
-take_fields(const char *text, const char *end, __m256i *fields, int *exponent, bool *negative)
+static ALWAYS_INLINE bool take_fields(const char *text, const char *end, __m256i *fields,
+                                      int *exponent, bool *negative)
 {
     *negative = *text == '-';
     text += *negative;
@@ -138,14 +137,13 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
 
 /* Combines the fields of four digits of two numbers into fields of eight digits. Fields 1 to 3 of
    the first number are in places 1, 4 and 5; those of the second in places 3, 6 and 7. */
-static inline __attribute__((always_inline)) __m256i eights(__m256i first, __m256i second)
+static ALWAYS_INLINE __m256i eights(__m256i first, __m256i second)
 {
     return _mm256_madd_epi16(_mm256_packus_epi32(first, second),
                              _mm256_set1_epi32(10000 | 1 << 16));
 }
 
-static inline __attribute__((always_inline)) bool take_digits(const char *text, const char *end,
-                                                              struct digits *number)
+static ALWAYS_INLINE bool take_digits(const char *text, const char *end, struct digits *number)
 {
     __m256i fields;
     if (!take_fields(text, end, &fields, &number->exponent, &number->negative))
@@ -161,8 +159,8 @@ static inline __attribute__((always_inline)) bool take_digits(const char *text, 
 /* Splits the number between two bounds into its fields and the power to multiply them by, which has
    the sign of the number. Returns false if the product may be subnormal. If it overflows, it is
    infinite, which is correct. */
-static inline __attribute__((always_inline)) bool
-take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const double **power)
+static ALWAYS_INLINE bool take_factors(const char *text, const uint32_t *bounds, __m256i *fields,
+                                       const double **power)
 {
     enum { LEAST = -37 };
     int exponent;
@@ -176,8 +174,7 @@ take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const do
 
 /* Reads four numbers at once, like to_float() in number_bulk_values.h. Digits are combined as
    doubles, which adds two roundings: the error is less than 8 units. */
-static inline __attribute__((always_inline)) bool take_four(const char *text,
-                                                            const uint32_t *bounds, float *values)
+static ALWAYS_INLINE bool take_four(const char *text, const uint32_t *bounds, float *values)
 {
     __m256i a, b, c, d;
     const double *power_a, *power_b, *power_c, *power_d;
@@ -259,14 +256,13 @@ static const unsigned char layouts[FIXED_MAX - FIXED_MIN + 1][16] = {
     LAYOUT(5),  LAYOUT(6),  LAYOUT(7),  LAYOUT(8), LAYOUT(9), LAYOUT(10), LAYOUT(11), LAYOUT(12)};
 
 /* Returns the even 32-bit lanes of `even` and the odd ones of `odd`. */
-static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __m256i odd)
+static ALWAYS_INLINE __m256i interleave(__m256i even, __m256i odd)
 {
     return _mm256_blend_epi32(even, odd, 0xaa);
 }
 
 /* Returns floor(x * factor / 2^(32 + shift)) for unsigned 32-bit lanes. */
-static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, uint32_t factor,
-                                                                   int shift)
+static ALWAYS_INLINE __m256i multiply_high(__m256i x, uint32_t factor, int shift)
 {
     const __m256i y = _mm256_set1_epi64x((int64_t)factor);
     const __m256i even = _mm256_mul_epu32(x, y),
@@ -276,8 +272,7 @@ static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, ui
 
 /* Like scale() of number_shortest.h, for eight floats. x is below 2^30; the powers are those of the
    even and of the odd lanes. */
-static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power,
-                                                                 __m256i odd_power)
+static ALWAYS_INLINE __m256i scale_eight(__m256i x, __m256i even_power, __m256i odd_power)
 {
     const __m256i odd_x = _mm256_srli_epi64(x, 32);
     const __m256i even = _mm256_add_epi64(_mm256_mul_epu32(x, _mm256_srli_epi64(even_power, 32)),
@@ -292,7 +287,7 @@ static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m2
 
 /* Returns the powers that the numbers in the even or odd lanes are multiplied by. `place` is twice
  * their index in the table. */
-static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place)
+static ALWAYS_INLINE __m256i gather_powers(__m256i place)
 {
     const __m256i powers = _mm256_i32gather_epi64(
         (const long long *)(const void *)&number_powers[0].high, _mm256_castsi256_si128(place), 8);
@@ -300,7 +295,7 @@ static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place
 }
 
 /* Like digit_bytes(), for four numbers in 64-bit lanes. */
-static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
+static ALWAYS_INLINE __m256i digit_bytes_of_four(__m256i x)
 {
     const __m256i high =
         _mm256_srli_epi64(_mm256_mul_epu32(x, _mm256_set1_epi64x(3518437209)), 45); /* x / 10^4 */
@@ -324,8 +319,7 @@ struct eight {
 /* Like shortest_with_zero() of number_shortest.h, for eight floats. Returns false if one of them is
    subnormal or not finite. `digits` is at least 8388608 and below 170 million; it is padded with
    zeros to nine digits. */
-static inline __attribute__((always_inline)) bool shortest_eight(const float *values,
-                                                                 struct eight *out)
+static ALWAYS_INLINE bool shortest_eight(const float *values, struct eight *out)
 {
     const __m256i one = _mm256_set1_epi32(1), zero = _mm256_setzero_si256();
     const __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)values);
@@ -424,7 +418,7 @@ static inline __attribute__((always_inline)) bool shortest_eight(const float *va
 
 /* Writes nine digits, the first of which has the value 10^e, without trailing zeros, and a comma.
  */
-static inline __attribute__((always_inline)) char *write_nine(char *text, __m128i bytes, int e)
+static ALWAYS_INLINE char *write_nine(char *text, __m128i bytes, int e)
 {
     const int used = 9 - (int)(_lzcnt_u64((uint64_t)_mm_cvtsi128_si64(bytes)) >> 3),
               magnitude = e < 0 ? -e : e;

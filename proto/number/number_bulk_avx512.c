@@ -8,25 +8,24 @@
 #if defined                                                                                        \
     __x86_64__ /* the Makefile compiles it with -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2 */
 
+#include "inline.h"
 #include "number/number_bulk_types.h"
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* A table of 16 bytes for each quarter of a vector. */
-INLINE __m512i table(__m128i bytes)
+static ALWAYS_INLINE __m512i table(__m128i bytes)
 {
     return _mm512_broadcast_i32x4(bytes);
 }
 
-INLINE __m512i load(const char *text)
+static ALWAYS_INLINE __m512i load(const char *text)
 {
     return _mm512_loadu_si512((const void *)text);
 }
 
 /* The tables are those of number_bulk_avx2.c. */
-INLINE uint64_t separators(const char *text)
+static ALWAYS_INLINE uint64_t separators(const char *text)
 {
     const __m512i blanks = table(
                       _mm_setr_epi8(' ', 0, 0, 0, 0, 0, 0, 0, 0, '\t', '\n', 0, ',', '\r', 0, 0)),
@@ -36,7 +35,7 @@ INLINE uint64_t separators(const char *text)
            _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(']'));
 }
 
-INLINE struct kinds kinds_of(const char *text)
+static ALWAYS_INLINE struct kinds kinds_of(const char *text)
 {
     const __m512i low = table(_mm_setr_epi8(0x29, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d,
                                             0x1d, 0x1c, 0x06, 0x44, 0x16, 0x06, 0x04));
@@ -51,7 +50,7 @@ INLINE struct kinds kinds_of(const char *text)
                           _mm512_test_epi8_mask(kind, _mm512_set1_epi8(0x30))};
 }
 
-INLINE size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
+static ALWAYS_INLINE size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
 {
     /* Compresses the positions of the bits, and widens sixteen of them at a time. */
     static const unsigned char places[64] = {

@@ -1,6 +1,7 @@
 /* Soft Dice. MONAI: monai.losses.DiceLoss. F. Milletari et al., V-Net, 2016. */
 #include "kernel/compensated_sum.h"
-#include "kernel/loss_kernel.h"
+#include "kernel/prefetch.h"
+#include "kernel/rows.h"
 
 enum { INPUT, TARGET, WEIGHT };
 enum { SMOOTH, BATCH, INCLUDE_BACKGROUND, SQUARED_PRED, JACCARD, SIGMOID };
@@ -10,18 +11,34 @@ struct element {
     loss_real p, rest, slope, y;
 };
 
-/* The parameters that the loops over elements read. */
+/* What the loops over elements depend on. */
 struct options {
+    bool f32; /* operands and derivatives are float32 */
     bool sigmoid, squared, jaccard;
 };
 
-static ALWAYS_INLINE struct element element_of(loss_real x, loss_real y, bool sigmoid)
+/* The elements of a term. */
+struct row {
+    const loss_real *x, *y;
+    const float *x_f32, *y_f32;
+    size_t n;
+    const struct loss_control *cancel;
+};
+
+static ALWAYS_INLINE struct element element_from(loss_real x, loss_real y, bool sigmoid)
 {
     if (!sigmoid)
         return (struct element){x, 1 - x, 1, y};
     const loss_real e = vexp_negative(-fabs(x)), larger = 1 / (1 + e), smaller = e * larger;
     return (struct element){x < 0 ? smaller : larger, x < 0 ? larger : smaller, larger * smaller,
                             y};
+}
+
+static ALWAYS_INLINE struct element element_at(const struct row *row, size_t c,
+                                               const struct options options)
+{
+    return options.f32 ? element_from(row->x_f32[c], row->y_f32[c], options.sigmoid)
+                       : element_from(row->x[c], row->y[c], options.sigmoid);
 }
 
 /* Returns p - y, computed from p or from 1 - p, whichever is more accurate. */
@@ -45,39 +62,53 @@ struct overlap {
     loss_real common, apart; /* I, A */
 };
 
-/* Adds those of n <= SUM_LANES elements to the lanes. */
-static ALWAYS_INLINE void add_overlap(const loss_real *x, const loss_real *y, size_t n,
-                                      const struct options options,
-                                      struct compensated_lanes *common,
-                                      struct compensated_lanes *apart)
+/* The sums of a row in lanes. Sums of float32 elements need no compensation. */
+struct overlap_lanes {
+    struct compensated_lanes common, apart;
+};
+
+static ALWAYS_INLINE void add_lanes(struct compensated_lanes *sum, const loss_real x[SUM_LANES],
+                                    bool f32)
+{
+    struct sum_lanes next;
+    memcpy(&next, x, sizeof next);
+    if (f32)
+        sum_add_lanes(&sum->value, x);
+    else
+        compensated_add_lanes(sum, &next);
+}
+
+/* Adds elements [c, c + n), n <= SUM_LANES, to the lanes. */
+static ALWAYS_INLINE void add_overlap(const struct row *row, size_t c, size_t n,
+                                      const struct options options, struct overlap_lanes *sums)
 {
     loss_real both[SUM_LANES] = {0}, one[SUM_LANES] = {0};
-    struct sum_lanes next;
 #pragma GCC unroll 1
     for (size_t k = 0; k < n; k++) {
-        const struct element at = element_of(x[k], y[k], options.sigmoid);
+        const struct element at = element_at(row, c + k, options);
         const loss_real d = apart_of(at);
         both[k] = at.p * at.y;
         one[k] = options.squared ? d * d : at.p * (1 - at.y) + at.y * at.rest;
     }
-    memcpy(&next, both, sizeof next);
-    compensated_add_lanes(common, &next);
-    memcpy(&next, one, sizeof next);
-    compensated_add_lanes(apart, &next);
+    add_lanes(&sums->common, both, options.f32);
+    add_lanes(&sums->apart, one, options.f32);
 }
 
-static ALWAYS_INLINE struct overlap overlap_of(const loss_real *x, const loss_real *y, size_t n,
-                                               const struct options options,
-                                               const struct loss_control *cancel)
+static ALWAYS_INLINE struct overlap overlap_of(const struct row *row, const struct options options)
 {
-    struct compensated_lanes common = {0}, apart = {0};
-    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+    struct overlap_lanes sums = {0};
+    for (struct slice s = {0}; slice_next(&s, row->n, row->cancel);) {
         size_t c = s.first;
-        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
-            add_overlap(x + c, y + c, SUM_LANES, options, &common, &apart);
-        add_overlap(x + c, y + c, s.end - c, options, &common, &apart);
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES) {
+            if (options.f32) {
+                prefetch_read(row->x_f32, c + PREFETCH_DISTANCE);
+                prefetch_read(row->y_f32, c + PREFETCH_DISTANCE);
+            }
+            add_overlap(row, c, SUM_LANES, options, &sums);
+        }
+        add_overlap(row, c, s.end - c, options, &sums);
     }
-    return (struct overlap){compensated_value(&common), compensated_value(&apart)};
+    return (struct overlap){compensated_value(&sums.common), compensated_value(&sums.apart)};
 }
 
 /* Shared by all derivatives of a row: 1 - l, l, and the divisor D + smooth. */
@@ -85,38 +116,48 @@ struct ratio {
     loss_real share, lost, whole;
 };
 
-/* Returns dl/dp for prediction `own` and target `other`, whose difference is `apart`; or dl/dy,
-   with the two exchanged. Squares would nearly cancel if the two are nearly equal. */
+/* Returns dl/dp (D + smooth) for prediction `own` and target `other`, whose difference is `apart`;
+   or dl/dy, with the two exchanged. Squares would nearly cancel if the two are nearly equal. */
 static ALWAYS_INLINE loss_real slope_of(const struct options options, const struct ratio *ratio,
                                         loss_real own, loss_real other, loss_real apart)
 {
     if (!options.squared)
-        return (ratio->share * (options.jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
+        return ratio->share * (options.jaccard ? 2 * (1 - other) : 1) - 2 * other;
     const loss_real by_own = options.jaccard
                                  ? 2 * (2 * own - other)
                                  : 2 * own; /* dD/dp; dD/dp - 2 y is a multiple of p - y */
-    return ((options.jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
+    return (options.jaccard ? 4 : 2) * apart - ratio->lost * by_own;
 }
 
-/* Writes the derivatives of a row of n elements, times `scale`. */
-static ALWAYS_INLINE void slopes(const loss_real *x, const loss_real *y, size_t n,
-                                 const struct options options, struct ratio ratio, loss_real scale,
-                                 loss_real *dx, loss_real *dy, const struct loss_control *cancel)
+/* Returns the derivative, times `scale`, of element c with respect to the input, or the target. */
+static ALWAYS_INLINE loss_real derivative(const struct row *row, size_t c,
+                                          const struct options options, const struct ratio *ratio,
+                                          loss_real scale, bool of_target)
 {
-    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
-        if (dx)
+    const struct element at = element_at(row, c, options);
+    const loss_real slope = of_target ? slope_of(options, ratio, at.y, at.p, -apart_of(at))
+                                      : slope_of(options, ratio, at.p, at.y, apart_of(at));
+    const loss_real chain = of_target ? 1 : at.slope;
+    /* One division for the row is faster. With float32 operands it cannot overflow. */
+    return options.f32 ? slope * chain * (scale / ratio->whole)
+                       : slope / ratio->whole * chain * scale;
+}
+
+/* Writes the derivatives of a row. */
+static ALWAYS_INLINE void slopes(const struct row *row, const struct options options,
+                                 struct ratio ratio, loss_real scale, struct derivative_row to,
+                                 bool of_target)
+{
+    const struct row in = *row;
+    for (struct slice s = {0}; is_requested(to) && slice_next(&s, in.n, in.cancel);)
 #pragma GCC ivdep
-            for (size_t c = s.first; c < s.end; c++) {
-                const struct element at = element_of(x[c], y[c], options.sigmoid);
-                dx[c] = slope_of(options, &ratio, at.p, at.y, apart_of(at)) * at.slope * scale;
-            }
-        if (dy)
-#pragma GCC ivdep
-            for (size_t c = s.first; c < s.end; c++) {
-                const struct element at = element_of(x[c], y[c], options.sigmoid);
-                dy[c] = slope_of(options, &ratio, at.y, at.p, -apart_of(at)) * scale;
-            }
-    }
+        for (size_t c = s.first; c < s.end; c++) {
+            const loss_real d = derivative(&in, c, options, &ratio, scale, of_target);
+            if (options.f32)
+                to.f32[c] = (float)d;
+            else
+                to.f64[c] = d;
+        }
 }
 
 /* Returns the channel of term i. */
@@ -142,55 +183,64 @@ static bool is_ignored(const struct loss_block *b, size_t i)
     return skips_background(b->plan) && channel_of(b, i) == 0;
 }
 
-/* Returns row i of a derivative; NULL if it is not requested. */
-static loss_real *row_of(const struct loss_block *b, int k, size_t i)
-{
-    return b->grad[k] ? b->grad[k] + i * b->elements_per_term[k] : NULL;
-}
-
 /* Returns the weight of the channel of term i. MONAI ignores the weight if only one channel is
    included. */
 static loss_real weight_of(const struct loss_block *b, size_t i)
 {
-    if (!b->in[WEIGHT] || counted_channels(b->plan) == 1)
+    if (!(b->in[WEIGHT] || b->in_f32[WEIGHT]) || counted_channels(b->plan) == 1)
         return 1;
-    return b->in[WEIGHT][channel_of(b, i) - skips_background(b->plan)];
+    return element_of(b, WEIGHT, channel_of(b, i) - skips_background(b->plan));
 }
 
 /* Computes term i. */
 static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, const struct options options)
 {
     const size_t n = b->elements_per_term[INPUT];
-    const loss_real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
+    struct row row = {.n = n, .cancel = b->cancel};
+    if (options.f32) {
+        row.x_f32 = b->in_f32[INPUT] + i * n;
+        row.y_f32 = b->in_f32[TARGET] + i * n;
+    } else {
+        row.x = b->in[INPUT] + i * n;
+        row.y = b->in[TARGET] + i * n;
+    }
     const loss_real w = weight_of(b, i), factor = options.jaccard ? 2 : 1,
                     smooth = b->number[SMOOTH];
-    const struct overlap sums = overlap_of(x, y, n, options, b->cancel);
+    const struct overlap sums = overlap_of(&row, options);
     const loss_real whole = 2 * sums.common + factor * sums.apart + smooth;
     const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
                                 whole};
     b->term[i] = ratio.lost * w;
-    slopes(x, y, n, options, ratio, w * b->scale[i], row_of(b, INPUT, i), row_of(b, TARGET, i),
-           b->cancel);
+    slopes(&row, options, ratio, w * b->scale[i], gradient_row(b, INPUT, i), false);
+    slopes(&row, options, ratio, w * b->scale[i], gradient_row(b, TARGET, i), true);
 }
 
-static void dice_kernel(struct loss_block *b)
+static ALWAYS_INLINE void dice(struct loss_block *b, bool f32)
 {
-    const size_t n = b->elements_per_term[INPUT];
-    const struct options options = {b->param[SIGMOID].integer != 0,
-                                    b->param[SQUARED_PRED].integer != 0,
-                                    b->param[JACCARD].integer != 0};
+    const bool squared = b->param[SQUARED_PRED].integer, jaccard = b->param[JACCARD].integer;
     for (size_t i = 0; i < b->n; i++) {
         if (is_ignored(b, i)) {
-            loss_real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
             b->term[i] = 0;
             b->ignored++;
-            zero_all(dx, dx ? n : 0, b->cancel);
-            zero_all(dy, dy ? n : 0, b->cancel);
-        } else if (options.sigmoid) /* constants make the loops vectors */
-            evaluate(b, i, (struct options){true, options.squared, options.jaccard});
+            for (int k = INPUT; k <= TARGET; k++)
+                zero_row(gradient_row(b, k, i), b->elements_per_term[k], b->cancel);
+        } else if (b->param[SIGMOID].integer) /* constants make the loops vectors */
+            evaluate(b, i, (struct options){f32, true, squared, jaccard});
+        else if (!squared && !jaccard)
+            evaluate(b, i, (struct options){f32, false, false, false});
         else
-            evaluate(b, i, (struct options){false, options.squared, options.jaccard});
+            evaluate(b, i, (struct options){f32, false, squared, jaccard});
     }
+}
+
+static void dice_f64(struct loss_block *b)
+{
+    dice(b, false);
+}
+
+static void dice_f32(struct loss_block *b)
+{
+    dice(b, true);
 }
 
 static struct loss_cost cost_of(const struct loss_plan *plan)
@@ -295,7 +345,8 @@ const struct loss_descriptor loss_dice = {
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,
                                           .shape = shape,
-                                          .kernel_f64 = dice_kernel,
+                                          .kernel_f64 = dice_f64,
+                                          .kernel_f32 = dice_f32,
                                           .term_weights = term_weights,
                                           .is_ignored = is_ignored},
 };

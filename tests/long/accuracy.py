@@ -146,6 +146,14 @@ GRIDS = {
         [{}],
     ),
     "info_nce": (lambda: {"query": matrix(1.0), "key": matrix(1.0)}, [{}]),
+    "dice": (
+        lambda: {"input": unit().view(6, 8, 10), "target": soft().view(6, 8, 10)},
+        [{}, {"jaccard": True}, {"squared_pred": True}],
+    ),
+    "dice of logits": (
+        lambda: {"input": real(80).view(6, 8, 10), "target": soft().view(6, 8, 10)},
+        [{"sigmoid": True}],
+    ),
 }
 CONSTANT = {"target", "var"}  # not differentiated
 

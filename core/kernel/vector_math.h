@@ -249,4 +249,20 @@ static ALWAYS_INLINE double refined_reciprocal(double x, float guess)
     return guess * (2 - x * guess);
 }
 
+/* softplus(-a) = log(1 + exp(-a)) and sigmoid(-a) = 1 / (1 + exp(a)). */
+struct softplus {
+    double value, sigmoid;
+};
+
+/* Returns them for a float a >= 0 or NaN. Both are off by at most 1 ulp of float32 before they are
+   rounded. */
+static ALWAYS_INLINE struct softplus vsoftplus_f32(float a)
+{
+    const struct float_pair scaled = vexp_negative_f32(-a, 0);
+    const float unit = 1 / VEXP_F32_ONE, e = scaled.value * unit, guess = 1 / (1 + e);
+    const double exact = ((double)scaled.value + scaled.lost) * unit; /* e with more digits */
+    const float tail = vlog1p_minus_x_f32(e) - scaled.lost * unit * (e * guess);
+    return (struct softplus){exact + tail, exact * refined_reciprocal(1 + exact, guess)};
+}
+
 #endif

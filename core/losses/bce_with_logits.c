@@ -40,16 +40,11 @@ LOSS_FORMULA(bce_with_logits)
 LOSS_FORMULA_F32(bce_with_logits)
 {
     const float x = in[INPUT];
-    const struct float_pair scaled = vexp_negative_f32(-fabsf(x), 0);
-    const float unit = 1 / VEXP_F32_ONE, e = scaled.value * unit, guess = 1 / (1 + e);
-    const loss_real exact = ((loss_real)scaled.value + scaled.lost) * unit; /* e with more digits */
-    const loss_real smaller = exact * refined_reciprocal(1 + exact, guess); /* s(-|x|) */
-    /* softplus(-|x|) - e, and NaN if x = -inf */
-    const float tail =
-        (vlog1p_minus_x_f32(e) - scaled.lost * unit * (e * guess)) + (x < 0 ? x - x : 0);
+    const struct softplus below = vsoftplus_f32(fabsf(x));
     const loss_real c = (x < 0 ? 0 : 1) - (loss_real)in[TARGET];
-    return (struct element_f32){.term = c * x + (exact + tail),
-                                .grad = x < 0 ? c + smaller : c - smaller};
+    return (struct element_f32){.term = c * x +
+                                        (below.value + (x < 0 ? x - x : 0)), /* NaN if x = -inf */
+                                .grad = x < 0 ? c + below.sigmoid : c - below.sigmoid};
 }
 
 DEFINE_ELEMENTWISE_KERNELS_F32(bce_with_logits, 4)

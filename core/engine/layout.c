@@ -122,7 +122,8 @@ static void choose_grid(struct run *run)
             longest = size_max(longest, run->operand[k].view.elements_per_term);
 
     const size_t chunk = longest > SHORT_ROW ? ROWS_CHUNK : LOSS_CHUNK;
-    run->chunk = size_max(1, chunk / longest);
+    run->chunk = run->method->terms_per_chunk ? run->method->terms_per_chunk(run->plan)
+                                              : size_max(1, chunk / longest);
     run->block = run->chunk * size_max(1, BLOCK_ELEMENTS / run->chunk / longest);
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 }

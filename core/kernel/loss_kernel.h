@@ -105,6 +105,9 @@ struct loss_method {
     size_t (*state_per_term)(const struct loss_plan *plan);
     /* Returns the size of block->scratch in numbers. NULL for 0. */
     size_t (*scratch)(const struct loss_plan *plan);
+    /* Returns the maximum number of terms in a block, for kernels that process terms together. If
+       NULL, it depends on the number of elements of a term (layout.c). */
+    size_t (*terms_per_chunk)(const struct loss_plan *plan);
 
     /* Returns the number of elements that the kernel processes; SIZE_MAX on overflow. If NULL, that
        of the longest tensor. */

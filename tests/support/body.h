@@ -24,8 +24,8 @@ void body_is_refused_as_it_comes(struct http_client *client, struct http_respons
                                  size_t piece);
 
 /* Sends a request for info_nce of `rows` rows, with headers that each end in CRLF. It takes about
-   70 ns per pair of rows: minutes for 40 000. Returns true if the request was sent. */
-enum { ROWS_COLUMNS = 64 };
+   15 ns per pair of rows: a minute for 65 536. Returns true if the request was sent. */
+enum { ROWS_COLUMNS = 32 };
 bool rows_ask(struct http_client *client, size_t rows, const char *headers);
 
 #endif

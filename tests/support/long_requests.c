@@ -16,7 +16,7 @@ void ask_for_rows(struct http_client *by, size_t rows, const char *headers)
 
 void ask_for_minutes(struct http_client *by)
 {
-    ask_for_rows(by, ROWS_MINUTES, "");
+    ask_for_rows(by, ROWS_MINUTE, "");
 }
 
 void ask_for_much(void)

@@ -6,7 +6,7 @@
 
 #include "support/http_client.h"
 
-enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 1000 };
+enum { ROWS_MINUTE = 65536, ROWS_MOMENT = 2000 };
 
 /* Sends a request for info_nce of `rows` rows; see rows_ask. */
 void ask_for_rows(struct http_client *by, size_t rows, const char *headers);

@@ -65,7 +65,7 @@ START_TEST(queued_work_is_cancelled_at_once)
     metric_wait(METRIC_QUEUED, 0);
     metric_wait(METRIC_DISCONNECTED, 1);
     ck_assert(metric_value(METRIC_RESERVED) <=
-              both - 2.0 * ROWS_MINUTES * ROWS_COLUMNS * sizeof(float));
+              both - 2.0 * ROWS_MINUTE * ROWS_COLUMNS * sizeof(float));
     ck_assert(metric_value(METRIC_BUSY) == 1);
     http_client_reset(&client);
     metric_wait(METRIC_BUSY, 0);

@@ -17,8 +17,8 @@
 enum {
     PATIENCE_MS = 5000,   /* long enough for everything that is not stuck, on a busy machine */
     CROWD = 24,           /* connections, of which the server accepts 20 at a time */
-    QUERIES = 3000,       /* rows of info_nce, which take more than a second */
-    MANY_QUERIES = 16000, /* rows of info_nce, which take longer than the test */
+    QUERIES = 7000,       /* rows of info_nce, which take more than a second */
+    MANY_QUERIES = 40000, /* rows of info_nce, which take longer than the test */
     BODY = 50 << 20,  /* bytes; the limit is 64 MiB, and an eighth is reserved for small requests */
     STALL_MS = 20000, /* the maximum wait of the I/O threads for memory */
     PROBES = 25,      /* in all */
@@ -47,7 +47,7 @@ static void occupy_executor(struct http_client *with, int queries)
         for (int i = 1; i < queries; i++)
             buffer_printf(&body, ",[%d,%d]", i % 7, i % 5);
     }
-    buffer_text(&body, "]}");
+    buffer_text(&body, "],\"grad\":true}");
     ck_assert(!body.failed);
     snprintf(head, sizeof head,
              "POST /v1/losses/info_nce HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",

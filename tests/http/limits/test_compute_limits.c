@@ -60,7 +60,7 @@ START_TEST(deadline_includes_the_memory_wait)
     START_SERVER("--max-memory=128M", "--max-connections=100", "--threads=1");
     ask_for_minutes(&client);
     /* A worker is busy before it has reserved memory for gradients and scratch. */
-    metric_wait_at_least(METRIC_RESERVED, 8.0 * ROWS_MINUTES * ROWS_COLUMNS * sizeof(float));
+    metric_wait_at_least(METRIC_RESERVED, 8.0 * ROWS_MINUTE * ROWS_COLUMNS * sizeof(float));
     const double most = metric_value("lossd_memory_budget_bytes") / 8 * 7;
     const size_t len = (size_t)((most - metric_value(METRIC_RESERVED)) * 0.7);
     char *body = padded_body(mse_body, len);
@@ -86,10 +86,10 @@ END_TEST
 START_TEST(clients_can_only_lower_the_deadline)
 {
     START_SERVER("--compute-timeout=0.3");
-    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 60\r\n");
+    ask_for_rows(&client, ROWS_MINUTE, "X-Request-Timeout: 60\r\n");
     ck_assert(http_client_read(&client, &response, false));
     expect_response(503, "within 0.3 seconds, the limit that --compute-timeout sets");
-    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ask_for_rows(&client, ROWS_MINUTE, "X-Request-Timeout: 0.2\r\n");
     ck_assert(http_client_read(&client, &response, false));
     expect_response(503, "within 0.2 seconds, the limit that X-Request-Timeout sets");
 }
@@ -101,7 +101,7 @@ START_TEST(deadline_can_be_disabled)
     ask_for_rows(&client, ROWS_MOMENT, "");
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
-    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ask_for_rows(&client, ROWS_MINUTE, "X-Request-Timeout: 0.2\r\n");
     ck_assert(http_client_read(&client, &response, false));
     expect_response(503, "X-Request-Timeout");
 }

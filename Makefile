@@ -387,10 +387,11 @@ check-mathematics: $(BUILD)/tests/mathematics-exhaustive
 check-mathematics: ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
 	@$(BUILD)/tests/mathematics-exhaustive $(MATHEMATICS_STRIDE)
 
-$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/kernel/vector_math.h
+$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c \
+                                       core/kernel/vector_math.h tests/support/ulps.h
 	@mkdir -p $(@D)
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -Itests -o $@ $< -lm
 
 check-accuracy: $(BUILD)/tests/golden-bits
 check-accuracy: ## measure the errors of float32 and of PyTorch's; prints docs/accuracy.md's table

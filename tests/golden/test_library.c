@@ -42,7 +42,7 @@ static struct loss_tensor converted(const struct golden_tensor *golden, enum los
     return tensor;
 }
 
-/* Does the same in float64 with values rounded to float32: the reference for float32 results. */
+/* Returns the tensor in float64, rounded to float32: the reference for float32 results. */
 static struct loss_tensor rounded(struct golden_tensor *golden)
 {
     for (size_t i = 0; i < golden->count && loss_dtype_is_float(golden->shape.dtype); i++)

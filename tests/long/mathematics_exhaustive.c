@@ -4,20 +4,11 @@
  * Nth value.
  */
 #include "kernel/vector_math.h"
+#include "support/ulps.h"
 
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static double ulps(double value, long double exact)
-{
-    const double rounded = (double)exact;
-    int exponent;
-    if (isnan(rounded) || isinf(rounded) || rounded == 0)
-        return value == rounded || (isnan(rounded) && isnan(value)) ? 0 : (double)INFINITY;
-    frexp(rounded, &exponent);
-    return (double)(fabsl(value - exact) / ldexpl(1, (exponent < -1021 ? -1021 : exponent) - 53));
-}
 
 static float nth(uint64_t i)
 {

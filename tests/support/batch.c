@@ -268,3 +268,12 @@ const double *batch_grad(const struct batch *batch, int k)
 {
     return batch->plan.grad[k].data;
 }
+
+double batch_sum_of_terms(const struct batch *batch)
+{
+    const double *const terms = batch->plan.output.data;
+    double sum = 0;
+    for (size_t i = 0; i < loss_tensor_elements(&batch->plan.output); i++)
+        sum += terms[i];
+    return sum;
+}

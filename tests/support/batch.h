@@ -18,15 +18,15 @@ struct batch {
    the loss accepts none. */
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                 enum loss_dtype dtype, unsigned seed);
-/* Does the same with rows of `columns` columns or classes, instead of 7. */
+/* Like batch_make(), with rows of `columns` columns or classes, instead of 7. */
 void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                         size_t columns, enum loss_dtype dtype, unsigned seed);
-/* Does the same with `n` terms of one element each, in one dimension. Returns false if the loss
-   does not accept that. */
+/* Like batch_make(), with `n` terms of one element each, in one dimension. Returns false if the
+   loss does not accept that. */
 bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                        enum loss_dtype dtype, unsigned seed);
-/* Does the same with tensors of one element, repeated with strides of 0: any size, without memory.
- */
+/* Like batch_make_columns(), with tensors of one element, repeated with strides of 0: any size,
+   without memory. */
 void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                      size_t columns, enum loss_dtype dtype);
 /* Values of parameters other than the defaults. batch_options returns the number of (parameter,
@@ -51,6 +51,8 @@ struct batch batch_of(const char *loss, const struct loss_tensor *first,
                       const struct loss_tensor *second);
 /* Runs the batch. The library must refuse it with this path and message. */
 void batch_refused(struct batch *batch, const char *path, const char *message);
+/* Returns the sum of the terms that a run without reduction returned in float64. */
+double batch_sum_of_terms(const struct batch *batch);
 /* Returns the gradient of tensor k, which must be float64. */
 const double *batch_grad(const struct batch *batch, int k);
 

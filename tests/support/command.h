@@ -8,7 +8,7 @@
 /* Returns true if a command exits with 0; its output is discarded. Can be called while suites are
    made. */
 bool command_succeeds(const char *command);
-/* Does the same for a static text, and runs the command only once. */
+/* Like command_succeeds(), for a static text; runs the command only once. */
 bool command_succeeds_cached(const char *command);
 /* Returns true if /usr/bin/python3 has NumPy. */
 bool numpy_is_there(void);

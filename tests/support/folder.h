@@ -18,7 +18,7 @@ const char *folder_path(const char *name);
 const char *folder_option(const char *text, const char *name);
 /* Writes a file, replacing its content. */
 void folder_write(const char *name, const char *text);
-/* Does the same with `len` bytes. */
+/* Writes a file of `len` bytes, replacing its content. */
 void folder_write_bytes(const char *name, const void *bytes, size_t len);
 /* Reads up to `size` - 1 bytes of a file, and writes a NUL after them. Returns their number. */
 size_t folder_read(const char *name, char *bytes, size_t size);

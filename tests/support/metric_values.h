@@ -15,7 +15,7 @@
 
 /* Returns the value of a metric: a name with its labels. Aborts the test if there is none. */
 double metric_value(const char *line);
-/* Does the same on an existing connection, for example to the admin port. */
+/* Like metric_value(), on an existing connection, for example to the admin port. */
 double metric_value_on(struct http_client *by, const char *line);
 /* Waits until a metric has a value. Aborts the test if it does not within a minute. */
 void metric_wait(const char *line, double value);

@@ -81,6 +81,11 @@ void connect_path(const char *path)
     ck_assert_msg(http_client_connect_path(&client, path), "no server listens on %s", path);
 }
 
+int server_admin_port(void)
+{
+    return server_process_port(&server, "for health and metrics on");
+}
+
 /* ---- Requests ---- */
 
 int ask(const char *method, const char *path, const char *headers, const char *body)

@@ -31,7 +31,7 @@ extern const char mse_path[], mse_body[];
 
 /* Starts the server and connects the client. */
 void start_server(const char *const arguments[]);
-/* Does the same with two compute threads, one I/O thread and more arguments. */
+/* Like start_server(), with two compute threads, one I/O thread and more arguments. */
 #define START_SERVER(...) start_server(ARGUMENTS("--threads=2", "--io-threads=1", __VA_ARGS__))
 
 /* Stops the server, which must exit with 0, if it is running, and frees all resources. */
@@ -51,9 +51,11 @@ void connect_from_elsewhere(struct http_client *to);
 
 /* Closes the connection of the client and connects it again. */
 void reconnect(void);
-/* Does the same, to another port or to a Unix socket. */
+/* Like reconnect(), to another port or to a Unix socket. */
 void connect_port(int port);
 void connect_path(const char *path);
+/* Returns the port of --admin-listen. */
+int server_admin_port(void);
 
 /* ---- Requests ---- */
 
@@ -67,9 +69,9 @@ bool is_answered(struct http_client *by);
 
 /* Sends the headers of a request for mse with a Content-Length. */
 void announce(struct http_client *by, unsigned long long len, const char *headers);
-/* Does the same on a new connection. */
+/* Like announce(), on a new connection. */
 void connect_and_announce(struct http_client *by, unsigned long long len, const char *headers);
-/* Does the same for a request that the server waits for: it has received the headers, as
+/* Begins a request on a new connection. The server has received the headers, as
    "100 Continue" shows, but not the body. */
 void begin_upload(struct http_client *upload, size_t len);
 
@@ -79,9 +81,9 @@ void expect_text(const char *text, const char *wanted);
 
 /* Checks the last response: its status, and a text that its body contains. */
 void expect_response(int status, const char *wanted);
-/* Sends a GET, and does the same. */
+/* Sends a GET, and checks the response like expect_response(). */
 void expect_get(const char *path, int status, const char *wanted);
-/* Checks the last response, which is a problem. */
+/* Checks the last response like expect_response(); it must be a problem document. */
 void expect_problem(int status, const char *wanted);
 /* Reads a response that is a problem, and after which the server closes the connection. */
 void expect_problem_and_end(int status, const char *wanted);

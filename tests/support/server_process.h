@@ -22,7 +22,7 @@ extern const char *const server_process_defaults[];
 /* Starts the server with the given arguments (NULL-terminated), by default with `--listen
    127.0.0.1:0`, and waits for the start-up line. Aborts the test if there is none. */
 void server_process_start(struct server_process *server, const char *const arguments[]);
-/* Does the same, and calls `prepare` in the child before exec. */
+/* Like server_process_start(), but calls `prepare` in the child before exec. */
 void server_process_start_with(struct server_process *server, const char *const arguments[],
                                void (*prepare)(void));
 
@@ -71,7 +71,7 @@ void server_process_end(struct server_process *server);
  * bytes. */
 enum { SERVER_TEXT = 8192 };
 int server_process_run(const char *const arguments[], char *out, char *err);
-/* Does the same, and calls `prepare` in the child before exec. */
+/* Like server_process_run(), but calls `prepare` in the child before exec. */
 int server_process_run_with(const char *const arguments[], void (*prepare)(void), char *out,
                             char *err);
 

@@ -3,6 +3,7 @@ a failure instead of a skip."""
 import importlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ def url():
 def client(url):
     with lossd.Client(url) as client:
         yield client
+
+
+@pytest.fixture
+def default_client(url):
+    """The client of functions that have none of their own."""
+    lossd.set_default_client(lossd.Client(url))
+    yield
+    lossd.default_client().close()
+    lossd.set_default_client(None)
+
+
+def run_python(source, url):
+    """Runs a program in a new interpreter, with the URL of the server as its argument."""
+    subprocess.run(
+        [sys.executable, "-B", "-c", source, url],
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(ROOT / "clients/python/src")},
+    )
 
 
 def need(module):

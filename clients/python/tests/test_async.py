@@ -3,15 +3,13 @@ import asyncio
 import copy
 import os
 import pickle
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 
 import lossd
-from conftest import ROOT
+from conftest import run_python
 from fake import Fake, answer, silence
 
 X, Y = [2.5, 0, 2], [3, -0.5, 2]
@@ -99,12 +97,7 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is missing")
 def test_client_works_in_a_forked_child(url):
-    subprocess.run(
-        [sys.executable, "-B", "-c", FORKS, url],
-        check=True,
-        timeout=60,
-        env={"PYTHONPATH": str(ROOT / "clients/python/src")},
-    )
+    run_python(FORKS, url)
 
 
 def test_copies_and_pickles_work(url):

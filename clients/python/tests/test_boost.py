@@ -11,6 +11,8 @@ import lossd
 import lossd.boost
 from conftest import ROOT, need
 
+pytestmark = pytest.mark.usefixtures("default_client")
+
 LABELS = np.array([1, 0, 2, 1], np.float32)
 MARGINS = np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
 WEIGHTS = np.array([1, 2, 0.5, 3], np.float32)
@@ -27,14 +29,6 @@ class Data:
 
     def get_weight(self):
         return self.weight
-
-
-@pytest.fixture(autouse=True)
-def default_client(url):
-    lossd.set_default_client(lossd.Client(url))
-    yield
-    lossd.default_client().close()
-    lossd.set_default_client(None)
 
 
 @pytest.mark.parametrize("make", [lossd.boost.xgboost, lossd.boost.lightgbm])

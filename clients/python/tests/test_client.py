@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lossd
-from conftest import ROOT, need, start, stop
+from conftest import ROOT, need, run_python, start, stop
 from fake import Fake, answer
 from lossd import _http
 
@@ -681,17 +681,12 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is missing")
 def test_forked_child_does_not_inherit_locks(url):
-    subprocess.run(
-        [sys.executable, "-B", "-c", FORKS, url],
-        check=True,
-        timeout=60,
-        env={"PYTHONPATH": str(ROOT / "clients/python/src")},
-    )
+    run_python(FORKS, url)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is missing")
 def test_forked_children_have_their_own_connections(url):
     client = lossd.Client(url)
     client.mse([1.0], [0.0])

@@ -15,13 +15,7 @@ from conftest import ROOT, need
 need("sklearn")
 from sklearn import datasets, linear_model, metrics, model_selection  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def default_client(url):
-    lossd.set_default_client(lossd.Client(url))
-    yield
-    lossd.default_client().close()
-    lossd.set_default_client(None)
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture(scope="module")

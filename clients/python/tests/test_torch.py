@@ -19,6 +19,8 @@ import lossd.torch as remote  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("default_client")
+
 N, C = 4, 3
 
 
@@ -106,14 +108,6 @@ def quiet():
 
 def case_id(value):
     return value if isinstance(value, str) else None
-
-
-@pytest.fixture(autouse=True)
-def default_client(url):
-    lossd.set_default_client(lossd.Client(url))
-    yield
-    lossd.default_client().close()
-    lossd.set_default_client(None)
 
 
 def leaves(name, operands):

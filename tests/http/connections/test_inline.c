@@ -2,31 +2,16 @@
  * microseconds, the executor the others. */
 #include "memory/buffer.h"
 #include "suites.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
-#include "support/wait.h"
+#include "support/server_fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
-
 static void setup(void)
 {
-    server_process_start(
-        &server, (const char *const[]){"--threads=2", "--io-threads=1", "--max-memory=200M", NULL});
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-}
-
-static void teardown(void)
-{
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_end(&server);
+    START_SERVER("--max-memory=200M");
 }
 
 /* ---- Bodies ---- */
@@ -258,7 +243,7 @@ START_TEST(inline_requests_do_not_delay_probes)
     struct buffer body = {0};
     struct sender senders[SENDERS];
     int main_took[PROBES], admin_took[PROBES];
-    const int admin = server_process_port(&server, "for health and metrics on");
+    const int admin = server_admin_port();
     buffer_text(&body, "{");
     requests[which].body(&body);
     buffer_text(&body, "}");
@@ -288,13 +273,13 @@ Suite *inline_suite(void)
     Suite *suite = suite_create("inline");
     TCase *tcase = tcase_create("inline_requests");
     tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, end_server);
     tcase_add_loop_test(tcase, inline_computes_only_small_requests, 0, REQUESTS);
     tcase_add_test(tcase, inline_memory_of_concatenated_targets_is_sized_per_sequence);
     suite_add_tcase(suite, tcase);
     TCase *probes = tcase_create("inline_probes");
     tcase_set_timeout(probes, 120);
-    tcase_add_checked_fixture(probes, setup_with_admin, teardown);
+    tcase_add_checked_fixture(probes, setup_with_admin, end_server);
     tcase_add_loop_test(probes, inline_requests_do_not_delay_probes, 0,
                         sizeof expensive / sizeof *expensive);
     suite_add_tcase(suite, probes);

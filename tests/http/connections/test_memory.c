@@ -2,9 +2,7 @@
  * Tests the memory and the threads of the server during and after requests, through /proc and the
  * socket.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
-#include "support/wait.h"
+#include "support/server_fixture.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -28,27 +26,13 @@ static const bool sanitized = false;
 #endif
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}";
-static const char mse_path[] = "/v1/losses/mse";
-static const char *const arguments[] = {"--threads", "2", "--io-threads", "2", NULL};
-
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
 
 static void setup(void)
 {
-    server_process_start(&server, arguments);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    start_server(ARGUMENTS("--threads=2", "--io-threads=2"));
 }
 
-static void teardown(void)
-{
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_end(&server);
-}
-
-static void ask(const char *body, size_t len, int status)
+static void evaluate(const char *body, size_t len, int status)
 {
     ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, len, &response));
     ck_assert_msg(response.status == status, "%s%.1000s", response.head, response.body);
@@ -110,7 +94,7 @@ START_TEST(memory_is_bounded_by_body_numbers_and_response)
         return;
     size_t len;
     char *body = large_body(NUMBERS, &len);
-    ask(mse, strlen(mse), 200);
+    evaluate(mse, strlen(mse), 200);
     forget_peak();
     const size_t idle = memory("VmHWM:");
     for (int i = 0; i < 8; i++) { /* the next request uses the cached blocks */
@@ -119,7 +103,7 @@ START_TEST(memory_is_bounded_by_body_numbers_and_response)
         if (chunked)
             ask_chunked(body, len, 200);
         else
-            ask(body, len, 200);
+            evaluate(body, len, 200);
         const size_t used = memory("VmHWM:") - idle,
                      needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
         const size_t allowed = i < 2 ? needed / 10 * 11 : needed / 4 * 5;
@@ -138,7 +122,7 @@ START_TEST(memory_of_binary_request_is_body_and_response)
     enum { COUNT = 4 * 1000 * 1000 };
     float *const numbers = calloc(COUNT, sizeof *numbers);
     ck_assert_ptr_nonnull(numbers);
-    ask(mse, strlen(mse), 200);
+    evaluate(mse, strlen(mse), 200);
     forget_peak();
     const size_t idle = memory("VmHWM:");
     for (size_t spaces = 0; spaces < 4; spaces++) {
@@ -166,15 +150,15 @@ START_TEST(memory_is_returned_when_idle)
         return;
     size_t len;
     char *body = large_body(NUMBERS, &len);
-    ask(mse, strlen(mse), 200);
+    evaluate(mse, strlen(mse), 200);
     const size_t idle = memory("VmRSS:");
     for (int i = 0; i < 3; i++)
-        ask(body, len, 200);
+        evaluate(body, len, 200);
     ck_assert_msg(memory("VmRSS:") > idle + len, "no memory was cached");
     wait_ms(QUIET_MS);
     const size_t after = memory("VmRSS:");
     ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu after", idle, after);
-    ask(body, len, 200);
+    evaluate(body, len, 200);
     free(body);
 }
 END_TEST
@@ -188,7 +172,7 @@ START_TEST(memory_of_disconnected_clients_is_released)
     char *body = calloc(1, 10 * MIB);
     ck_assert_ptr_nonnull(body);
     memset(body, ' ', 10 * MIB);
-    ask(mse, strlen(mse), 200);
+    evaluate(mse, strlen(mse), 200);
     const size_t idle = memory("VmRSS:");
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert(http_client_connect(&leaving[i], "127.0.0.1", server.port));
@@ -216,10 +200,10 @@ START_TEST(memory_is_not_allocated_for_declared_lengths)
     static char part[SENT];
     size_t len;
     char *body = large_body(NUMBERS, &len);
-    ask(body, len, 200);
+    evaluate(body, len, 200);
     wait_ms(QUIET_MS);
     const size_t idle = memory("VmRSS:");
-    ask(body, len, 200); /* memory is cached, and is not available to the requests below */
+    evaluate(body, len, 200); /* memory is cached, and is not available to the requests below */
     memset(part, ' ', sizeof part);
     snprintf(head, sizeof head,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
@@ -245,7 +229,7 @@ START_TEST(memory_shortage_gives_503_and_recovers)
         return;
     size_t len, small_len;
     char *body = large_body(NUMBERS, &len), *small = large_body(20000, &small_len);
-    ask(small, small_len, 200);
+    evaluate(small, small_len, 200);
     const size_t now = memory("VmSize:");
     /* Memory for nothing; for the body, but not for its numbers; for a part of the growing body. */
     const size_t room[] = {4 * MIB, len + 8 * MIB, len / 2};
@@ -254,13 +238,13 @@ START_TEST(memory_shortage_gives_503_and_recovers)
         ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, NULL, &old), 0);
         struct rlimit tight = {.rlim_cur = now + room[i], .rlim_max = old.rlim_max};
         ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, &tight, NULL), 0);
-        ask(body, len, 503);
+        evaluate(body, len, 503);
         ck_assert_ptr_nonnull(strstr(response.body, "memory"));
         ck_assert_ptr_nonnull(strstr(response.head, "Retry-After"));
         ask_chunked(body, len, 503);
-        ask(small, small_len, 200);
+        evaluate(small, small_len, 200);
         ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, &old, NULL), 0);
-        ask(body, len, 200);
+        evaluate(body, len, 200);
         ask_chunked(body, len, 200);
         wait_ms(QUIET_MS); /* otherwise cached memory would suffice for the next request */
     }
@@ -277,7 +261,7 @@ START_TEST(memory_reuse_gives_the_same_results)
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
             size_t len, first_len;
             char *body = large_body(numbers[i], &len);
-            ask(body, len, 200);
+            evaluate(body, len, 200);
             char *first = response.body;
             first_len = response.body_len;
             response.body = NULL;
@@ -324,8 +308,8 @@ START_TEST(idle_threads_sleep_by_default)
         ck_assert_str_eq(name, "lossd\n");
         free(policy);
         free(name);
-        ask(mse, strlen(mse), 200);
-        teardown();
+        evaluate(mse, strlen(mse), 200);
+        end_server();
     }
 }
 END_TEST
@@ -338,17 +322,15 @@ Suite *memory_suite(void)
     TCase *served = tcase_create("memory_served"), *threads = tcase_create("memory_threads");
     tcase_set_timeout(served, 120);
     tcase_set_tags(served, TAG_SLOW);
-    tcase_add_checked_fixture(served, setup, teardown);
-    tcase_add_test(served, memory_is_bounded_by_body_numbers_and_response);
-    tcase_add_test(served, memory_of_binary_request_is_body_and_response);
-    tcase_add_test(served, memory_is_returned_when_idle);
-    tcase_add_test(served, memory_of_disconnected_clients_is_released);
-    tcase_add_test(served, memory_is_not_allocated_for_declared_lengths);
-    tcase_add_test(served, memory_shortage_gives_503_and_recovers);
-    tcase_add_test(served, memory_reuse_gives_the_same_results);
+    tcase_add_checked_fixture(served, setup, end_server);
+    CASE_ADD(served, memory_is_bounded_by_body_numbers_and_response,
+             memory_of_binary_request_is_body_and_response, memory_is_returned_when_idle,
+             memory_of_disconnected_clients_is_released,
+             memory_is_not_allocated_for_declared_lengths, memory_shortage_gives_503_and_recovers,
+             memory_reuse_gives_the_same_results);
     suite_add_tcase(suite, served);
     tcase_set_timeout(threads, 120);
-    tcase_add_test(threads, idle_threads_sleep_by_default);
+    CASE_ADD(threads, idle_threads_sleep_by_default);
     suite_add_tcase(suite, threads);
     return suite;
 }

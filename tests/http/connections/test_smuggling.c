@@ -555,11 +555,10 @@ Suite *smuggling_suite(void)
     TCase *served = suite_add_case(suite, "smuggling_served", 120, setup, teardown);
     TCase *slow = suite_add_case(suite, "smuggling_slow", 120, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(slow, smuggling_is_rejected_in_one_segment);
-    tcase_add_test(slow, smuggling_is_rejected_byte_by_byte);
-    tcase_add_test(served, smuggling_pipeline_is_answered_for_any_segments);
-    tcase_add_test(served, smuggling_parser_accepts_a_hundred_thousand_chunks);
-    tcase_add_test(served, smuggling_parser_rejects_endless_lines);
+    CASE_ADD(slow, smuggling_is_rejected_in_one_segment, smuggling_is_rejected_byte_by_byte);
+    CASE_ADD(served, smuggling_pipeline_is_answered_for_any_segments,
+             smuggling_parser_accepts_a_hundred_thousand_chunks,
+             smuggling_parser_rejects_endless_lines);
     SUITE_ADD(suite, "smuggling_wire", smuggling_is_detected_for_any_segments);
     return suite;
 }

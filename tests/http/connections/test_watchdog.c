@@ -141,7 +141,7 @@ START_TEST(probes_are_answered_when_everything_else_is_busy)
                                                     "--max-connections=20", "--max-memory=64M",
                                                     "--admin-listen=127.0.0.1:0", NULL},
                               full_pipe_as_stderr);
-    admin_port = server_process_port(&server, "for health and metrics on");
+    admin_port = server_admin_port();
     connect_port(admin_port);
     for (int i = 0; i < CROWD; i++)
         connect_client(&crowd[i]);
@@ -172,7 +172,7 @@ static void start_watched(const char *timeout, const char *more)
     server_process_start(&server,
                          (const char *const[]){"--threads=1", "--io-threads=2",
                                                "--admin-listen=127.0.0.1:0", timeout, more, NULL});
-    admin_port = server_process_port(&server, "for health and metrics on");
+    admin_port = server_admin_port();
     connect_port(admin_port);
     connect_client(&crowd[0]);
 }

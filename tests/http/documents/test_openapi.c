@@ -11,9 +11,8 @@
 #include "routes/routes.h"
 #include "suites.h"
 #include "support/command.h"
-#include "support/http_client.h"
 #include "support/schema.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -23,17 +22,12 @@
 
 enum { PATH = 128 };
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response;
 static json_t *tree;     /* the JSON of the response */
 static json_t *document; /* /openapi.json, if a test requested it */
 
 static void setup(void)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "1", NULL});
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    start_server(ARGUMENTS("--log-level=warning", "--threads=1"));
 }
 
 static void teardown(void)
@@ -41,13 +35,11 @@ static void teardown(void)
     json_decref(tree);
     json_decref(document);
     tree = document = NULL;
-    http_client_close(&client);
-    http_response_free(&response);
-    server_process_end(&server);
+    end_server();
 }
 
 /* Sends a request with or without a JSON body. The response must be JSON. */
-static void ask(const char *method, const char *path, const json_t *body)
+static void ask_json(const char *method, const char *path, const json_t *body)
 {
     json_error_t error;
     char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
@@ -82,7 +74,7 @@ START_TEST(every_loss_has_an_example_that_works)
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
     char path[PATH];
     snprintf(path, sizeof path, "/v1/losses/%s", loss->name);
-    ask("GET", path, NULL);
+    ask_json("GET", path, NULL);
     json_t *const example = json_incref(json_object_get(tree, "example"));
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         ck_assert_msg(loss->tensors[k].optional ||
@@ -92,7 +84,7 @@ START_TEST(every_loss_has_an_example_that_works)
         ck_assert_msg(json_object_get(example, loss->params[k].name) != NULL, "%s without %s", path,
                       loss->params[k].name);
 
-    ask("POST", path, example);
+    ask_json("POST", path, example);
     ck_assert_msg(response.status == 200, "%s: %s", path, response.body);
     ck_assert(json_is_number(json_object_get(tree, "loss")));
     ck_assert_ptr_null(json_object_get(tree, "warnings"));
@@ -110,7 +102,7 @@ END_TEST
 
 static void get_document(void)
 {
-    ask("GET", "/openapi.json", NULL);
+    ask_json("GET", "/openapi.json", NULL);
     ck_assert_int_eq(response.status, 200);
     document = json_incref(tree);
 }
@@ -410,16 +402,16 @@ START_TEST(shown_responses_are_those_of_the_server)
         char path[PATH];
         snprintf(path, sizeof path, "/v1/losses/%s", loss_at(i)->name);
         const json_t *const post = operation_of("POST", path);
-        ask("POST", path,
-            at(at(at(at(post, "requestBody"), "content"), "application/json"), "example"));
+        ask_json("POST", path,
+                 at(at(at(at(post, "requestBody"), "content"), "application/json"), "example"));
         expect_near(
             at(at(at(at(at(post, "responses"), "200"), "content"), "application/json"), "example"),
             tree, path);
     }
     const json_t *const several = operation_of("POST", "/v1/evaluate");
     ck_assert_ptr_nonnull(several);
-    ask("POST", "/v1/evaluate",
-        at(schema_resolve(document, "#/components/examples/several"), "value"));
+    ask_json("POST", "/v1/evaluate",
+             at(schema_resolve(document, "#/components/examples/several"), "value"));
     expect_near(at(schema_resolve(document, "#/components/examples/severalAnswer"), "value"), tree,
                 "/v1/evaluate");
 }
@@ -449,7 +441,7 @@ START_TEST(responses_to_invalid_requests_are_as_documented)
                                 json_loads(mistakes[i].value, JSON_DECODE_ANY, NULL));
         ck_assert_msg(!schema_takes(document, at(media, "schema"), body, why), "%s takes %s", path,
                       mistakes[i].field);
-        ask("POST", path, body);
+        ask_json("POST", path, body);
         ck_assert_msg(response.status == 400 || response.status == 422, "%d: %s", response.status,
                       response.body);
         expect_documented(post, path);

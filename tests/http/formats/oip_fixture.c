@@ -7,25 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct server_process oip_server;
-struct http_client oip_client;
-struct http_response oip_response;
 json_t *oip_tree;
 
 void oip_setup(void)
 {
-    server_process_start(&oip_server, (const char *const[]){"--log-level", "warning", "--threads",
-                                                            "2", "--max-body", "1M", NULL});
-    ck_assert(http_client_connect(&oip_client, "127.0.0.1", oip_server.port));
+    start_server(ARGUMENTS("--log-level=warning", "--threads=2", "--max-body=1M"));
     oip_tree = NULL;
 }
 
 void oip_teardown(void)
 {
     json_decref(oip_tree);
-    http_client_close(&oip_client);
-    http_response_free(&oip_response);
-    server_process_end(&oip_server);
+    end_server();
 }
 
 const float oip_three[6] = {0.5F, 0.25F, 2, 1, 0.25F, -1};
@@ -36,21 +29,21 @@ size_t oip_read_tree(void)
     char value[OIP_NAME], type[OIP_NAME];
     json_error_t error;
     const bool binary =
-        http_response_header(&oip_response, "Inference-Header-Content-Length", value, sizeof value);
-    const size_t len = binary ? strtoul(value, NULL, 10) : oip_response.body_len;
-    ck_assert_uint_le(len, oip_response.body_len);
-    ck_assert_ptr_nonnull(http_response_header(&oip_response, "Content-Type", type, sizeof type));
+        http_response_header(&response, "Inference-Header-Content-Length", value, sizeof value);
+    const size_t len = binary ? strtoul(value, NULL, 10) : response.body_len;
+    ck_assert_uint_le(len, response.body_len);
+    ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
     ck_assert_str_eq(type, binary ? "application/octet-stream" : "application/json");
     json_decref(oip_tree);
-    oip_tree = json_loadb(oip_response.body, len, 0, &error);
-    ck_assert_msg(oip_tree != NULL, "%s in %.*s", error.text, (int)len, oip_response.body);
+    oip_tree = json_loadb(response.body, len, 0, &error);
+    ck_assert_msg(oip_tree != NULL, "%s in %.*s", error.text, (int)len, response.body);
     return len;
 }
 
 size_t oip_ask(const char *method, const char *path, const char *headers, const char *body,
                size_t len)
 {
-    ck_assert(http_client_ask(&oip_client, method, path, headers, body, len, &oip_response));
+    ck_assert(http_client_ask(&client, method, path, headers, body, len, &response));
     return oip_read_tree();
 }
 
@@ -82,8 +75,8 @@ size_t oip_infer_bytes(const char *model, const char *json, const void *bytes, s
 void oip_expect_error(int status, const char *text)
 {
     const char *error = json_string_value(json_object_get(oip_tree, "error"));
-    ck_assert_msg(oip_response.status == status, "expected status %d with '%s', got %d: %s", status,
-                  text, oip_response.status, oip_response.body);
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got %d: %s", status,
+                  text, response.status, response.body);
     ck_assert_ptr_nonnull(error);
     ck_assert_uint_eq(json_object_size(oip_tree), 1);
     ck_assert_msg(strstr(error, text) != NULL, "'%s' is not in '%s'", text, error);
@@ -92,7 +85,7 @@ void oip_expect_error(int status, const char *text)
 json_t *oip_output_at(size_t index, const char *name, const char *datatype)
 {
     json_t *output = json_array_get(json_object_get(oip_tree, "outputs"), index);
-    ck_assert_msg(oip_response.status == 200 && output, "%s", oip_response.body);
+    ck_assert_msg(response.status == 200 && output, "%s", response.body);
     ck_assert_str_eq(json_string_value(json_object_get(output, "name")), name);
     ck_assert_str_eq(json_string_value(json_object_get(output, "datatype")), datatype);
     return output;

@@ -2,8 +2,7 @@
 #ifndef TESTS_OIP_FIXTURE_H
 #define TESTS_OIP_FIXTURE_H
 
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -11,9 +10,7 @@
 
 enum { OIP_NAME = 64 }; /* the size of paths and names */
 
-/* The connection of the running test, the last response, and its JSON. */
-extern struct http_client oip_client;
-extern struct http_response oip_response;
+/* The JSON of the last response. */
 extern json_t *oip_tree;
 
 /* The checked fixture of a test case. The server has --max-body=1M. */
@@ -29,7 +26,8 @@ size_t oip_ask(const char *method, const char *path, const char *headers, const 
 void oip_get(const char *path);
 /* Sends a request to infer. */
 void oip_infer_json(const char *model, const char *json);
-/* Does the same with JSON followed by bytes. Returns the length of the JSON in the response. */
+/* Sends a request to infer whose JSON is followed by bytes. Returns the length of the JSON in the
+ * response. */
 size_t oip_infer_bytes(const char *model, const char *json, const void *bytes, size_t len);
 
 /* Checks that the response is an error that contains `text`. */
@@ -46,14 +44,15 @@ int64_t oip_integer_at(const json_t *object, const char *name);
 #define INPUT(name, shape, datatype, rest)                                                         \
     "{\"name\":\"" name "\",\"shape\":" shape ",\"datatype\":\"" datatype "\"," rest "}"
 #define BYTES(count) "\"parameters\":{\"binary_data_size\":" count "}"
+/* The inputs of a request. */
+#define INPUTS(first, second) "\"inputs\":[" first "," second "]"
 
 /* The inputs of mse, in JSON and as bytes. */
 #define THREE                                                                                      \
-    "\"inputs\":[" INPUT("input", "[3]", "FP32", "\"data\":[0.5,0.25,2]") "," INPUT(               \
-        "target", "[3]", "FP32", "\"data\":[1,0.25,-1]") "]"
+    INPUTS(INPUT("input", "[3]", "FP32", "\"data\":[0.5,0.25,2]"),                                 \
+           INPUT("target", "[3]", "FP32", "\"data\":[1,0.25,-1]"))
 #define THREE_BYTES                                                                                \
-    "\"inputs\":[" INPUT("input", "[3]", "FP32", BYTES("12")) "," INPUT("target", "[3]", "FP32",   \
-                                                                        BYTES("12")) "]"
+    INPUTS(INPUT("input", "[3]", "FP32", BYTES("12")), INPUT("target", "[3]", "FP32", BYTES("12")))
 
 extern const float oip_three[6];
 

@@ -17,7 +17,7 @@ static struct http_response other; /* to the same request in JSON */
 static void teardown(void)
 {
     http_response_free(&other);
-    binary_teardown();
+    end_server();
 }
 
 /* A request in both formats. */
@@ -84,8 +84,7 @@ static void expect_same_bytes(const struct tensor_answer *answer, const char *na
 /* Checks that the safetensors response in `response` equals the JSON response in `other`. */
 static void expect_same_answer(const char *what)
 {
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     json_t *const json = json_loads(other.body, 0, NULL), *value;
     const char *name;
     char full[64];
@@ -114,16 +113,16 @@ static void expect_twins_alike(struct twin *twin, const char *loss, size_t space
     char *const text = json_dumps(twin->json, JSON_REAL_PRECISION(17));
     struct buffer file = tensor_file_end(&twin->file, spaces);
     snprintf(path, sizeof path, "/v1/losses/%s", loss);
-    ck_assert(http_client_ask(&binary_client, "POST", path, "Content-Type: application/json\r\n",
-                              text, strlen(text), &other));
+    ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n", text,
+                              strlen(text), &other));
     snprintf(path, sizeof path, "/v1/losses/%s%.*s&encoding=base64", loss, (int)twin->query.len,
              twin->query.data);
     binary_ask(path, SAFETENSORS TAKE_JSON, &file);
-    ck_assert_msg(binary_response.status == other.status, "%s: %s, but JSON has %s", what,
-                  binary_response.body, other.body);
-    if (binary_response.status == 200) {
-        ck_assert_msg(strcmp(binary_response.body, other.body) == 0, "%s: %s, but JSON has %s",
-                      what, binary_response.body, other.body);
+    ck_assert_msg(response.status == other.status, "%s: %s, but JSON has %s", what, response.body,
+                  other.body);
+    if (response.status == 200) {
+        ck_assert_msg(strcmp(response.body, other.body) == 0, "%s: %s, but JSON has %s", what,
+                      response.body, other.body);
         binary_ask(path, SAFETENSORS, &file);
         expect_same_answer(what);
     }
@@ -319,8 +318,7 @@ START_TEST(real_files_have_the_values_of_pytorch)
         fclose(file);
         snprintf(path, sizeof path, "/v1/losses/%s?dtype=float64&grad=true", cases[i].path);
         binary_ask(path, SAFETENSORS, &body);
-        struct tensor_answer answer =
-            tensor_answer_read(binary_response.body, binary_response.body_len);
+        struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
         const double loss = *(const double *)tensor_answer_data(&answer, "loss", "F64", "", &len);
         ck_assert_double_eq_tol(loss / cases[i].loss, 1, 1e-12);
         tensor_answer_data(&answer, "grad_input", "F64", NULL, &len);

@@ -14,23 +14,6 @@ static void binary_ask_file(const char *path, const char *headers, struct buffer
     buffer_free(&file);
 }
 
-static void expect_type(const char *type)
-{
-    char found[128];
-    ck_assert_ptr_nonnull(
-        http_response_header(&binary_response, "Content-Type", found, sizeof found));
-    ck_assert_str_eq(found, type);
-}
-
-static void expect_problem(int status, const char *text)
-{
-    ck_assert_msg(binary_response.status == status, "expected status %d with '%s', got: %s", status,
-                  text, binary_response.body);
-    expect_type("application/problem+json");
-    ck_assert_msg(strstr(binary_response.body, text) != NULL, "\"%s\" is not in %s", text,
-                  binary_response.body);
-}
-
 static const float three[] = {0.5F, 0.25F, 2}, others[] = {1, 0.25F, -1};
 
 /* Returns a file of three predictions and targets, and the given members. */
@@ -53,10 +36,9 @@ START_TEST(response_has_results_as_tensors_and_the_rest_as_metadata)
     float gradient[3];
     binary_ask_file("/v1/losses/mse?grad=true&hess=true&reduction=sum", SAFETENSORS,
                     mse_file(NULL, 0));
-    ck_assert_msg(binary_response.status == 200, "%s", binary_response.body);
-    expect_type("application/vnd.safetensors");
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    ck_assert_msg(response.status == 200, "%s", response.body);
+    expect_header("Content-Type", "application/vnd.safetensors");
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     memcpy(&loss, tensor_answer_data(&answer, "loss", "F64", "", &len), sizeof loss);
     ck_assert_double_eq(loss, 9.25);
     memcpy(gradient, tensor_answer_data(&answer, "grad_input", "F32", "3", &len), sizeof gradient);
@@ -79,8 +61,7 @@ START_TEST(response_without_reduction_has_the_shape_and_dtype_of_the_terms)
     size_t len;
     float terms[3];
     binary_ask_file("/v1/losses/l1?reduction=none", SAFETENSORS, mse_file(NULL, 0));
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     memcpy(terms, tensor_answer_data(&answer, "loss", "F32", "3", &len), sizeof terms);
     ck_assert_float_eq(terms[0], 0.5F);
     ck_assert_float_eq(terms[2], 3);
@@ -91,7 +72,7 @@ START_TEST(response_without_reduction_has_the_shape_and_dtype_of_the_terms)
     tensor_file_add(&file, "input", "F64", "", &number, sizeof number);
     tensor_file_add(&file, "target", "F32", "", three, sizeof *three);
     binary_ask_file("/v1/losses/l1?reduction=none", SAFETENSORS, tensor_file_end(&file, 0));
-    answer = tensor_answer_read(binary_response.body, binary_response.body_len);
+    answer = tensor_answer_read(response.body, response.body_len);
     ck_assert_double_eq(*(const double *)tensor_answer_data(&answer, "loss", "F64", "", &len), 3.5);
     tensor_answer_free(&answer);
 }
@@ -105,8 +86,7 @@ START_TEST(response_reports_nonfinite_values_and_warnings)
     tensor_file_add(&file, "input", "F32", "3", numbers, sizeof numbers);
     tensor_file_add(&file, "target", "F32", "1", numbers, sizeof *numbers);
     binary_ask_file("/v1/losses/mse?grad=true", SAFETENSORS, tensor_file_end(&file, 0));
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     ck_assert(isnan(*(const double *)tensor_answer_data(&answer, "loss", "F64", "", &len)));
     ck_assert_str_eq(tensor_answer_metadata(&answer, "nonfinite"), "2");
     ck_assert_ptr_nonnull(strstr(tensor_answer_metadata(&answer, "warnings"), "broadcast"));
@@ -122,9 +102,8 @@ START_TEST(empty_tensors_are_accepted_and_returned)
     tensor_file_add(&file, "target", "F32", "0,4", "", 0);
     binary_ask_file("/v1/losses/mse?grad=true&reduction=none", SAFETENSORS,
                     tensor_file_end(&file, 0));
-    ck_assert_int_eq(binary_response.status, 200);
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    ck_assert_int_eq(response.status, 200);
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     tensor_answer_data(&answer, "grad_input", "F32", "0,4", &len);
     ck_assert_uint_eq(len, 0);
     tensor_answer_free(&answer);
@@ -136,10 +115,9 @@ END_TEST
 static void expect_json(const char *path, struct buffer file, const char *text)
 {
     binary_ask_file(path, SAFETENSORS TAKE_JSON, file);
-    ck_assert_int_eq(binary_response.status, 200);
-    expect_type("application/json");
-    ck_assert_msg(strstr(binary_response.body, text) != NULL, "\"%s\" is not in %s", text,
-                  binary_response.body);
+    ck_assert_int_eq(response.status, 200);
+    expect_header("Content-Type", "application/json");
+    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
 #define METADATA(fields) "\"__metadata__\":{" fields "}"
@@ -238,13 +216,12 @@ END_TEST
 START_TEST(invalid_query_is_rejected_before_the_body)
 {
     ck_assert(http_client_send_text(
-        &binary_client,
-        "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: localhost\r\n" SAFETENSORS
-        "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
-    ck_assert(http_client_read(&binary_client, &binary_response, false));
+        &client, "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: localhost\r\n" SAFETENSORS
+                 "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
     expect_problem(400, "mse has no field 'redction'; did you mean 'reduction'?");
-    http_client_close(&binary_client);
-    ck_assert(http_client_connect(&binary_client, "127.0.0.1", binary_server.port));
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 END_TEST
 
@@ -303,9 +280,9 @@ START_TEST(accept_selects_json_or_safetensors)
                 406, "responses are application/json or application/vnd.safetensors; Accept '");
             continue;
         }
-        ck_assert_int_eq(binary_response.status, 200);
+        ck_assert_int_eq(response.status, 200);
         /* A file may be sent as an octet stream, but the response names the format. */
-        expect_type(expected);
+        expect_header("Content-Type", expected);
     }
 }
 END_TEST
@@ -318,8 +295,7 @@ START_TEST(json_request_can_get_a_safetensors_response)
     size_t len;
     binary_ask("/v1/losses/mse",
                "Content-Type: application/json\r\nAccept: application/vnd.safetensors\r\n", &body);
-    struct tensor_answer answer =
-        tensor_answer_read(binary_response.body, binary_response.body_len);
+    struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     ck_assert_double_eq(*(const double *)tensor_answer_data(&answer, "loss", "F64", "", &len), 2.5);
     ck_assert_double_eq(
         ((const double *)tensor_answer_data(&answer, "grad_input", "F64", "2", &len))[1], -2);
@@ -465,7 +441,7 @@ END_TEST
 static void with_server(TCase *tcase)
 {
     tcase_set_timeout(tcase, 60);
-    tcase_add_unchecked_fixture(tcase, binary_setup, binary_teardown);
+    tcase_add_unchecked_fixture(tcase, binary_setup, end_server);
 }
 
 Suite *binary_requests_suite(void)

@@ -5,34 +5,27 @@
 #include "loss.h"
 #include "memory/buffer.h"
 #include "suites.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response, single;
+static struct http_response single;
 
 static void setup(void)
 {
-    server_process_start(&server, server_process_defaults);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    start_server(server_process_defaults);
 }
 
 static void teardown(void)
 {
-    http_client_close(&client);
-    http_response_free(&response);
     http_response_free(&single);
-    server_process_end(&server);
+    end_server();
 }
 
-static void ask(const char *body)
+static void ask_many(const char *body)
 {
-    ck_assert(
-        http_client_ask(&client, "POST", "/v1/evaluate", NULL, body, strlen(body), &response));
+    ask("POST", "/v1/evaluate", NULL, body);
 }
 
 /* Returns the response to a request for one loss. */
@@ -42,13 +35,6 @@ static void ask_single(const char *loss, const char *body)
     snprintf(path, sizeof path, "/v1/losses/%s", loss);
     ck_assert(http_client_ask(&client, "POST", path, NULL, body, strlen(body), &single));
     ck_assert_msg(single.status == 200, "%s: %s", loss, single.body);
-}
-
-static void expect_problem(int status, const char *text)
-{
-    ck_assert_msg(response.status == status, "expected status %d with '%s', got: %s", status, text,
-                  response.body);
-    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
 /* Appends the responses to requests for one loss each, in the format of /v1/evaluate. */
@@ -102,7 +88,7 @@ START_TEST(each_loss_has_the_result_of_a_single_request)
     ck_assert(!alone.failed && !body.failed);
     for (int i = 0; i < ALIKE; i++)
         append_single(&expected, alike[i], alone.data);
-    ask(body.data);
+    ask_many(body.data);
     expect_results(&expected);
     buffer_free(&body);
     buffer_free(&alone);
@@ -123,7 +109,7 @@ START_TEST(small_and_empty_tensors_have_the_result_of_a_single_request)
         snprintf(body, sizeof body, "{\"losses\": [\"mse\", \"l1\", \"bce\"], %s", alone + 1);
         for (size_t k = 0; k < sizeof losses / sizeof *losses; k++)
             append_single(&expected, losses[k], alone);
-        ask(body);
+        ask_many(body);
         expect_results(&expected);
     }
 }
@@ -145,12 +131,12 @@ START_TEST(fields_of_an_entry_override_shared_fields)
         "3], "
         "\"reduction\": \"sum\", \"encoding\": \"flat\", \"grad\": [\"input\", \"target\"]}");
     append_single(&expected, "bce", "{" NESTED ", \"reduction\": \"sum\"}");
-    ask("{\"losses\": [{\"grad\": true, \"loss\": \"huber\", \"delta\": 0.5}, "
-        " {\"loss\": \"HuberLoss\", \"reduction\": \"none\", \"dtype\": \"float64\"}, "
-        " {\"target\": [[0, 1], [1, 1]], \"loss\": \"bce\", \"encoding\": \"flat\", \"grad\": "
-        "[\"input\", \"target\"]}, "
-        " {\"loss\": \"bce\", \"weight\": null}], \"reduction\": \"sum\", \"delta\": 2, "
-        "\"weight\": [1, 3], " NESTED "}");
+    ask_many("{\"losses\": [{\"grad\": true, \"loss\": \"huber\", \"delta\": 0.5}, "
+             " {\"loss\": \"HuberLoss\", \"reduction\": \"none\", \"dtype\": \"float64\"}, "
+             " {\"target\": [[0, 1], [1, 1]], \"loss\": \"bce\", \"encoding\": \"flat\", \"grad\": "
+             "[\"input\", \"target\"]}, "
+             " {\"loss\": \"bce\", \"weight\": null}], \"reduction\": \"sum\", \"delta\": 2, "
+             "\"weight\": [1, 3], " NESTED "}");
     expect_results(&expected);
 }
 END_TEST
@@ -159,7 +145,7 @@ START_TEST(byte_order_mark_before_several_losses_is_ignored)
 {
     struct buffer expected = {0};
     append_single(&expected, "mse", "{\"input\":[1,3],\"target\":[0,0]}");
-    ask("\xef\xbb\xbf\r\n{\"input\":[1,3],\"losses\":[\"mse\"],\"target\":[0,0]}");
+    ask_many("\xef\xbb\xbf\r\n{\"input\":[1,3],\"losses\":[\"mse\"],\"target\":[0,0]}");
     expect_results(&expected);
 }
 END_TEST
@@ -174,10 +160,10 @@ START_TEST(losses_may_precede_tensors_and_use_them_in_different_dtypes)
                   "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], "
                   "\"weight\": [1, 2], \"dtype\": \"float64\"}");
     append_single(&expected, "smooth_l1", "{\"input\": [1, 2, 3], \"target\": [1, 0, -100]}");
-    ask("{\"weight\": [1, 2], \"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"losses\": "
-        "[\"cross_entropy\", {\"loss\": \"nll\", "
-        "\"dtype\": \"float64\"}, "
-        "{\"loss\": \"smooth_l1\", \"input\": [1, 2, 3]}], \"target\": [1, 0, -100]}");
+    ask_many("{\"weight\": [1, 2], \"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"losses\": "
+             "[\"cross_entropy\", {\"loss\": \"nll\", "
+             "\"dtype\": \"float64\"}, "
+             "{\"loss\": \"smooth_l1\", \"input\": [1, 2, 3]}], \"target\": [1, 0, -100]}");
     expect_results(&expected);
 }
 END_TEST
@@ -201,7 +187,7 @@ START_TEST(large_batches_have_the_result_of_a_single_request)
                   tensors.data);
     buffer_append(&body, "", 1);
     ck_assert(!body.failed && !alone.failed);
-    ask(body.data);
+    ask_many(body.data);
     expect_problem(422, "losses[0], mse: sample_weight has shape ()");
     buffer_free(&body);
     buffer_free(&alone);
@@ -211,7 +197,7 @@ START_TEST(large_batches_have_the_result_of_a_single_request)
                   "{%s, \"losses\": [\"mse\", \"huber\", \"bce_with_logits\"], \"grad\": true}",
                   tensors.data);
     buffer_append(&body, "", 1);
-    ask(body.data);
+    ask_many(body.data);
     append_single(&expected, "mse", alone.data);
     append_single(&expected, "huber", alone.data);
     append_single(&expected, "bce_with_logits", alone.data);
@@ -233,7 +219,7 @@ START_TEST(broadcasting_in_several_losses_runs_on_the_executor)
     for (int i = 0; i < 1000; i++)
         buffer_text(&body, i == 0 ? "3" : ",3");
     buffer_append(&body, "]}", 3);
-    ask(body.data);
+    ask_many(body.data);
     ck_assert_int_eq(response.status, 200);
     ck_assert_ptr_nonnull(strstr(response.body, "{\"results\":[{\"loss\":4,\"reduction\":\"mean\","
                                                 "\"dtype\":\"float32\",\"count\":1000000,"));
@@ -308,13 +294,13 @@ static const struct {
 START_TEST(errors_have_a_pointer)
 {
     char pointer[64];
-    ask(wrong[_i].body);
+    ask_many(wrong[_i].body);
     expect_problem(wrong[_i].status, wrong[_i].detail);
     snprintf(pointer, sizeof pointer, "\"pointer\":\"%s\"",
              wrong[_i].pointer ? wrong[_i].pointer : "");
     if (wrong[_i].pointer)
         expect_problem(wrong[_i].status, pointer);
-    ask("{\"losses\": [\"mse\"], \"input\": [1], \"target\": [3]}");
+    ask_many("{\"losses\": [\"mse\"], \"input\": [1], \"target\": [3]}");
     ck_assert_str_eq(
         response.body,
         "{\"results\":[{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}]}\n");
@@ -329,7 +315,7 @@ START_TEST(more_than_32_losses_are_rejected)
             buffer_text(&body, i == 0 ? "{\"losses\": [\"mse\"" : ", \"mse\"");
         buffer_text(&body, "], " NESTED "}");
         buffer_append(&body, "", 1);
-        ask(body.data);
+        ask_many(body.data);
         ck_assert_int_eq(response.status, count == 32 ? 200 : 422);
         buffer_free(&body);
     }
@@ -367,15 +353,14 @@ Suite *multi_loss_suite(void)
     TCase *tcase = tcase_create("evaluate");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, each_loss_has_the_result_of_a_single_request, 0, 9);
-    tcase_add_test(tcase, small_and_empty_tensors_have_the_result_of_a_single_request);
-    tcase_add_test(tcase, fields_of_an_entry_override_shared_fields);
-    tcase_add_test(tcase, byte_order_mark_before_several_losses_is_ignored);
-    tcase_add_test(tcase, losses_may_precede_tensors_and_use_them_in_different_dtypes);
-    tcase_add_test(tcase, large_batches_have_the_result_of_a_single_request);
-    tcase_add_test(tcase, broadcasting_in_several_losses_runs_on_the_executor);
+    CASE_ADD(tcase, small_and_empty_tensors_have_the_result_of_a_single_request,
+             fields_of_an_entry_override_shared_fields,
+             byte_order_mark_before_several_losses_is_ignored,
+             losses_may_precede_tensors_and_use_them_in_different_dtypes,
+             large_batches_have_the_result_of_a_single_request,
+             broadcasting_in_several_losses_runs_on_the_executor, more_than_32_losses_are_rejected,
+             invalid_heads_are_rejected);
     tcase_add_loop_test(tcase, errors_have_a_pointer, 0, (int)(sizeof wrong / sizeof wrong[0]));
-    tcase_add_test(tcase, more_than_32_losses_are_rejected);
-    tcase_add_test(tcase, invalid_heads_are_rejected);
     suite_add_tcase(suite, tcase);
     return suite;
 }

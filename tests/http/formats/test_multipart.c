@@ -4,30 +4,24 @@
  */
 #include "loss.h"
 #include "suites.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
+#include "support/server_fixture.h"
 #include "support/tensor_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct server_process server;
-static struct http_client client;
-static struct http_response response, other;
+static struct http_response other;
 
 static void setup(void)
 {
-    server_process_start(&server, server_process_defaults);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    start_server(server_process_defaults);
 }
 
 static void teardown(void)
 {
-    http_client_close(&client);
-    http_response_free(&response);
     http_response_free(&other);
-    server_process_end(&server);
+    end_server();
 }
 
 /* ---- Forms ---- */
@@ -80,13 +74,6 @@ static void ask_form(const char *path, const char *headers, struct buffer *form)
     ck_assert(!form->failed);
     ck_assert(http_client_ask(&client, "POST", path, headers, form->data, form->len, &response));
     buffer_free(form);
-}
-
-static void expect_problem(int status, const char *text)
-{
-    ck_assert_msg(response.status == status, "expected status %d with '%s', got: %s", status, text,
-                  response.body);
-    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
 static void expect_answer(const char *text)
@@ -462,16 +449,14 @@ Suite *multipart_suite(void)
 {
     Suite *suite = suite_create("multipart");
     TCase *tcase = server_case(suite, "form_fields");
-    tcase_add_test(tcase, forms_get_json_unless_accept_selects_another_format);
-    tcase_add_test(tcase, query_parameters_override_form_parameters);
-    tcase_add_test(tcase, invalid_parts_are_rejected_by_name);
+    CASE_ADD(tcase, forms_get_json_unless_accept_selects_another_format,
+             query_parameters_override_form_parameters, invalid_parts_are_rejected_by_name,
+             arrays_of_every_dtype_order_and_version_are_accepted,
+             gradients_of_fortran_arrays_are_row_major,
+             malformed_array_is_rejected_with_the_position, truncated_file_is_rejected,
+             malformed_form_is_rejected_with_the_position,
+             preamble_epilogue_and_other_headers_are_ignored);
     tcase = server_case(suite, "form_npy");
-    tcase_add_test(tcase, arrays_of_every_dtype_order_and_version_are_accepted);
-    tcase_add_test(tcase, gradients_of_fortran_arrays_are_row_major);
-    tcase_add_test(tcase, malformed_array_is_rejected_with_the_position);
-    tcase_add_test(tcase, truncated_file_is_rejected);
     tcase = server_case(suite, "form_multipart");
-    tcase_add_test(tcase, malformed_form_is_rejected_with_the_position);
-    tcase_add_test(tcase, preamble_epilogue_and_other_headers_are_ignored);
     return suite;
 }

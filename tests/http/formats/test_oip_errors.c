@@ -22,27 +22,22 @@ static const struct {
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]," BYTES(
          "4") "}]}",
      "both data and"},
-    {"{\"inputs\":[{\"name\":\"inputs\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]}]}",
-     "did you mean 'input'"},
-    {"{\"inputs\":[{\"name\":\"reduction\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]}]}",
-     "parameters"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP33\",\"data\":[1]}]}",
-     "datatype 'FP33'"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"a\"]}]}",
-     "datatype 'BYTES'"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[-1],\"datatype\":\"FP32\",\"data\":[1]}]}",
+    {"{\"inputs\":[" INPUT("inputs", "[1]", "FP32", "\"data\":[1]") "]}", "did you mean 'input'"},
+    {"{\"inputs\":[" INPUT("reduction", "[1]", "FP32", "\"data\":[1]") "]}", "parameters"},
+    {"{\"inputs\":[" INPUT("input", "[1]", "FP33", "\"data\":[1]") "]}", "datatype 'FP33'"},
+    {"{\"inputs\":[" INPUT("input", "[1]", "BYTES", "\"data\":[\"a\"]") "]}", "datatype 'BYTES'"},
+    {"{\"inputs\":[" INPUT("input", "[-1]", "FP32", "\"data\":[1]") "]}",
      "must be an integer in [0, 2^63)"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1.5],\"datatype\":\"FP32\",\"data\":[1]}]}",
+    {"{\"inputs\":[" INPUT("input", "[1.5]", "FP32", "\"data\":[1]") "]}",
      "must be an integer in [0, 2^63)"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[4294967296,4294967296],\"datatype\":\"FP32\","
      "\"data\":[1]}]}",
      "addressed"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}",
+    {"{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1]") "]}",
      "(1,), but its shape is (2,)"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[2,1],\"datatype\":\"FP32\",\"data\":[[1,2]]}]}",
+    {"{\"inputs\":[" INPUT("input", "[2,1]", "FP32", "\"data\":[[1,2]]") "]}",
      "data of shape (1, 2)"},
-    {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":{}}]}",
-     "an array of numbers"},
+    {"{\"inputs\":[" INPUT("input", "[1]", "FP32", "\"data\":{}") "]}", "an array of numbers"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"date\":[1]}]}",
      "did you mean 'data'"},
     {"{\"inputs\":[{\"name\":\"input\",\"name\":\"input\"}]}", "duplicate field 'name'"},
@@ -70,15 +65,15 @@ static const struct {
     {"{" THREE ",\"parameters\":{\"reduction\":\"men\"}}", "did you mean 'mean'"},
     {"{" THREE ",\"parameters\":{\"reduction\":[\"mean\"]}}", "a string, a number or a boolean"},
     {"{" THREE ",\"parameters\":{\"binary_data_output\":\"yes\"}}", "true or false"},
-    {"{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "," INPUT(
-         "input", "[2]", "FP32", "\"data\":[1,2]") "]}",
+    {"{" INPUTS(INPUT("input", "[2]", "FP32", "\"data\":[1,2]"),
+                INPUT("input", "[2]", "FP32", "\"data\":[1,2]")) "}",
      "twice"},
     {"{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "]}", "target"},
-    {"{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "," INPUT(
-         "target", "[3]", "FP32", "\"data\":[1,2,3]") "]}",
+    {"{" INPUTS(INPUT("input", "[2]", "FP32", "\"data\":[1,2]"),
+                INPUT("target", "[3]", "FP32", "\"data\":[1,2,3]")) "}",
      "target"},
-    {"{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "," INPUT(
-         "target", "[2]", "FP32", "\"data\":[1,x]") "]}",
+    {"{" INPUTS(INPUT("input", "[2]", "FP32", "\"data\":[1,2]"),
+                INPUT("target", "[2]", "FP32", "\"data\":[1,x]")) "}",
      "target[1] is x"},
 };
 
@@ -87,7 +82,7 @@ START_TEST(errors_report_the_cause)
     oip_infer_json("mse", mistakes[_i].json);
     oip_expect_error(400, mistakes[_i].text);
     oip_infer_json("mse", "{" THREE "}"); /* on the same connection */
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
 }
 END_TEST
 
@@ -99,8 +94,8 @@ START_TEST(bodies_longer_or_shorter_than_declared_are_rejected)
                     sizeof oip_three + 2);
     oip_expect_error(400, "unexpected additional input data: 2 bytes");
     oip_infer_bytes("mse",
-                    "{\"inputs\":[" INPUT("input", "[3]", "FP32", BYTES("8")) "," INPUT(
-                        "target", "[3]", "FP32", BYTES("16")) "]}",
+                    "{" INPUTS(INPUT("input", "[3]", "FP32", BYTES("8")),
+                               INPUT("target", "[3]", "FP32", BYTES("16"))) "}",
                     oip_three, sizeof oip_three);
     oip_expect_error(400, "inputs[0] (input) has binary_data_size 8; shape (3,) of FP32 takes 12");
     oip_infer_bytes("mse", "{" THREE "}", "x", 1);
@@ -136,15 +131,15 @@ START_TEST(header_length_must_be_where_the_json_ends)
     snprintf(header, sizeof header, "Inference-Header-Content-Length: \t%zu \t\r\n",
              strlen(body)); /* as HTTP allows */
     oip_ask("POST", "/v2/models/mse/infer", header, body, strlen(body));
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
 }
 END_TEST
 
 START_TEST(invalid_values_are_reported_by_element)
 {
     oip_infer_json("cross_entropy",
-                   "{\"inputs\":[" INPUT("input", "[1,3]", "FP32", "\"data\":[1,2,3]") "," INPUT(
-                       "target", "[1]", "INT64", "\"data\":[3]") "]}");
+                   "{" INPUTS(INPUT("input", "[1,3]", "FP32", "\"data\":[1,2,3]"),
+                              INPUT("target", "[1]", "INT64", "\"data\":[3]")) "}");
     oip_expect_error(400, "target[0] is 3; class indices must be in [0, 3)");
 }
 END_TEST
@@ -175,9 +170,9 @@ END_TEST
 
 START_TEST(bodies_over_the_limit_are_rejected_in_its_error_format)
 {
-    ck_assert(http_client_send_text(&oip_client, "POST /v2/models/mse/infer HTTP/1.1\r\nHost: "
-                                                 "localhost\r\nContent-Length: 1048577\r\n\r\n"));
-    ck_assert(http_client_read(&oip_client, &oip_response, false));
+    ck_assert(http_client_send_text(&client, "POST /v2/models/mse/infer HTTP/1.1\r\nHost: "
+                                             "localhost\r\nContent-Length: 1048577\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
     oip_read_tree();
     oip_expect_error(413, "--max-body");
 }

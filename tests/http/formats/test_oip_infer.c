@@ -47,9 +47,9 @@ END_TEST
 START_TEST(infer_without_reduction_has_the_shape_of_the_terms)
 {
     oip_infer_json("l1",
-                   "{\"inputs\":[" INPUT("input", "[2,1]", "FP32", "\"data\":[[1],[2]]") "," INPUT(
-                       "target", "[2,1]", "FP64",
-                       "\"data\":[4,4]") "],\"parameters\":{\"reduction\":\"none\"}}");
+                   "{" INPUTS(INPUT("input", "[2,1]", "FP32", "\"data\":[[1],[2]]"),
+                              INPUT("target", "[2,1]", "FP64",
+                                    "\"data\":[4,4]")) ",\"parameters\":{\"reduction\":\"none\"}}");
     json_t *output = oip_output_at(0, "loss", "FP32"), *shape = json_object_get(output, "shape");
     ck_assert_uint_eq(json_array_size(shape), 2);
     ck_assert_int_eq(json_integer_value(json_array_get(shape, 0)), 2);
@@ -65,7 +65,7 @@ START_TEST(binary_output_works_with_json_inputs)
     json_t *output = oip_output_at(0, "loss", "FP64");
     ck_assert_int_eq(oip_integer_at(json_object_get(output, "parameters"), "binary_data_size"), 8);
     ck_assert_ptr_null(json_object_get(output, "data"));
-    memcpy(&loss, oip_response.body + oip_response.body_len - sizeof loss, sizeof loss);
+    memcpy(&loss, response.body + response.body_len - sizeof loss, sizeof loss);
     ck_assert_double_eq(loss, 9.25 / 3);
 }
 END_TEST
@@ -84,9 +84,9 @@ START_TEST(binary_outputs_follow_the_json_in_order_and_without_gaps)
         oip_integer_at(json_object_get(oip_output_at(0, "grad_input", "FP32"), "parameters"),
                        "binary_data_size"),
         12);
-    ck_assert_uint_eq(oip_response.body_len, len + 12 + 8);
-    memcpy(gradient, oip_response.body + len, sizeof gradient);
-    memcpy(&loss, oip_response.body + len + 12, sizeof loss);
+    ck_assert_uint_eq(response.body_len, len + 12 + 8);
+    memcpy(gradient, response.body + len, sizeof gradient);
+    memcpy(&loss, response.body + len + 12, sizeof loss);
     ck_assert_double_eq(loss, 9.25 / 3);
     ck_assert_float_eq(gradient[0], -1.0F / 3);
     ck_assert_float_eq(gradient[1], 0);
@@ -99,17 +99,18 @@ START_TEST(binary_outputs_and_others_can_be_mixed)
     float gradient[3];
     const size_t len = oip_infer_bytes(
         "mse",
-        "{\"inputs\":[" INPUT("target", "[3]", "FP32", "\"data\":[1,0.25,-1]") "," INPUT(
-            "input", "[3]", "FP32",
-            BYTES("12")) "],"
-                         "\"outputs\":[{\"name\":\"loss\",\"parameters\":{\"binary_data\":false}},{"
-                         "\"name\":\"grad_input\"}],"
-                         "\"parameters\":{\"binary_data_output\":true}}",
+        "{" INPUTS(INPUT("target", "[3]", "FP32", "\"data\":[1,0.25,-1]"),
+                   INPUT("input", "[3]", "FP32",
+                         BYTES("12"))) ","
+                                       "\"outputs\":[{\"name\":\"loss\",\"parameters\":{\"binary_"
+                                       "data\":false}},{"
+                                       "\"name\":\"grad_input\"}],"
+                                       "\"parameters\":{\"binary_data_output\":true}}",
         oip_three, 12);
     ck_assert_double_eq(oip_data_at(oip_output_at(0, "loss", "FP64"), 0), 9.25 / 3);
     oip_output_at(1, "grad_input", "FP32");
-    ck_assert_uint_eq(oip_response.body_len, len + sizeof gradient);
-    memcpy(gradient, oip_response.body + len, sizeof gradient);
+    ck_assert_uint_eq(response.body_len, len + sizeof gradient);
+    memcpy(gradient, response.body + len, sizeof gradient);
     ck_assert_float_eq(gradient[2], 2);
 }
 END_TEST
@@ -118,21 +119,23 @@ START_TEST(tensors_without_elements_have_no_bytes)
 {
     oip_infer_bytes(
         "mse",
-        "{\"inputs\":[" INPUT("input", "[0,3]", "FP32", BYTES("0")) "," INPUT(
-            "target", "[0,3]", "FP32",
-            BYTES("0")) "],"
-                        "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_"
-                        "data\":true}},{\"name\":\"loss\"}],"
-                        "\"parameters\":{\"reduction\":\"sum\"}}",
+        "{" INPUTS(
+            INPUT("input", "[0,3]", "FP32", BYTES("0")),
+            INPUT("target", "[0,3]", "FP32",
+                  BYTES("0"))) ","
+                               "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_"
+                               "data\":true}},{\"name\":\"loss\"}],"
+                               "\"parameters\":{\"reduction\":\"sum\"}}",
         "", 0);
     ck_assert_int_eq(
         oip_integer_at(json_object_get(oip_output_at(0, "grad_input", "FP32"), "parameters"),
                        "binary_data_size"),
         0);
     ck_assert_double_eq(oip_data_at(oip_output_at(1, "loss", "FP64"), 0), 0);
-    oip_infer_json("mse", "{\"inputs\":[" INPUT("input", "[0]", "FP32", "\"data\":[]") "," INPUT(
-                              "target", "[0]", "FP32",
-                              "\"data\":[]") "],\"parameters\":{\"reduction\":\"sum\"}}");
+    oip_infer_json("mse",
+                   "{" INPUTS(INPUT("input", "[0]", "FP32", "\"data\":[]"),
+                              INPUT("target", "[0]", "FP32",
+                                    "\"data\":[]")) ",\"parameters\":{\"reduction\":\"sum\"}}");
     ck_assert_double_eq(oip_data_at(oip_output_at(0, "loss", "FP64"), 0), 0);
 }
 END_TEST
@@ -140,9 +143,11 @@ END_TEST
 START_TEST(nonfinite_numbers_are_returned_as_strings)
 {
     oip_infer_json(
-        "mse", "{\"inputs\":[" INPUT("input", "[3]", "FP32", "\"data\":[NaN,Infinity,1]") "," INPUT(
-                   "target", "[3]", "FP32",
-                   "\"data\":[null,\"-Infinity\",2]") "],"
+        "mse",
+        "{" INPUTS(
+            INPUT("input", "[3]", "FP32", "\"data\":[NaN,Infinity,1]"),
+            INPUT("target", "[3]", "FP32",
+                  "\"data\":[null,\"-Infinity\",2]")) ","
                                                       "\"outputs\":[{\"name\":\"loss\"},{\"name\":"
                                                       "\"grad_input\"}]}");
     json_t *gradient = json_object_get(oip_output_at(1, "grad_input", "FP32"), "data");
@@ -162,7 +167,7 @@ START_TEST(parameters_may_be_strings_and_protocol_parameters_are_ignored)
     ck_assert_double_eq(oip_data_at(oip_output_at(0, "loss", "FP64"), 0), 0.125 + 1.375);
     oip_infer_json("kl_div",
                    "{" THREE ",\"parameters\":{\"log_target\":true,\"reduction\":\"batchmean\"}}");
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
     oip_infer_json("huber", "{" THREE ",\"parameters\":{\"delta\":0.5,\"reduction\":\"sum\"}}");
     ck_assert_double_eq(oip_data_at(oip_output_at(0, "loss", "FP64"), 0), 0.125 + 1.375);
     oip_infer_json("huber",
@@ -178,8 +183,8 @@ END_TEST
 
 START_TEST(warnings_are_returned)
 {
-    oip_infer_json("mse", "{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "," INPUT(
-                              "target", "[1]", "FP32", "\"data\":[1]") "]}");
+    oip_infer_json("mse", "{" INPUTS(INPUT("input", "[2]", "FP32", "\"data\":[1,2]"),
+                                     INPUT("target", "[1]", "FP32", "\"data\":[1]")) "}");
     const char *warnings =
         json_string_value(json_object_get(json_object_get(oip_tree, "parameters"), "warnings"));
     ck_assert_ptr_nonnull(warnings);
@@ -201,7 +206,7 @@ START_TEST(model_names_in_the_body_are_ignored)
                              "Content-Type: application/json\r\n", "{" THREE "}",
                              strlen("{" THREE "}")) > 0,
                      true);
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
 }
 END_TEST
 
@@ -255,11 +260,11 @@ static const char *v1_gradient(const char *loss, const char *const dtype[2],
         buffer_text(&body, "\"}}");
     }
     buffer_text(&body, "}");
-    ck_assert(http_client_ask(&oip_client, "POST", path, "Content-Type: application/json\r\n",
-                              body.data, body.len, &oip_response));
-    ck_assert_msg(oip_response.status == 200, "%s of %s: %s", loss, dtype[0], oip_response.body);
+    ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n",
+                              body.data, body.len, &response));
+    ck_assert_msg(response.status == 200, "%s of %s: %s", loss, dtype[0], response.body);
     buffer_free(&body);
-    const char *at = strstr(oip_response.body, "\"buffer\":\"");
+    const char *at = strstr(response.body, "\"buffer\":\"");
     ck_assert_ptr_nonnull(at);
     return at + strlen("\"buffer\":\"");
 }
@@ -291,9 +296,9 @@ START_TEST(bits_are_those_of_v1_for_every_dtype)
              "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_data\":true}}]}",
              dtypes[input].datatype, len[0], dtypes[target].datatype, len[1]);
     const size_t json_len = oip_infer_bytes(loss, json, bytes, len[0] + len[1]);
-    ck_assert_msg(oip_response.status == 200, "%s", oip_response.body);
+    ck_assert_msg(response.status == 200, "%s", response.body);
     struct buffer text = {0};
-    append_base64(&text, oip_response.body + json_len, oip_response.body_len - json_len);
+    append_base64(&text, response.body + json_len, response.body_len - json_len);
     ck_assert_uint_gt(text.len, 0);
     const char *expected = v1_gradient(
         loss, (const char *const[]){dtypes[input].dtype, dtypes[target].dtype}, bytes, len);

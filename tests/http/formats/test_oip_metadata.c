@@ -11,18 +11,18 @@
 START_TEST(health_is_reported_by_status_and_body)
 {
     oip_get("/v2/health/live");
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
     ck_assert(json_is_true(json_object_get(oip_tree, "live")));
     oip_get("/v2/health/ready");
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
     ck_assert(json_is_true(json_object_get(oip_tree, "ready")));
     oip_get("/v2/models/MSELoss/ready");
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
     ck_assert(json_is_true(json_object_get(oip_tree, "ready")));
     oip_get("/v2/models/mse/versions/1/ready");
-    ck_assert_int_eq(oip_response.status, 200);
+    ck_assert_int_eq(response.status, 200);
     oip_get("/v2/models/other/ready");
-    ck_assert_int_eq(oip_response.status, 404);
+    ck_assert_int_eq(response.status, 404);
 }
 END_TEST
 
@@ -91,9 +91,9 @@ START_TEST(statistics_count_requests_of_all_protocols)
 {
     ck_assert_int_eq(oip_integer_at(stats_of("/v2/models/mse/stats"), "last_inference"), 0);
     oip_infer_json("mse", "{" THREE "}");
-    ck_assert(http_client_ask(&oip_client, "POST", "/v1/losses/MSELoss",
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/MSELoss",
                               "Content-Type: application/json\r\n",
-                              "{\"input\":[1],\"target\":[2]}", 26, &oip_response));
+                              "{\"input\":[1],\"target\":[2]}", 26, &response));
     oip_infer_json("mse", "{}");
     json_t *stats = stats_of("/v2/models/mse/versions/1/stats");
     ck_assert_str_eq(json_string_value(json_object_get(stats, "version")), "1");

@@ -15,4 +15,10 @@ enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 /* Sends headers for a body of LARGE bytes, and HELD bytes of `body`: enough to be admitted. */
 void hold(struct http_client *by, const char *body);
 
+/* Connects a client that announces a body of `len` bytes, and waits until the server lets it wait
+   for memory, as the last one of `waiting`. */
+void connect_waiter(struct http_client *by, size_t len, const char *headers, int waiting);
+/* Sends a body of `len` bytes until the server lets the client wait for memory. */
+void send_until_waiting(struct http_client *by, const char *body, size_t len);
+
 #endif

@@ -61,8 +61,8 @@ START_TEST(deadline_includes_the_memory_wait)
     ask_for_minutes(&client);
     /* A worker is busy before it has reserved memory for gradients and scratch. */
     metric_wait_at_least(METRIC_RESERVED, 8.0 * ROWS_MINUTE * ROWS_COLUMNS * sizeof(float));
-    const double most = metric_value("lossd_memory_budget_bytes") / 8 * 7;
-    const size_t len = (size_t)((most - metric_value(METRIC_RESERVED)) * 0.7);
+    const double max = metric_value("lossd_memory_budget_bytes") / 8 * 7;
+    const size_t len = (size_t)((max - metric_value(METRIC_RESERVED)) * 0.7);
     char *body = padded_body(mse_body, len);
     connect_and_announce(&second, len, "X-Request-Timeout: 1\r\n");
     ck_assert(http_client_send(&second, body, len));
@@ -176,7 +176,7 @@ START_TEST(work_of_several_losses_is_summed)
     static const char several[] =
         "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
         "[{\"loss\": \"mse\"}, {\"loss\": \"mse\"}, {\"loss\": \"mse\"}]}";
-    char most[64];
+    char max[64];
     START_SERVER("--max-work=1");
     ck_assert(
         http_client_ask(&client, "POST", mse_path, NULL, mse_body, strlen(mse_body), &response));
@@ -185,8 +185,8 @@ START_TEST(work_of_several_losses_is_summed)
                               &response));
     ck_assert_uint_eq(work_of_answer(), 3 * each);
     end_server();
-    snprintf(most, sizeof most, "--max-work=%llu", 3 * each);
-    START_SERVER(most);
+    snprintf(max, sizeof max, "--max-work=%llu", 3 * each);
+    START_SERVER(max);
     ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
                               &response));
     ck_assert_int_eq(response.status, 200);

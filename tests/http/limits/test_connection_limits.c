@@ -42,8 +42,7 @@ START_TEST(metrics_connections_do_not_wait)
         ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
     ck_assert(is_answered(&others[0]));
     for (int i = 0; i < 5; i++) {
-        ck_assert(http_client_connect(&admin, "127.0.0.1",
-                                      server_process_port(&server, "for health and metrics on")));
+        ck_assert(http_client_connect(&admin, "127.0.0.1", server_admin_port()));
         ck_assert(is_answered(&admin));
         http_client_close(&admin);
     }

@@ -33,8 +33,7 @@ START_TEST(memory_wait_leaves_body_unread)
     char *body = padded_body(mse_body, LARGE);
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60");
     hold(&client, body);
-    connect_and_announce(&second, LARGE, "Expect: 100-continue\r\n");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&second, LARGE, "Expect: 100-continue\r\n", 1);
     /* Small requests are still served. */
     struct http_client small;
     ck_assert(http_client_connect(&small, "127.0.0.1", server.port));
@@ -65,8 +64,7 @@ START_TEST(released_memory_goes_to_waiting_requests)
     char *body = padded_body(mse_body, LARGE);
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60");
     hold(&client, body);
-    connect_and_announce(&second, LARGE, "");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&second, LARGE, "", 1);
     http_client_close(&client);
     ck_assert(http_client_send(&second, body, LARGE));
     ck_assert(http_client_read(&second, &response, false));
@@ -106,8 +104,7 @@ START_TEST(memory_has_a_bounded_queue)
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60", "--max-memory-waiters=1");
     hold(&client, body);
     free(body);
-    connect_and_announce(&first, LARGE, "");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&first, LARGE, "", 1);
     connect_and_announce(&second, LARGE, "");
     ck_assert(http_client_send(&second, mse_body, 10));
     ck_assert(http_client_read(&second, &response, false));
@@ -124,10 +121,8 @@ START_TEST(memory_goes_to_waiting_requests_in_order)
     char *body = padded_body(mse_body, LARGE);
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60");
     hold(&client, body);
-    connect_and_announce(&second, LARGE, "Expect: 100-continue\r\n");
-    metric_wait(METRIC_WAITING, 1);
-    connect_and_announce(&third, 2 * MIB, "Expect: 100-continue\r\n");
-    metric_wait(METRIC_WAITING, 2);
+    connect_waiter(&second, LARGE, "Expect: 100-continue\r\n", 1);
+    connect_waiter(&third, 2 * MIB, "Expect: 100-continue\r\n", 2);
     http_client_close(&client);
     ck_assert(http_client_read(&second, &response, false));
     ck_assert_int_eq(response.status, 100);

@@ -155,8 +155,7 @@ START_TEST(memory_of_fast_bodies_is_kept)
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60",
                  "--slow-client-memory-timeout=8"); /* first checked after a second */
     hold(&client, body);
-    connect_and_announce(&second, LARGE, "");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&second, LARGE, "", 1);
     send_slowly(body, 1500);
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
@@ -186,13 +185,11 @@ START_TEST(memory_of_reset_connections_is_released)
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=60");
     hold(&client, body);
     /* A client that waits for admission. */
-    connect_and_announce(&second, LARGE, "");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&second, LARGE, "", 1);
     http_client_reset(&second);
     expect_soon(METRIC_WAITING, 0);
     ck_assert(metric_value("lossd_rejections_total{reason=\"gone\"}") >= 1);
-    connect_and_announce(&second, LARGE, "");
-    metric_wait(METRIC_WAITING, 1);
+    connect_waiter(&second, LARGE, "", 1);
     http_client_close(&second);
     expect_soon(METRIC_WAITING, 0);
     /* A client that sends its body. */
@@ -205,20 +202,12 @@ START_TEST(memory_of_reset_connections_is_released)
     ck_assert(http_client_send(&before, body, MIDDLE - MIB));
     metric_wait_at_least(METRIC_USED, MIDDLE - MIB);
     announce(&second, MIDDLE, "");
-    for (size_t at = 0; at < MIDDLE && metric_value(METRIC_WAITING) < 1;) {
-        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-        at += sent > 0 ? (size_t)sent : 0;
-    }
-    metric_wait(METRIC_WAITING, 1);
+    send_until_waiting(&second, body, MIDDLE);
     http_client_reset(&second);
     expect_soon(METRIC_WAITING, 0);
     /* A client that closes its connection there. */
     connect_and_announce(&second, MIDDLE, "");
-    for (size_t at = 0; at < MIDDLE && metric_value(METRIC_WAITING) < 1;) {
-        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-        at += sent > 0 ? (size_t)sent : 0;
-    }
-    metric_wait(METRIC_WAITING, 1);
+    send_until_waiting(&second, body, MIDDLE);
     http_client_close(&second);
     expect_soon(METRIC_WAITING, 0);
     http_client_reset(&before);
@@ -244,8 +233,7 @@ START_TEST(memory_of_closed_connections_is_released)
     hold(&client, body);
     for (int i = 0; i < 2; i++) {
         struct http_client second;
-        connect_and_announce(&second, LARGE, "");
-        metric_wait(METRIC_WAITING, 1);
+        connect_waiter(&second, LARGE, "", 1);
         if (i == 1)
             stuff(&second);
         http_client_close(&second);

@@ -337,18 +337,11 @@ END_TEST
 Suite *logs_suite(void)
 {
     Suite *suite = suite_create("logs");
-    TCase *tcase = tcase_create("logs");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, NULL, teardown);
-    tcase_add_test(tcase, log_has_a_line_for_an_evaluation);
-    tcase_add_test(tcase, log_has_the_reason_of_a_rejection);
-    tcase_add_test(tcase, log_has_waiting_times);
-    tcase_add_test(tcase, log_in_text_has_the_same_fields);
-    tcase_add_test(tcase, log_cannot_be_forged);
+    TCase *tcase = suite_add_case(suite, "logs", 60, NULL, teardown);
+    CASE_ADD(tcase, log_has_a_line_for_an_evaluation, log_has_the_reason_of_a_rejection,
+             log_has_waiting_times, log_in_text_has_the_same_fields, log_cannot_be_forged,
+             log_warns_about_deprecated_options, log_and_response_have_a_valid_traceparent);
     tcase_add_loop_test(tcase, log_has_only_the_selected_requests, 0,
                         sizeof selections / sizeof *selections);
-    tcase_add_test(tcase, log_warns_about_deprecated_options);
-    tcase_add_test(tcase, log_and_response_have_a_valid_traceparent);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

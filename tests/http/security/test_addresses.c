@@ -134,13 +134,11 @@ END_TEST
 
 /* ---- Admin addresses ---- */
 
-static const char admin_words[] = "for health and metrics on ";
-
 START_TEST(admin_address_serves_only_health_and_metrics)
 {
     server_process_start(
         &server, ARGUMENTS("--threads=2", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"));
-    connect_port(server_process_port(&server, admin_words));
+    connect_port(server_admin_port());
     expect_get("/healthz", 200, "");
     expect_get("/readyz", 200, "");
     expect_get("/v2/health/ready", 200, "");

@@ -119,8 +119,7 @@ static void expect_work(void)
     ck_assert(http_client_connect_path(&client, folder_path("socket")));
     evaluate_large();
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1",
-                                  server_process_port(&server, "for health and metrics on")));
+    ck_assert(http_client_connect(&client, "127.0.0.1", server_admin_port()));
     expect_status("GET", "/metrics", NULL, NULL, 200);
     expect_text(response.body, "process_open_fds ");
     expect_text(response.body, "process_resident_memory_bytes ");

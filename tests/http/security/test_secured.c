@@ -158,9 +158,7 @@ Suite *secured_suite(void)
     Suite *suite = suite_create("secured");
     TCase *tcase = suite_add_case(suite, "secured", 300, setup, teardown);
     tcase_set_tags(tcase, TAG_SLOW);
-    tcase_add_test(tcase, secured_python_client_is_accepted);
-    tcase_add_test(tcase, secured_javascript_client_is_accepted);
-    tcase_add_test(tcase, secured_lossctl_is_accepted);
-    tcase_add_test(tcase, secured_page_asks_for_the_token);
+    CASE_ADD(tcase, secured_python_client_is_accepted, secured_javascript_client_is_accepted,
+             secured_lossctl_is_accepted, secured_page_asks_for_the_token);
     return suite;
 }

@@ -155,8 +155,7 @@ START_TEST(tls_is_not_used_on_unix_sockets_and_the_admin_address)
     ck_assert(http_client_connect_path(&client, folder_path("socket")));
     expect_evaluated();
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1",
-                                  server_process_port(&server, "for health and metrics on")));
+    ck_assert(http_client_connect(&client, "127.0.0.1", server_admin_port()));
     expect_get("/readyz", 200, "ready");
     ck_assert_int_eq(server_process_stop(&server), 0);
 }

@@ -17,8 +17,6 @@ static void teardown(void)
     folder_remove();
 }
 
-static const char admin_words[] = "for health and metrics on ";
-
 static void expect_unknown(const char *token)
 {
     ask_with_token("/v1/losses/mse", token);
@@ -144,7 +142,7 @@ START_TEST(admin_address_requires_no_token)
     server_process_start(&server, ARGUMENTS("--threads=2", "--listen=127.0.0.1:0",
                                             "--admin-listen=127.0.0.1:0",
                                             folder_option("--token-file=", "tokens")));
-    connect_port(server_process_port(&server, admin_words));
+    connect_port(server_admin_port());
     expect_get("/readyz", 200, "");
     expect_get("/v1/losses", 404, "");
     connect_port(server.port);

@@ -6,7 +6,7 @@ extern const char alice_token[], alice_line[], bob_token[], bob_line[];
 
 /* Requests a path with a token. */
 void ask_with_token(const char *path, const char *token);
-/* Does the same, and checks that the server accepts the token. */
+/* Requests a path with a token, which the server must accept. */
 void expect_known(const char *token);
 /* Writes the file "tokens", and starts a server with it. */
 void start_with_tokens(const char *lines);

@@ -223,14 +223,14 @@ END_TEST
 /* Each loss has a shape that takes long; otherwise the test above would prove nothing. */
 START_TEST(every_loss_has_a_shape_that_takes_long)
 {
-    double most = 0;
+    double max = 0;
     for (size_t shape = 0; shape < SHAPES; shape++) {
         struct batch batch;
         make(&batch, loss_at((size_t)_i), shape, LOSS_FLOAT32);
-        most = (double)batch.plan.work > most ? (double)batch.plan.work : most;
+        max = (double)batch.plan.work > max ? (double)batch.plan.work : max;
         batch_free(&batch);
     }
-    ck_assert_double_ge(most, LONG_WORK);
+    ck_assert_double_ge(max, LONG_WORK);
 }
 END_TEST
 

@@ -22,8 +22,8 @@ static void same_bits(const struct batch *a, const struct batch *b)
     }
 }
 
-/* _i is the loss's index. 200 000 elements are about twelve blocks, the last one incomplete. If
-   each row is compared with all others, a tenth of them is as much work. */
+/* _i is the loss's index. 200 000 elements are about twelve blocks, the last one incomplete. Losses
+   that compare each row with all others take as long for a tenth of them. */
 START_TEST(any_number_of_threads_gives_the_same_bits)
 {
     for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++)

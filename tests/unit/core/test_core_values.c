@@ -13,9 +13,7 @@ START_TEST(reductions_agree_with_the_unreduced_terms)
     batch.request.reduction = LOSS_NONE;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     const size_t n = loss_tensor_elements(&batch.plan.output);
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += ((const double *)batch.plan.output.data)[i];
+    const double sum = batch_sum_of_terms(&batch);
     batch_clear(&batch);
     batch.request.reduction = LOSS_SUM;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);

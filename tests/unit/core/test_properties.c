@@ -229,9 +229,7 @@ START_TEST(sizes_around_every_edge_add_up)
         batch.request.reduction = LOSS_NONE;
         ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
         const size_t n = loss_tensor_elements(&batch.plan.output);
-        double sum = 0;
-        for (size_t i = 0; i < n; i++)
-            sum += ((const double *)batch.plan.output.data)[i];
+        const double sum = batch_sum_of_terms(&batch);
         batch_clear(&batch);
         batch.request.reduction = LOSS_SUM;
         ck_assert_double_eq_tol(sum_of(&batch), sum, 1e-11 * fabs(sum) + 1e-300);
@@ -256,9 +254,7 @@ START_TEST(random_shapes_hold_what_usual_ones_do)
         batch.request.reduction = LOSS_NONE;
         ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
         const size_t terms = loss_tensor_elements(&batch.plan.output);
-        double sum = 0;
-        for (size_t i = 0; i < terms; i++)
-            sum += ((const double *)batch.plan.output.data)[i];
+        const double sum = batch_sum_of_terms(&batch);
         batch_clear(&batch);
         batch.request.reduction = LOSS_SUM;
         ck_assert_double_eq_tol(sum_of(&batch), sum, 1e-12 * fabs(sum) + 1e-300);

@@ -197,8 +197,8 @@ static void free_sequences(struct sequences *s)
 
 static double log_add(double a, double b)
 {
-    const double most = fmax(a, b);
-    return isinf(most) ? most : most + log(exp(a - most) + exp(b - most));
+    const double max = fmax(a, b);
+    return isinf(max) ? max : max + log(exp(a - max) + exp(b - max));
 }
 
 /* Returns the class of a state of sequence n. */

@@ -4,22 +4,12 @@
  */
 #include "kernel/vector_math.h"
 #include "suites.h"
-
-/* Returns the error of `value` in units of the last place of the double nearest to `exact`. */
-static double ulps(double value, long double exact)
-{
-    const double rounded = (double)exact;
-    int exponent;
-    if (isnan(rounded) || isinf(rounded) || rounded == 0)
-        return value == rounded || (isnan(rounded) && isnan(value)) ? 0 : (double)INFINITY;
-    frexp(rounded, &exponent);
-    return (double)(fabsl(value - exact) / ldexpl(1, (exponent < -1021 ? -1021 : exponent) - 53));
-}
+#include "support/ulps.h"
 
 /* Tests every 4001st float32, and a double between it and the next one. */
 static double worst(double (*ours)(double), long double (*exact)(long double), double *where)
 {
-    double most = 0;
+    double max = 0;
     for (uint64_t i = 0; i < UINT64_C(1) << 32; i += 4001) {
         const uint32_t bits = (uint32_t)i;
         float narrow;
@@ -27,13 +17,13 @@ static double worst(double (*ours)(double), long double (*exact)(long double), d
         const double at[] = {(double)narrow, (double)narrow * (1 + 0x1.2345678p-24)};
         for (int k = 0; k < 2; k++) {
             const double error = ulps(ours(at[k]), exact((long double)at[k]));
-            if (!(error <= most)) {
-                most = error;
+            if (!(error <= max)) {
+                max = error;
                 *where = at[k];
             }
         }
     }
-    return most;
+    return max;
 }
 
 static double ours_exp(double x)
@@ -164,11 +154,9 @@ Suite *vector_math_suite(void)
     Suite *suite = suite_create("vector_math");
     TCase *tcase = tcase_create("vector_math");
     tcase_set_timeout(tcase, 120);
-    tcase_add_test(tcase, errors_stay_near_half_an_ulp);
-    tcase_add_test(tcase, float32_functions_stay_near_one_ulp);
-    tcase_add_test(tcase, float32_functions_have_the_special_values_of_libm);
-    tcase_add_test(tcase, those_of_part_of_the_line_are_as_good);
-    tcase_add_test(tcase, special_values_are_those_of_libm);
+    CASE_ADD(tcase, errors_stay_near_half_an_ulp, float32_functions_stay_near_one_ulp,
+             float32_functions_have_the_special_values_of_libm,
+             those_of_part_of_the_line_are_as_good, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -330,6 +330,16 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
 }
 END_TEST
 
+/* Checks the error for a request of two classes whose labels are of this dtype. */
+static void refuses_labels(const char *loss, const char *dtype, const char *labels,
+                           const char *part)
+{
+    char body[200];
+    snprintf(body, sizeof body, "{\"input\":[[0,0]],\"target\":{\"dtype\":\"%s\",\"data\":%s}}",
+             dtype, labels);
+    evaluate_expect_problem(loss, body, 422, part);
+}
+
 START_TEST(integers_must_be_whole_and_fit)
 {
     evaluate_expect_problem(
@@ -342,26 +352,18 @@ START_TEST(integers_must_be_whole_and_fit)
     evaluate_expect_problem(
         "nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
         "\"target[0] is 1e30; the range of int64 is [-9223372036854775808, 9223372036854775807]\"");
-    evaluate_expect_problem(
-        "nll",
-        "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}",
-        422,
+    refuses_labels(
+        "nll", "uint64", "[18446744073709551616]",
         "\"target[0] is 18446744073709551616; the range of uint64 is [0, 18446744073709551615]\"");
-    evaluate_expect_problem(
-        "nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[-1]}}", 422,
-        "\"target[0] is -1; the range of uint64 is [0, 18446744073709551615]\"");
-    evaluate_expect_problem(
-        "nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint16\",\"data\":[65536]}}", 422,
-        "\"target[0] is 65536; the range of uint16 is [0, 65535]\"");
-    evaluate_expect_problem(
-        "nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
+    refuses_labels("nll", "uint64", "[-1]",
+                   "\"target[0] is -1; the range of uint64 is [0, 18446744073709551615]\"");
+    refuses_labels("nll", "uint16", "[65536]",
+                   "\"target[0] is 65536; the range of uint16 is [0, 65535]\"");
+    refuses_labels(
+        "nll", "int8", "[300]",
         "\"target[0] is 300; the range of int8 is [-128, 127]\",\"pointer\":\"/target/data/0\"");
-    evaluate_expect_problem("nll",
-                            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint8\",\"data\":[-1]}}",
-                            422, "\"target[0] is -1; the range of uint8 is [0, 255]\"");
-    evaluate_expect_problem("nll",
-                            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
-                            "\"target[0] is 2; bool accepts true, false, 1 and 0\"");
+    refuses_labels("nll", "uint8", "[-1]", "\"target[0] is -1; the range of uint8 is [0, 255]\"");
+    refuses_labels("nll", "bool", "[2]", "\"target[0] is 2; bool accepts true, false, 1 and 0\"");
 }
 END_TEST
 
@@ -379,16 +381,12 @@ END_TEST
 START_TEST(unsigned_labels_above_int64_are_out_of_range_for_any_ignore_index)
 {
     /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
-    evaluate_expect_problem(
-        "nll",
-        "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551516]}}",
-        422,
+    refuses_labels(
+        "nll", "uint64", "[18446744073709551516]",
         "\"target[0] is 18446744073709551516; class indices must be in [0, 2), or -100 to be "
         "ignored\"");
-    evaluate_expect_problem(
-        "multilabel_margin",
-        "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}",
-        422,
+    refuses_labels(
+        "multilabel_margin", "uint64", "[[0,18446744073709551615]]",
         "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends the "
         "list\"");
     evaluate_expect_problem(

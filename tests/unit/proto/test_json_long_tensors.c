@@ -324,9 +324,9 @@ START_TEST(long_tensors_are_written_by_any_number_of_threads)
     static const size_t shapes[][4] = {
         {1},       {7},        {4095},     {4096},          {4097},        {20000},        {2, 3},
         {3000, 7}, {1, 20000}, {20000, 1}, {10, 20, 30, 5}, {1, 1, 1, 17}, {4096, 1, 1, 5}};
-    enum { MOST = 30000 };
-    static float narrow[MOST];
-    static double wide[MOST];
+    enum { MAX_NUMBERS = 30000 };
+    static float narrow[MAX_NUMBERS];
+    static double wide[MAX_NUMBERS];
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] * 4; i++) {
         struct loss_tensor tensor = {.data = i & 1 ? (void *)wide : (void *)narrow,
                                      .dtype = i & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32};

@@ -4,6 +4,7 @@
  */
 #include "number/float16.h"
 #include "suites.h"
+#include "support/unlimited_quota.h"
 #include "unit/proto/evaluate.h"
 #include "json/base64.h"
 #include "json/scanner.h"
@@ -13,19 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool take_any(struct quota *quota, size_t bytes)
-{
-    (void)quota;
-    (void)bytes;
-    return true;
-}
-
-static void give_any(struct quota *quota, size_t bytes)
-{
-    (void)quota;
-    (void)bytes;
-}
 
 /* ---- Responses ---- */
 
@@ -72,7 +60,7 @@ START_TEST(white_space_of_a_cancelled_request_is_not_read)
                                         "{\"delta\":",
                                         "{} "};
     bool cancel;
-    struct quota quota = {.reserve = take_any, .release = give_any, .cancel = &cancel};
+    struct quota quota = unlimited_quota(&cancel);
     char *const body = malloc(LEN + 1);
     ck_assert_ptr_nonnull(body);
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {

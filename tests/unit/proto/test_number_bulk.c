@@ -129,11 +129,11 @@ START_TEST(elements_are_skipped_while_they_are_valid)
             text[len - 1] = ']';
         char *const copy = bulk_text(text, len);
         const char *at = copy;
-        size_t most, count = 0;
-        const size_t limit = skip_slowly(text, len, &most), n = way->skip(&at, copy + len),
+        size_t max, count = 0;
+        const size_t limit = skip_slowly(text, len, &max), n = way->skip(&at, copy + len),
                      stop = (size_t)(at - copy);
-        CHECK(stop <= limit && n <= most, "%s: %zu elements to byte %zu, not %zu to %zu", way->name,
-              n, stop, most, limit);
+        CHECK(stop <= limit && n <= max, "%s: %zu elements to byte %zu, not %zu to %zu", way->name,
+              n, stop, max, limit);
         /* The skipped text has that many elements, and skipping stopped at a valid position. */
         for (size_t i = 0; i < stop; i++)
             count += text[i] == ',';

@@ -126,13 +126,9 @@ END_TEST
 Suite *early_status_line_suite(void)
 {
     Suite *suite = suite_create("early_status_line");
-    TCase *tcase = tcase_create("early_status_line");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, prefix_is_omitted_from_the_response);
-    tcase_add_test(tcase, prefix_is_omitted_from_a_response_in_parts);
-    tcase_add_test(tcase, prefix_is_forgotten_when_the_connection_closes);
-    tcase_add_test(tcase, prefix_that_is_not_sent_is_not_omitted);
-    tcase_add_test(tcase, response_with_another_prefix_closes_the_connection);
-    suite_add_tcase(suite, tcase);
+    TCase *tcase = suite_add_case(suite, "early_status_line", 60, setup, teardown);
+    CASE_ADD(tcase, prefix_is_omitted_from_the_response, prefix_is_omitted_from_a_response_in_parts,
+             prefix_is_forgotten_when_the_connection_closes, prefix_that_is_not_sent_is_not_omitted,
+             response_with_another_prefix_closes_the_connection);
     return suite;
 }

@@ -8,16 +8,16 @@
 
 #define MS INT64_C(1000000)
 
-enum { MOST = 64 };
+enum { MAX_ENTRIES = 64 };
 
 static struct fair_queue *schedule;
-static struct fair_queue_entry entries[4 * MOST];
+static struct fair_queue_entry entries[4 * MAX_ENTRIES];
 static size_t used;
 static int64_t now;
 
 static void setup(void)
 {
-    schedule = fair_queue_new(MOST);
+    schedule = fair_queue_new(MAX_ENTRIES);
     ck_assert_ptr_nonnull(schedule);
     used = 0;
     now = 1000 * MS;
@@ -231,13 +231,13 @@ END_TEST
 
 START_TEST(fair_queue_full_queue_rejects_the_client_with_most_jobs)
 {
-    for (int i = 0; i < MOST; i++)
+    for (int i = 0; i < MAX_ENTRIES; i++)
         add(1, i == 3 ? 500 : 1);
     struct fair_queue_entry more = {.client = 1}, other = {.client = 2, .cost_ns = 1000 * MS};
     ck_assert_ptr_eq(fair_queue_add(schedule, &more, now), &more);
     ck_assert_ptr_eq(fair_queue_add(schedule, &other, now),
                      &entries[3]); /* the one that would have been last */
-    ck_assert_uint_eq(fair_queue_entries(schedule), MOST);
+    ck_assert_uint_eq(fair_queue_entries(schedule), MAX_ENTRIES);
     ck_assert_uint_eq(fair_queue_clients(schedule), 2);
 }
 END_TEST
@@ -247,9 +247,9 @@ START_TEST(fair_queue_full_queue_accepts_clients_with_fewer_jobs)
 {
     for (int i = 0; i < 2; i++)
         add(1, 1);
-    for (int i = 2; i < MOST - 3; i++)
+    for (int i = 2; i < MAX_ENTRIES - 3; i++)
         add(2, 1);
-    struct fair_queue_entry *const last = &entries[MOST - 4];
+    struct fair_queue_entry *const last = &entries[MAX_ENTRIES - 4];
     for (int i = 0; i < 3; i++)
         add(3, 1);
     struct fair_queue_entry other = {.client = 4, .cost_ns = 1000 * MS};
@@ -260,7 +260,7 @@ END_TEST
 
 START_TEST(fair_queue_full_queue_rejects_new_clients_if_all_have_one_job)
 {
-    for (uint64_t i = 0; i < MOST; i++)
+    for (uint64_t i = 0; i < MAX_ENTRIES; i++)
         add(i, 1);
     struct fair_queue_entry more = {.client = 1000};
     ck_assert_ptr_eq(fair_queue_add(schedule, &more, now), &more);
@@ -271,13 +271,13 @@ START_TEST(fair_queue_full_queue_accepts_the_running_job_again)
 {
     struct fair_queue_entry *const first = add(1, 1);
     ck_assert_ptr_eq(fair_queue_take(schedule), first);
-    for (uint64_t i = 0; i < MOST; i++)
+    for (uint64_t i = 0; i < MAX_ENTRIES; i++)
         add(2 + i, 1);
     first->cost_ns = 400 * MS;
     fair_queue_readd(schedule, first);
     fair_queue_charge(schedule, MS);
-    ck_assert_uint_eq(fair_queue_entries(schedule), MOST + 1);
-    for (int i = 0; i < MOST; i++)
+    ck_assert_uint_eq(fair_queue_entries(schedule), MAX_ENTRIES + 1);
+    for (int i = 0; i < MAX_ENTRIES; i++)
         ck_assert_ptr_ne(work(), first);
     ck_assert_ptr_eq(work(), first);
 }
@@ -324,8 +324,8 @@ static struct fair_queue_entry *work_longer(unsigned *seed)
    queue remembers. */
 START_TEST(fair_queue_returns_every_entry_once)
 {
-    const uint64_t clients = _i == 0 ? 9 : 100 * MOST;
-    static bool waits[4 * MOST];
+    const uint64_t clients = _i == 0 ? 9 : 100 * MAX_ENTRIES;
+    static bool waits[4 * MAX_ENTRIES];
     unsigned seed = 1;
     size_t waiting = 0;
     memset(waits, 0, sizeof waits);

@@ -14,7 +14,7 @@ enum {
     KIB = 1024,
     MIB = 1024 * KIB,
     BYTES = 64 * MIB,
-    MOST = BYTES - BYTES / 8, /* of one large request */
+    LARGE_MAX = BYTES - BYTES / 8, /* of one large request */
     QUEUE = 8,
     LONG_MS = 3600 * 1000, /* no request times out */
 };
@@ -88,12 +88,12 @@ START_TEST(memory_budget_declared_lengths_reserve_little)
     struct asker other;
     for (int i = 0; i < CLAIMING; i++) {
         begin(&claiming[i]);
-        ck_assert(reservation_begin(&claiming[i].memory, MOST));
+        ck_assert(reservation_begin(&claiming[i].memory, LARGE_MAX));
         ck_assert_uint_le(claiming[i].memory.reserved, MEMORY_BUDGET_START);
     }
     begin(&other);
-    ck_assert(reservation_begin(&other.memory, MOST));
-    take(&other, MOST / 2);
+    ck_assert(reservation_begin(&other.memory, LARGE_MAX));
+    take(&other, LARGE_MAX / 2);
     end(&other);
     for (int i = 0; i < CLAIMING; i++)
         end(&claiming[i]);
@@ -129,10 +129,11 @@ START_TEST(memory_budget_admitted_requests_do_not_deadlock)
     struct asker near, far;
     begin(&near);
     begin(&far);
-    ck_assert(reservation_begin(&far.memory, MOST) && reservation_begin(&near.memory, 20 * MIB));
+    ck_assert(reservation_begin(&far.memory, LARGE_MAX) &&
+              reservation_begin(&near.memory, 20 * MIB));
     take(&far, 4 * MIB);
     take(&near, 10 * MIB);
-    ck_assert(!reservation_complete(&far.memory, MOST));
+    ck_assert(!reservation_complete(&far.memory, LARGE_MAX));
     ck_assert(wait_for_it(&far));
     ck_assert(reservation_complete(&near.memory, 20 * MIB));
     end(&near);
@@ -148,9 +149,9 @@ START_TEST(memory_budget_requests_that_wait_are_not_overtaken)
     begin(&waiter);
     begin(&later);
     begin(&small);
-    ck_assert(reservation_begin(&holder.memory, MOST));
+    ck_assert(reservation_begin(&holder.memory, LARGE_MAX));
     take(&holder, 20 * MIB);
-    ck_assert(!reservation_begin(&waiter.memory, MOST));
+    ck_assert(!reservation_begin(&waiter.memory, LARGE_MAX));
     ck_assert(wait_for_it(&waiter) && waiter.waits);
     /* There is room for one with a small claim. */
     ck_assert(!reservation_begin(&later.memory, 2 * MIB));
@@ -175,8 +176,8 @@ START_TEST(memory_budget_small_requests_that_wait_are_not_overtaken)
     static struct asker small[SMALL];
     struct asker large, waiter, later;
     begin(&large);
-    ck_assert(reservation_begin(&large.memory, MOST));
-    take(&large, MOST / 33 * 32 - MIB);
+    ck_assert(reservation_begin(&large.memory, LARGE_MAX));
+    take(&large, LARGE_MAX / 33 * 32 - MIB);
     int count = 0;
     for (; count < SMALL; count++) {
         begin(&small[count]);
@@ -209,8 +210,8 @@ START_TEST(memory_budget_small_requests_that_wait_are_not_overtaken_by_smaller_o
     enum { SMALL = 8 };
     struct asker large, small[SMALL], waiter, later;
     begin(&large);
-    ck_assert(reservation_begin(&large.memory, MOST));
-    take(&large, MOST / 33 * 32);
+    ck_assert(reservation_begin(&large.memory, LARGE_MAX));
+    take(&large, LARGE_MAX / 33 * 32);
     for (int i = 0; i < SMALL; i++) {
         const size_t claim = i < SMALL - 1 ? MEMORY_BUDGET_SMALL : MEMORY_BUDGET_SMALL / 2;
         begin(&small[i]);
@@ -240,7 +241,7 @@ START_TEST(memory_budget_started_requests_leave_room_for_small_ones)
     static struct asker claiming[CLAIMING], small[SMALL];
     for (int i = 0; i < CLAIMING; i++) {
         begin(&claiming[i]);
-        reservation_begin(&claiming[i].memory, MOST);
+        reservation_begin(&claiming[i].memory, LARGE_MAX);
     }
     for (int i = 0; i < SMALL; i++) {
         begin(&small[i]);
@@ -257,9 +258,9 @@ START_TEST(memory_budget_impossible_and_temporary_failures_differ)
 {
     struct asker asker;
     begin(&asker);
-    ck_assert(reservation_is_possible(&asker.memory, MOST / 33 * 32));
+    ck_assert(reservation_is_possible(&asker.memory, LARGE_MAX / 33 * 32));
     ck_assert(!asker.memory.never);
-    ck_assert(!reservation_is_possible(&asker.memory, MOST));
+    ck_assert(!reservation_is_possible(&asker.memory, LARGE_MAX));
     ck_assert(asker.memory.never && !reservation_may_wait(&asker.memory));
     begin(&asker);
     ck_assert(reservation_begin(&asker.memory, MEMORY_BUDGET_START));
@@ -282,7 +283,7 @@ START_TEST(memory_budget_all_but_admitted_requests_time_out)
     take(&holder, 30 * MIB);
     take(&admitted, 10 * MIB);
     ck_assert(!reservation_complete(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
-    ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
+    ck_assert(!reservation_begin(&waiter.memory, LARGE_MAX) && wait_for_it(&waiter));
     ck_assert_int_eq(admitted.memory.until, INT64_MAX);
     waiter.memory.until = 0; /* it times out */
     ck_assert_uint_gt(memory_budget_tick(budget), 0);
@@ -326,9 +327,9 @@ START_TEST(memory_budget_queue_drops_clients_that_have_left)
     begin(&holder);
     begin(&waiter);
     begin(&later);
-    ck_assert(reservation_begin(&holder.memory, MOST));
+    ck_assert(reservation_begin(&holder.memory, LARGE_MAX));
     take(&holder, MIB);
-    ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
+    ck_assert(!reservation_begin(&waiter.memory, LARGE_MAX) && wait_for_it(&waiter));
     ck_assert(!reservation_begin(&later.memory, 2 * MIB) && wait_for_it(&later));
     waiter.cancelled = true;
     memory_budget_tick(budget);
@@ -343,11 +344,11 @@ START_TEST(memory_budget_queue_is_bounded_and_closed)
     static struct asker waiter[QUEUE + 1];
     struct asker holder;
     begin(&holder);
-    ck_assert(reservation_begin(&holder.memory, MOST));
+    ck_assert(reservation_begin(&holder.memory, LARGE_MAX));
     take(&holder, MIB);
     for (int i = 0; i <= QUEUE; i++) {
         begin(&waiter[i]);
-        ck_assert(!reservation_begin(&waiter[i].memory, MOST));
+        ck_assert(!reservation_begin(&waiter[i].memory, LARGE_MAX));
         ck_assert_int_eq(wait_for_it(&waiter[i]), i < QUEUE);
     }
     memory_budget_close(budget);
@@ -414,7 +415,7 @@ static void model_wait(struct model *m)
 static size_t model_claim(size_t bytes)
 {
     const size_t claim = 64 * KIB + 2 * bytes;
-    return claim < MOST ? claim : MOST;
+    return claim < LARGE_MAX ? claim : LARGE_MAX;
 }
 
 static void model_begin(struct model *m)
@@ -485,7 +486,7 @@ static bool can_all_finish(void)
             const size_t needs = r->claim - r->reserved;
             const bool is_large_one = r->claim > MEMORY_BUDGET_SMALL;
             if (finished[i] || r->place != RESERVATION_ADMITTED || needs > BYTES - all ||
-                (is_large_one && needs > MOST - large))
+                (is_large_one && needs > LARGE_MAX - large))
                 continue;
             finished[i] = more = true;
             all -= r->reserved;
@@ -510,7 +511,7 @@ static void check_invariants(void)
             r->place == RESERVATION_ADMITTED && r->claim > MEMORY_BUDGET_SMALL ? r->reserved : 0;
     }
     ck_assert_uint_le(reserved, BYTES);
-    ck_assert_uint_le(large, MOST);
+    ck_assert_uint_le(large, LARGE_MAX);
     ck_assert(can_all_finish());
 }
 
@@ -567,23 +568,20 @@ END_TEST
 Suite *memory_budget_suite(void)
 {
     Suite *suite = suite_create("memory_budget");
-    TCase *tcase = tcase_create("memory_budget");
+    TCase *tcase = suite_add_case(suite, "memory_budget", 120, setup, teardown);
     tcase_set_tags(tcase, TAG_SLOW);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, memory_budget_declared_lengths_reserve_little);
-    tcase_add_test(tcase, memory_budget_admitted_requests_get_their_claim);
-    tcase_add_test(tcase, memory_budget_admitted_requests_do_not_deadlock);
-    tcase_add_test(tcase, memory_budget_requests_that_wait_are_not_overtaken);
-    tcase_add_test(tcase, memory_budget_small_requests_that_wait_are_not_overtaken);
-    tcase_add_test(tcase, memory_budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones);
-    tcase_add_test(tcase, memory_budget_started_requests_leave_room_for_small_ones);
-    tcase_add_test(tcase, memory_budget_impossible_and_temporary_failures_differ);
-    tcase_add_test(tcase, memory_budget_all_but_admitted_requests_time_out);
-    tcase_add_test(tcase, memory_budget_waiting_ends_when_its_deadline_moves);
-    tcase_add_test(tcase, memory_budget_queue_drops_clients_that_have_left);
-    tcase_add_test(tcase, memory_budget_queue_is_bounded_and_closed);
-    tcase_add_test(tcase, memory_budget_invariants_hold_in_random_sequences);
-    suite_add_tcase(suite, tcase);
+    CASE_ADD(tcase, memory_budget_declared_lengths_reserve_little,
+             memory_budget_admitted_requests_get_their_claim,
+             memory_budget_admitted_requests_do_not_deadlock,
+             memory_budget_requests_that_wait_are_not_overtaken,
+             memory_budget_small_requests_that_wait_are_not_overtaken,
+             memory_budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones,
+             memory_budget_started_requests_leave_room_for_small_ones,
+             memory_budget_impossible_and_temporary_failures_differ,
+             memory_budget_all_but_admitted_requests_time_out,
+             memory_budget_waiting_ends_when_its_deadline_moves,
+             memory_budget_queue_drops_clients_that_have_left,
+             memory_budget_queue_is_bounded_and_closed,
+             memory_budget_invariants_hold_in_random_sequences);
     return suite;
 }

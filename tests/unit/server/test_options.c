@@ -2,14 +2,12 @@
  * Options: their sources, precedence and messages.
  */
 #include "config/option_table.h"
+#include "suites.h"
 #include "system/cpus.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-Suite *options_suite(void);
 
 static struct options options;
 static char message[OPTION_MESSAGE];
@@ -356,11 +354,11 @@ START_TEST(options_help_ranges_are_not_empty)
     options_help(file);
     fclose(file);
     for (const char *at = text; (at = strstr(at, " from ")); at++) {
-        const double least = bound_of(at + strlen(" from "), &end);
+        const double min = bound_of(at + strlen(" from "), &end);
         if (end == at + strlen(" from ") || strncmp(end, " to ", 4) != 0)
             continue;
-        const double most = bound_of(end + 4, &end);
-        ck_assert_msg(least < most, "%.80s", at);
+        const double max = bound_of(end + 4, &end);
+        ck_assert_msg(min < max, "%.80s", at);
         found++;
     }
     ck_assert_int_gt(found, 20);
@@ -501,34 +499,24 @@ END_TEST
 Suite *options_suite(void)
 {
     Suite *suite = suite_create("options");
-    TCase *tcase = tcase_create("options");
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, options_have_defaults);
-    tcase_add_test(tcase, options_flag_value_may_follow_equals_or_space);
-    tcase_add_test(tcase, options_last_flag_wins);
-    tcase_add_test(tcase, options_bare_flag_takes_no_argument);
-    tcase_add_test(tcase, options_flag_beats_environment_beats_file);
-    tcase_add_test(tcase, options_environment_names_the_file);
-    tcase_add_test(tcase, options_empty_environment_variables_are_ignored);
-    tcase_add_test(tcase, options_file_has_comments_and_blanks);
+    TCase *tcase = suite_add_case(suite, "options", 60, setup, teardown);
+    CASE_ADD(tcase, options_have_defaults, options_flag_value_may_follow_equals_or_space,
+             options_last_flag_wins, options_bare_flag_takes_no_argument,
+             options_flag_beats_environment_beats_file, options_environment_names_the_file,
+             options_empty_environment_variables_are_ignored, options_file_has_comments_and_blanks,
+             options_environment_errors_name_the_variable, options_help_ignores_other_errors,
+             options_printed_config_reads_back, options_seconds_may_have_fractions,
+             options_decompressed_body_limit_defaults_to_max_body,
+             options_printed_config_names_sources, options_help_lists_every_option,
+             options_help_ranges_are_not_empty,
+             options_given_twice_by_a_former_name_follow_the_usual_order,
+             options_help_lists_former_names, cpus_quota_is_rounded_up);
     tcase_add_loop_test(tcase, options_bytes_have_suffixes, 0, COUNT(sizes));
     tcase_add_loop_test(tcase, options_errors_are_one_line, 0, COUNT(mistakes));
     tcase_add_loop_test(tcase, options_config_file_errors_name_the_line, 0, COUNT(bad_files));
-    tcase_add_test(tcase, options_environment_errors_name_the_variable);
-    tcase_add_test(tcase, options_help_ignores_other_errors);
-    tcase_add_test(tcase, options_printed_config_reads_back);
-    tcase_add_test(tcase, options_seconds_may_have_fractions);
-    tcase_add_test(tcase, options_decompressed_body_limit_defaults_to_max_body);
-    tcase_add_test(tcase, options_printed_config_names_sources);
-    tcase_add_test(tcase, options_help_lists_every_option);
-    tcase_add_test(tcase, options_help_ranges_are_not_empty);
     tcase_add_loop_test(tcase, options_former_names_set_the_option_from_every_source, 0,
                         (int)option_rename_count);
     tcase_add_loop_test(tcase, options_given_by_both_names_are_an_error_that_names_both, 0,
                         (int)option_rename_count);
-    tcase_add_test(tcase, options_given_twice_by_a_former_name_follow_the_usual_order);
-    tcase_add_test(tcase, options_help_lists_former_names);
-    tcase_add_test(tcase, cpus_quota_is_rounded_up);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

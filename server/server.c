@@ -322,7 +322,7 @@ static void shut_down(struct server *server, int signal_number, int64_t drain_de
                 signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
     if (drain_delay > 0) {
         /* Load balancers see that /readyz returns 503, and stop sending requests. */
-        log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503",
+        log_message(LOG_LEVEL_INFO, "serving for another %g seconds; /readyz returns 503",
                     (double)drain_delay / 1000);
         http_set_draining(server->http);
         nanosleep(&(struct timespec){drain_delay / 1000, drain_delay % 1000 * 1000000}, NULL);

@@ -142,7 +142,7 @@ function checkOptions(options, known) {
 function checkedUrl(url) {
     // Hides a password.
     const shown = String(url).includes('@') ? 'the url is invalid' : `the url is '${url}'`;
-    const wrong = new TypeError(`${shown}; it must be like http://127.0.0.1:8080`);
+    const wrong = new TypeError(`${shown}; expected a URL such as http://127.0.0.1:8080`);
     if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong;
     const {username, password, search, hash} = parsed(url, wrong);
     if (username || password)

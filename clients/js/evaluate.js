@@ -37,7 +37,7 @@ const encoded = (fields, losses) =>
 function field(value, name, losses) {
     if (isDerivativeOption(name)) return derivativeNames(name, value) ?? false;
     if (typeof value === 'function' || typeof value === 'symbol')
-        throw new TypeError(`${name} is a ${typeof value}`);
+        throw new TypeError(`${name} is a ${typeof value}, which JSON cannot represent`);
     if (containsBigInt(value)) return bigIntField(value, name, losses);
     if (Array.isArray(value))
         return Array.from(value, (element, i) => inner(element, `${name}[${i}]`));

@@ -68,7 +68,7 @@ export const losses = {\n${entries.join('')}};\n`;
 
 function tensorType({kind, optional, name, doc, shape}) {
     const type = {real: 'Numbers', index: 'Indices'}[kind] ?? 'Numbers | Indices';
-    return `${comment(`${doc}: ${shape}`)}\n    ${name}${optional ? '?' : ''}: ${type};\n`;
+    return `${comment(`${doc}; shape: ${shape}`)}\n    ${name}${optional ? '?' : ''}: ${type};\n`;
 }
 
 function parameterType(parameter) {

@@ -4,29 +4,29 @@ import type {CallOptions, Common, Indices, Numbers, Result, Wanted} from './inde
 
 /** Fields of {@link Losses.mse}. */
 export interface Mse<R, G, H> extends Common<R, G, H> {
-    /** predictions: (*) */
+    /** predictions; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
-    /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
+    /** multiplies each term; mean divides by the sum of the weights; shape: broadcast to input */
     weight?: Numbers;
 }
 
 /** Fields of {@link Losses.l1}. */
 export interface L1<R, G, H> extends Common<R, G, H> {
-    /** predictions: (*) */
+    /** predictions; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
-    /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
+    /** multiplies each term; mean divides by the sum of the weights; shape: broadcast to input */
     weight?: Numbers;
 }
 
 /** Fields of {@link Losses.smooth_l1}. */
 export interface SmoothL1<R, G, H> extends Common<R, G, H> {
-    /** predictions: (*) */
+    /** predictions; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
     /** where the quadratic part meets the linear part, at least 0; default: 1 */
     beta?: number;
@@ -34,11 +34,11 @@ export interface SmoothL1<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.huber}. */
 export interface Huber<R, G, H> extends Common<R, G, H> {
-    /** predictions: (*) */
+    /** predictions; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
-    /** multiplies each term; mean does not divide by it: broadcast to input */
+    /** multiplies each term; mean does not divide by it; shape: broadcast to input */
     weight?: Numbers;
     /**
      * where the quadratic part meets the linear part; if infinite, the loss is half of mse, above
@@ -49,36 +49,36 @@ export interface Huber<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.bce}. */
 export interface Bce<R, G, H> extends Common<R, G, H> {
-    /** predicted probabilities, in [0, 1]: (*) */
+    /** predicted probabilities, in [0, 1]; shape: (*) */
     input: Numbers;
-    /** true values, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1; shape: (*), same as input */
     target: Numbers;
-    /** multiplies each term: broadcast to input */
+    /** multiplies each term; shape: broadcast to input */
     weight?: Numbers;
 }
 
 /** Fields of {@link Losses.bce_with_logits}. */
 export interface BceWithLogits<R, G, H> extends Common<R, G, H> {
-    /** logits: (*) */
+    /** logits; shape: (*) */
     input: Numbers;
-    /** true values, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1; shape: (*), same as input */
     target: Numbers;
-    /** multiplies each term: broadcast to input */
+    /** multiplies each term; shape: broadcast to input */
     weight?: Numbers;
-    /** weight of positive targets, usually one per class: broadcast to input */
+    /** weight of positive targets, usually one per class; shape: broadcast to input */
     pos_weight?: Numbers;
 }
 
 /** Fields of {@link Losses.cross_entropy}. */
 export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
-    /** logits: (C), (N, C) or (N, C, d1, ...) */
+    /** logits; shape: (C), (N, C) or (N, C, d1, ...) */
     input: Numbers;
     /**
-     * class indices, or class probabilities: (), (N) or (N, d1, ...) for indices; the input's shape
-     * for probabilities
+     * class indices, or class probabilities; shape: (), (N) or (N, d1, ...) for indices; the
+     * input's shape for probabilities
      */
     target: Numbers | Indices;
-    /** a weight for each class: (C) */
+    /** a weight for each class; shape: (C) */
     weight?: Numbers;
     /** class index that is ignored; null: none, or null; default: -100 */
     ignore_index?: number | null;
@@ -90,11 +90,11 @@ export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.nll}. */
 export interface Nll<R, G, H> extends Common<R, G, H> {
-    /** log-probabilities: (C), (N, C) or (N, C, d1, ...) */
+    /** log-probabilities; shape: (C), (N, C) or (N, C, d1, ...) */
     input: Numbers;
-    /** class indices: (), (N) or (N, d1, ...) */
+    /** class indices; shape: (), (N) or (N, d1, ...) */
     target: Indices;
-    /** a weight for each class: (C) */
+    /** a weight for each class; shape: (C) */
     weight?: Numbers;
     /** class index that is ignored; null: none, or null; default: -100 */
     ignore_index?: number | null;
@@ -102,9 +102,11 @@ export interface Nll<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.kl_div}. */
 export interface KlDiv<R, G, H> extends Common<R, G, H> {
-    /** predicted log-probabilities: (*) */
+    /** predicted log-probabilities; shape: (*) */
     input: Numbers;
-    /** true probabilities (log-probabilities with log_target): (*), broadcast against input */
+    /**
+     * true probabilities (log-probabilities with log_target); shape: (*), broadcast against input
+     */
     target: Numbers;
     /** the target contains log-probabilities; default: false */
     log_target?: boolean;
@@ -112,9 +114,9 @@ export interface KlDiv<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.hinge_embedding}. */
 export interface HingeEmbedding<R, G, H> extends Common<R, G, H> {
-    /** distances: (*) */
+    /** distances; shape: (*) */
     input: Numbers;
-    /** labels, 1 or -1: (*), broadcast against input */
+    /** labels, 1 or -1; shape: (*), broadcast against input */
     target: Numbers;
     /** distance that dissimilar pairs should keep; default: 1 */
     margin?: number;
@@ -122,11 +124,11 @@ export interface HingeEmbedding<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.cosine_embedding}. */
 export interface CosineEmbedding<R, G, H> extends Common<R, G, H> {
-    /** vectors: (N, D) or (D) */
+    /** vectors; shape: (N, D) or (D) */
     input1: Numbers;
-    /** vectors paired with those of input1: (N, D) or (D) */
+    /** vectors paired with those of input1; shape: (N, D) or (D) */
     input2: Numbers;
-    /** labels, 1 or -1: (N) or () */
+    /** labels, 1 or -1; shape: (N) or () */
     target: Numbers;
     /** largest cosine of dissimilar pairs without loss, best in [0, 0.5]; default: 0 */
     margin?: number;
@@ -134,9 +136,9 @@ export interface CosineEmbedding<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.poisson_nll}. */
 export interface PoissonNll<R, G, H> extends Common<R, G, H> {
-    /** predicted means, or their logarithms: (*) */
+    /** predicted means, or their logarithms; shape: (*) */
     input: Numbers;
-    /** counts: (*), broadcast against input */
+    /** counts; shape: (*), broadcast against input */
     target: Numbers;
     /** the input contains logarithms of the means; default: true */
     log_input?: boolean;
@@ -148,11 +150,13 @@ export interface PoissonNll<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.gaussian_nll}. */
 export interface GaussianNll<R, G, H> extends Common<R, G, H> {
-    /** predicted means: (*) */
+    /** predicted means; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
-    /** predicted variances: broadcast to input, or that of input without its last dimension */
+    /**
+     * predicted variances; shape: broadcast to input, or same as input without its last dimension
+     */
     var: Numbers;
     /** add the constant log(2 pi)/2; default: false */
     full?: boolean;
@@ -162,11 +166,11 @@ export interface GaussianNll<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.margin_ranking}. */
 export interface MarginRanking<R, G, H> extends Common<R, G, H> {
-    /** scores: (*) */
+    /** scores; shape: (*) */
     input1: Numbers;
-    /** scores to compare input1 with: (*), broadcast against input1 */
+    /** scores to compare input1 with; shape: (*), broadcast against input1 */
     input2: Numbers;
-    /** 1 if input1 should be higher, -1 if input2 should: (*), broadcast against input1 */
+    /** 1 if input1 should be higher, -1 if input2 should; shape: (*), broadcast against input1 */
     target: Numbers;
     /** minimum difference between the scores; default: 0 */
     margin?: number;
@@ -174,19 +178,19 @@ export interface MarginRanking<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.soft_margin}. */
 export interface SoftMargin<R, G, H> extends Common<R, G, H> {
-    /** scores: (*) */
+    /** scores; shape: (*) */
     input: Numbers;
-    /** labels, 1 or -1: (*), broadcast against input */
+    /** labels, 1 or -1; shape: (*), broadcast against input */
     target: Numbers;
 }
 
 /** Fields of {@link Losses.multi_margin}. */
 export interface MultiMargin<R, G, H> extends Common<R, G, H> {
-    /** scores: (C) or (N, C) */
+    /** scores; shape: (C) or (N, C) */
     input: Numbers;
-    /** class indices: () or (N) */
+    /** class indices; shape: () or (N) */
     target: Indices;
-    /** a weight for each class: (C) */
+    /** a weight for each class; shape: (C) */
     weight?: Numbers;
     /** power of the hinge, 1 or 2, at least 1, at most 2; default: 1 */
     p?: number;
@@ -196,29 +200,29 @@ export interface MultiMargin<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.multilabel_margin}. */
 export interface MultilabelMargin<R, G, H> extends Common<R, G, H> {
-    /** scores: (C) or (N, C) */
+    /** scores; shape: (C) or (N, C) */
     input: Numbers;
-    /** indices of the correct classes, terminated by -1: (C) or (N, C) */
+    /** indices of the correct classes, terminated by -1; shape: (C) or (N, C) */
     target: Indices;
 }
 
 /** Fields of {@link Losses.multilabel_soft_margin}. */
 export interface MultilabelSoftMargin<R, G, H> extends Common<R, G, H> {
-    /** logits: (C), (N, C) or (..., C) */
+    /** logits; shape: (C), (N, C) or (..., C) */
     input: Numbers;
-    /** true values, 0 or 1: that of input */
+    /** true values, 0 or 1; shape: same as input */
     target: Numbers;
-    /** a weight for each class: (C), or broadcast to input with C last */
+    /** a weight for each class; shape: (C), or broadcast to input with C last */
     weight?: Numbers;
 }
 
 /** Fields of {@link Losses.triplet_margin}. */
 export interface TripletMargin<R, G, H> extends Common<R, G, H> {
-    /** vectors: (N, D) or (D) */
+    /** vectors; shape: (N, D) or (D) */
     anchor: Numbers;
-    /** vectors that should be near: that of anchor */
+    /** vectors that should be near; shape: same as anchor */
     positive: Numbers;
-    /** vectors that should be far: that of anchor */
+    /** vectors that should be far; shape: same as anchor */
     negative: Numbers;
     /** minimum difference between the distances, above 0; default: 1 */
     margin?: number;
@@ -236,13 +240,15 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.ctc}. */
 export interface Ctc<R, G, H> extends Common<R, G, H> {
-    /** log-probabilities of the classes at each step: (T, N, C) or (T, C) */
+    /** log-probabilities of the classes at each step; shape: (T, N, C) or (T, C) */
     log_probs: Numbers;
-    /** class indices of the labels, without blanks: (N, S), or (S) for all labels in one row */
+    /**
+     * class indices of the labels, without blanks; shape: (N, S), or (S) for all labels in one row
+     */
     targets: Indices;
-    /** number of valid steps: (N) or () */
+    /** number of valid steps; shape: (N) or () */
     input_lengths: Indices;
-    /** number of labels: (N) or () */
+    /** number of labels; shape: (N) or () */
     target_lengths: Indices;
     /** class index of the blank; default: 0 */
     blank?: number;
@@ -252,9 +258,9 @@ export interface Ctc<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.sigmoid_focal}. */
 export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
-    /** logits: (*) */
+    /** logits; shape: (*) */
     input: Numbers;
-    /** true values, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1; shape: (*), same as input */
     target: Numbers;
     /**
      * weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights, at least
@@ -262,20 +268,21 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
      */
     alpha?: number;
     /**
-     * how much less weight well predicted terms have; 0: all have the same, at least 0; default: 2
+     * exponent that reduces the weight of well-predicted terms (0: equal weights), at least 0;
+     * default: 2
      */
     gamma?: number;
 }
 
 /** Fields of {@link Losses.dice}. */
 export interface Dice<R, G, H> extends Common<R, G, H> {
-    /** predicted probabilities, or logits with sigmoid: (N, C, d1, ...) */
+    /** predicted probabilities, or logits with sigmoid; shape: (N, C, d1, ...) */
     input: Numbers;
-    /** true values, usually 0 or 1: that of input */
+    /** true values, usually 0 or 1; shape: same as input */
     target: Numbers;
     /**
      * multiplies the terms of each included channel, unless there is only one; mean does not divide
-     * by it: (C), or (C - 1) without the background
+     * by it; shape: (C), or (C - 1) without the background
      */
     weight?: Numbers;
     /**
@@ -300,17 +307,17 @@ export interface Dice<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.log_cosh}. */
 export interface LogCosh<R, G, H> extends Common<R, G, H> {
-    /** predictions: (*) */
+    /** predictions; shape: (*) */
     input: Numbers;
-    /** true values: (*), broadcast against input */
+    /** true values; shape: (*), broadcast against input */
     target: Numbers;
 }
 
 /** Fields of {@link Losses.quantile}. */
 export interface Quantile<R, G, H> extends Common<R, G, H> {
-    /** predicted quantiles: (*) */
+    /** predicted quantiles; shape: (*) */
     input: Numbers;
-    /** observed values: (*), broadcast against input */
+    /** observed values; shape: (*), broadcast against input */
     target: Numbers;
     /** the quantile, in [0, 1], at least 0, at most 1; default: 0.5 */
     q?: number;
@@ -318,11 +325,11 @@ export interface Quantile<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.tweedie}. */
 export interface Tweedie<R, G, H> extends Common<R, G, H> {
-    /** predicted means, greater than 0, or their logarithms: (*) */
+    /** predicted means, greater than 0, or their logarithms; shape: (*) */
     input: Numbers;
     /**
-     * observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast
-     * against input
+     * observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more; shape: (*),
+     * broadcast against input
      */
     target: Numbers;
     /**
@@ -336,9 +343,12 @@ export interface Tweedie<R, G, H> extends Common<R, G, H> {
 
 /** Fields of {@link Losses.info_nce}. */
 export interface InfoNce<R, G, H> extends Common<R, G, H> {
-    /** vectors: (N, D) */
+    /** vectors; shape: (N, D) */
     query: Numbers;
-    /** the positive example for each query, and a negative example for all others: that of query */
+    /**
+     * the positive example for each query, and a negative example for all others; shape: same as
+     * query
+     */
     key: Numbers;
     /** divisor of the similarities, above 0; default: 0.1 */
     temperature?: number;
@@ -479,8 +489,8 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Hinge embedding. For a distance x: the distance itself for similar pairs (y = 1), and how far
-     * it is below the margin for dissimilar pairs (y = -1).
+     * Hinge embedding. For a distance x: x for similar pairs (y = 1); for dissimilar pairs (y =
+     * -1), the amount by which x falls short of the margin.
      *
      * `l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y`
      */
@@ -643,7 +653,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'log_probs'>, Wanted<H, 'log_probs'>>>;
 
     /**
-     * Sigmoid focal. bce_with_logits with less weight for well predicted terms, for detection with
+     * Sigmoid focal. bce_with_logits with less weight for well-predicted terms, for detection with
      * many negatives, as in torchvision.
      *
      * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y),

@@ -58,7 +58,7 @@ export class Tensor {
         if (!isArray(data)) throw new TypeError('data must be a typed array');
         if (dtype === undefined) {
             throw new TypeError(
-                `the dtype of a ${data.constructor.name} is ambiguous; give it, as in ` +
+                `the dtype of a ${data.constructor.name} is ambiguous; specify it, as in ` +
                     `{shape, dtype: 'float16', data}`,
             );
         }
@@ -78,8 +78,8 @@ export class Tensor {
         }
         if (data.length !== this.size) {
             throw new TypeError(
-                `shape (${this.shape.join(', ')}) has ${this.size} elements, the data ` +
-                    `${data.length}`,
+                `shape (${this.shape.join(', ')}) has ${this.size} elements, but the data ` +
+                    `has ${data.length}`,
             );
         }
         this.data = data;

@@ -96,7 +96,7 @@ def docstring(loss):
     differentiable = [tensor["name"] for tensor in loss["tensors"] if tensor["differentiable"]]
     entries = [
         f"{tensor['name']}: {tensor['doc']};"
-        f" {tensor['shape']}{' (optional)' if tensor['optional'] else ''}."
+        f" shape: {tensor['shape']}{' (optional)' if tensor['optional'] else ''}."
         for tensor in loss["tensors"]
     ]
     entries += [

@@ -91,8 +91,8 @@ struct loss_method {
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
     /* Computes the terms of a block, and the derivatives whose array is not NULL. */
     void (*kernel_f64)(struct loss_block *block);
-    /* The same if all operands and derivatives are float32: reads in_f32, writes grad_f32 and
-       hess_f32. If NULL, kernel_f64 is used. */
+    /* Like kernel_f64, if all operands and derivatives are float32: reads in_f32, writes grad_f32
+       and hess_f32. If NULL, kernel_f64 is used. */
     void (*kernel_f32)(struct loss_block *block);
 
     /* Runs once before all passes, on one thread, over all terms. It reads the operands that all
@@ -136,11 +136,11 @@ struct loss_method {
 /* One term for each element of all tensors broadcast together. Optional tensors must broadcast to
    the shape of the others. */
 enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error *error);
-/* The same, with PyTorch's warning if target and input differ in shape. */
+/* Like loss_shape_broadcast(), with PyTorch's warning if target and input differ in shape. */
 enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_error *error);
-/* The same, for input, target and an optional weight of the terms; the mean divides by the sum of
-   the weights. The method sets `term_weights` to loss_element_term_weights and
-   `term_weight_operands` to WEIGHTED_OPERANDS. */
+/* Like loss_shape_broadcast(), for input, target and an optional weight of the terms; the mean
+   divides by the sum of the weights. The method sets `term_weights` to loss_element_term_weights
+   and `term_weight_operands` to WEIGHTED_OPERANDS. */
 enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *error);
 void loss_element_term_weights(struct loss_block *block);
 enum { WEIGHTED_WEIGHT = 2, WEIGHTED_OPERANDS = 1u << WEIGHTED_WEIGHT };
@@ -157,11 +157,11 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
  */
 enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss_error *error);
 
-/* Fails for a tensor of the wrong shape with "target has shape (4,); " and `why`, which states what
-   was expected. */
+/* Fails for a tensor of the wrong shape with "target has shape (4,); " and `format`, which states
+   what was expected. */
 __attribute__((format(printf, 4, 5))) enum loss_status
 loss_shape_error(const struct loss_plan *plan, struct loss_error *error, int tensor,
-                 const char *why, ...);
+                 const char *format, ...);
 
 /* Returns true if a tensor broadcasts to `shape` without changing it. */
 bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tensor *shape);

@@ -117,7 +117,7 @@ const struct loss_descriptor loss_bce = {
         {
             [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL,
                        .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "true values, usually 0 or 1", "(*), that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, usually 0 or 1", "(*), same as input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL,
                         .optional = true},

@@ -267,7 +267,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
             plan, error, INPUT,
             "it must be (N, C, d1, ...): samples, channels, and at least one more dimension");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
-        return loss_shape_error(plan, error, TARGET, "it must be that of input, %s",
+        return loss_shape_error(plan, error, TARGET, "it must match input, %s",
                                 loss_shape_text(input, text));
     const size_t channels = input->shape[1], counted = counted_channels(plan);
     if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
@@ -316,7 +316,7 @@ const struct loss_descriptor loss_dice = {
         {
             [INPUT] = {"input", "predicted probabilities, or logits with sigmoid",
                        "(N, C, d1, ...)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "true values, usually 0 or 1", "that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, usually 0 or 1", "same as input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight",
                         "multiplies the terms of each included channel, unless there is only one; "

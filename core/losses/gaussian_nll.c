@@ -42,7 +42,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (!of_rows && !loss_broadcasts_to(var, input))
         return loss_shape_error(
             plan, error, VAR,
-            "it must broadcast to that of input, or be that without its last dimension");
+            "it must broadcast to input, or match input without its last dimension");
     /* While the shapes are broadcast, the missing dimension has length 1. */
     if (of_rows)
         var->shape[var->rank++] = 1;
@@ -74,7 +74,7 @@ const struct loss_descriptor loss_gaussian_nll = {
             [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
             [VAR] = {"var", "predicted variances",
-                     "broadcast to input, or that of input without its last dimension", LOSS_REAL,
+                     "broadcast to input, or same as input without its last dimension", LOSS_REAL,
                      .prediction = true, .differentiable = true},
         },
     .params =

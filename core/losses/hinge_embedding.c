@@ -29,8 +29,8 @@ const struct loss_descriptor loss_hinge_embedding = {
     .name = "hinge_embedding",
     .aliases = {"HingeEmbeddingLoss", "hinge_embedding_loss"},
     .title = "Hinge embedding",
-    .doc = "For a distance x: the distance itself for similar pairs (y = 1), and how far it is "
-           "below the margin for dissimilar pairs (y = -1).",
+    .doc = "For a distance x: x for similar pairs (y = 1); for dissimilar pairs (y = -1), the "
+           "amount by which x falls short of the margin.",
     .formula = "l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,

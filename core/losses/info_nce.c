@@ -357,7 +357,7 @@ const struct loss_descriptor loss_info_nce = {
                        .differentiable = true},
             [KEY] = {"key",
                      "the positive example for each query, and a negative example for all others",
-                     "that of query", LOSS_REAL, .prediction = true, .differentiable = true},
+                     "same as query", LOSS_REAL, .prediction = true, .differentiable = true},
         },
     .params = {[TEMPERATURE] = {"temperature",
                                 "divisor of the similarities",

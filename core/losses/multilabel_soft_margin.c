@@ -192,7 +192,7 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
         {
             [INPUT] = {"input", "logits", "(C), (N, C) or (..., C)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "true values, 0 or 1", "that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, 0 or 1", "same as input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight", "a weight for each class",
                         "(C), or broadcast to input with C last", LOSS_REAL, .optional = true},

@@ -84,7 +84,7 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .name = "sigmoid_focal",
     .aliases = {"sigmoid_focal_loss"},
     .title = "Sigmoid focal",
-    .doc = "bce_with_logits with less weight for well predicted terms, for detection with many "
+    .doc = "bce_with_logits with less weight for well-predicted terms, for detection with many "
            "negatives, as in torchvision.",
     .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma "
                "bce_with_logits(x, y), alpha_t = alpha y + "
@@ -95,7 +95,7 @@ const struct loss_descriptor loss_sigmoid_focal = {
         {
             [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "true values, usually 0 or 1", "(*), that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, usually 0 or 1", "(*), same as input", LOSS_REAL,
                         .differentiable = true},
         },
     .params =
@@ -109,11 +109,12 @@ const struct loss_descriptor loss_sigmoid_focal = {
                  .min = -1,
                  .has_max = true,
                  .max = 1},
-            [GAMMA] = {"gamma",
-                       "how much less weight well predicted terms have; 0: all have the same",
-                       LOSS_NUMBER,
-                       {2, 2},
-                       .has_min = true},
+            [GAMMA] =
+                {"gamma",
+                 "exponent that reduces the weight of well-predicted terms (0: equal weights)",
+                 LOSS_NUMBER,
+                 {2, 2},
+                 .has_min = true},
         },
     .example = &example,
     .method =

@@ -229,9 +229,9 @@ const struct loss_descriptor loss_triplet_margin = {
         {
             [ANCHOR] = {"anchor", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true,
                         .differentiable = true},
-            [POSITIVE] = {"positive", "vectors that should be near", "that of anchor", LOSS_REAL,
+            [POSITIVE] = {"positive", "vectors that should be near", "same as anchor", LOSS_REAL,
                           .prediction = true, .differentiable = true},
-            [NEGATIVE] = {"negative", "vectors that should be far", "that of anchor", LOSS_REAL,
+            [NEGATIVE] = {"negative", "vectors that should be far", "same as anchor", LOSS_REAL,
                           .prediction = true, .differentiable = true},
         },
     .params =

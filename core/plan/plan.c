@@ -260,7 +260,7 @@ static enum loss_status check_sample_weight(struct loss_plan *plan,
     if (!for_rows && !loss_same_shape(weight, &plan->terms))
         return fail_field(
             error, "sample_weight",
-            "sample_weight has shape %.64s; it must be that of the loss terms, %.64s%s",
+            "sample_weight has shape %.64s; it must match the loss terms, %.64s%s",
             loss_shape_text(weight, shape), loss_shape_text(&plan->terms, wanted),
             plan->terms.rank > 1 ? ", or one weight for each index of their first dimension" : "");
     plan->has_sample_weight = true;
@@ -298,7 +298,7 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
 {
     *plan = (struct loss_plan){.loss = request->loss};
     if (!request->loss)
-        return loss_fail(error, LOSS_NOT_FOUND, "the request names no loss");
+        return loss_fail(error, LOSS_NOT_FOUND, "the request does not name a loss");
     size_t terms;
     if (check_tensors(plan, request, error) != LOSS_OK ||
         check_params(plan, request, error) != LOSS_OK ||

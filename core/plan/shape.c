@@ -17,13 +17,13 @@ static const char *name_of(const struct loss_plan *plan, int tensor)
 }
 
 enum loss_status loss_shape_error(const struct loss_plan *plan, struct loss_error *error,
-                                  int tensor, const char *why, ...)
+                                  int tensor, const char *format, ...)
 {
     char path[64], shape[LOSS_SHAPE_TEXT], reason[240];
     snprintf(path, sizeof path, "/%s", name_of(plan, tensor));
     va_list args;
-    va_start(args, why);
-    vsnprintf(reason, sizeof reason, why, args);
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     loss_fail_at(error, LOSS_INVALID, path, "%s has shape %.64s; %s", name_of(plan, tensor),
                  loss_shape_text(&plan->tensor[tensor], shape), reason);
@@ -118,7 +118,7 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     const struct loss_tensor *first = &plan->tensor[0];
     for (int k = 1; k < loss_tensor_specs(plan->loss); k++)
         if (!plan->loss->tensors[k].optional && !loss_same_shape(first, &plan->tensor[k]))
-            return loss_shape_error(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+            return loss_shape_error(plan, error, k, "it must match %s, %s", name_of(plan, 0),
                                     loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
@@ -202,7 +202,7 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
         return loss_shape_error(plan, error, PAIRS_INPUT1,
                                 "it must be (N, D), or (D) for a single pair");
     if (!loss_same_shape(first, second))
-        return loss_shape_error(plan, error, PAIRS_INPUT2, "it must be that of %s, %s",
+        return loss_shape_error(plan, error, PAIRS_INPUT2, "it must match %s, %s",
                                 name_of(plan, PAIRS_INPUT1), loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank - 1, .shape = {first->shape[0]}};
     if (!loss_same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
@@ -226,7 +226,7 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
         if (!plan->present[k])
             continue;
         if (!optional && !loss_same_shape(first, tensor))
-            return loss_shape_error(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+            return loss_shape_error(plan, error, k, "it must match %s, %s", name_of(plan, 0),
                                     loss_shape_text(first, shape));
         bool fits = tensor->rank >= within && loss_broadcasts_to(tensor, first);
         for (int i = 1; fits && i <= within; i++)

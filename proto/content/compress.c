@@ -25,9 +25,9 @@ enum {
 };
 
 struct piece {
-    size_t len;   /* compressed */
-    uLong check;  /* CRC-32 or Adler-32 */
-    bool trouble; /* memory ran out, or the request is cancelled */
+    size_t len;  /* compressed */
+    uLong check; /* CRC-32 or Adler-32 */
+    bool failed; /* memory ran out, or the request is cancelled */
 };
 
 struct compression {
@@ -54,17 +54,17 @@ static void deflate_piece(void *context, size_t i, int thread)
     struct piece *const piece = &c->piece[i];
     z_stream stream = {.next_in = data, .avail_in = len};
     (void)thread;
-    piece->trouble = quota_cancelled(c->quota);
-    if (piece->trouble)
+    piece->failed = quota_cancelled(c->quota);
+    if (piece->failed)
         return;
-    piece->trouble = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL,
-                                  Z_DEFAULT_STRATEGY) != Z_OK;
-    if (piece->trouble)
+    piece->failed = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL,
+                                 Z_DEFAULT_STRATEGY) != Z_OK;
+    if (piece->failed)
         return;
     stream.next_out = (Bytef *)c->room + i * c->size;
     stream.avail_out = (uInt)c->size;
     const int status = deflate(&stream, last ? Z_FINISH : Z_SYNC_FLUSH);
-    piece->trouble =
+    piece->failed =
         status != (last ? Z_STREAM_END : Z_OK) || stream.avail_in > 0 || stream.avail_out == 0;
     piece->len = c->size - stream.avail_out;
     piece->check = c->gzip ? crc32(0, data, len) : adler32(adler32(0, NULL, 0), data, len);
@@ -114,7 +114,7 @@ static bool deflate_all(struct compression *c, int threads, struct buffer *out)
     c->room = bytes + HEAD;
     parallel_for(c->count, threads, deflate_piece, c);
     for (size_t i = 0; i < c->count; i++)
-        if (c->piece[i].trouble)
+        if (c->piece[i].failed)
             return false;
     memcpy(bytes, c->gzip ? gzip_head : zlib_head, head);
     out->len = join(c, bytes, head);

@@ -96,7 +96,7 @@ static enum loss_status make_room(struct expansion *e)
     return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
 }
 
-static unsigned at_most_piece(size_t size)
+static unsigned clamp_to_piece(size_t size)
 {
     return size < EXPAND_PIECE ? (unsigned)size : EXPAND_PIECE;
 }
@@ -106,8 +106,8 @@ static unsigned at_most_piece(size_t size)
 /* Calls zlib for up to one piece of input and output; returns its status. */
 static int inflate_some(struct expansion *e, z_stream *stream)
 {
-    const unsigned in = at_most_piece(e->len - e->at);
-    const unsigned room = at_most_piece(e->out->capacity - e->out->len);
+    const unsigned in = clamp_to_piece(e->len - e->at);
+    const unsigned room = clamp_to_piece(e->out->capacity - e->out->len);
     stream->next_in = (const Bytef *)e->data + e->at;
     stream->avail_in = in;
     stream->next_out = (Bytef *)e->out->data + e->out->len;
@@ -223,8 +223,8 @@ static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
             status = make_room(e);
         if (status != LOSS_OK)
             return status;
-        const size_t in_end = e->at + at_most_piece(e->len - e->at);
-        const size_t out_end = e->out->len + at_most_piece(e->out->capacity - e->out->len);
+        const size_t in_end = e->at + clamp_to_piece(e->len - e->at);
+        const size_t out_end = e->out->len + clamp_to_piece(e->out->capacity - e->out->len);
         ZSTD_inBuffer in = {e->data, in_end, e->at};
         ZSTD_outBuffer out = {e->out->data, out_end, e->out->len};
         left = ZSTD_decompressStream(stream, &out, &in);

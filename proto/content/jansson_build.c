@@ -43,12 +43,12 @@ static int append_text(const char *text, size_t len, void *context)
 
 /* jansson ignores failed allocations while it reads a token, and omits the affected bytes. So its
    allocator is replaced by one that records failures. */
-static _Thread_local bool missed;
+static _Thread_local bool allocation_failed;
 
 static void *allocate(size_t size)
 {
     void *const block = malloc(size);
-    missed |= !block;
+    allocation_failed |= !block;
     return block;
 }
 
@@ -59,9 +59,9 @@ __attribute__((constructor)) static void watch_memory(void)
 
 json_t *jansson_load(const char *text, size_t len)
 {
-    missed = false;
+    allocation_failed = false;
     json_t *const tree = json_loadb(text, len, 0, NULL);
-    if (!missed)
+    if (!allocation_failed)
         return tree;
     json_decref(tree);
     return NULL;

@@ -11,10 +11,10 @@
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
     /* A few bytes of text can request a broadcast of any size. Broadcasting may produce at most
-       this many loss terms, or BROADCAST_TERMS_A_BYTE per byte of the body, whichever is larger.
+       this many loss terms, or BROADCAST_TERMS_PER_BYTE per byte of the body, whichever is larger.
        Without broadcasting, there are never more terms than numbers in the body. */
     BROADCAST_TERMS = 1 << 22,
-    BROADCAST_TERMS_A_BYTE = 16,
+    BROADCAST_TERMS_PER_BYTE = 16,
     /* Costs in units of loss_plan.work: of reading a byte of text, of writing a number as text, and
        of writing it as binary data. */
     TEXT_BYTE_WORK = 1,
@@ -81,8 +81,8 @@ static enum loss_status check_size(const struct loss_plan *plan, size_t len,
                                    struct loss_error *error)
 {
     const size_t terms = loss_tensor_elements(&plan->terms);
-    const size_t max_terms = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE
-                                 ? len * BROADCAST_TERMS_A_BYTE
+    const size_t max_terms = len > BROADCAST_TERMS / BROADCAST_TERMS_PER_BYTE
+                                 ? len * BROADCAST_TERMS_PER_BYTE
                                  : BROADCAST_TERMS;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (terms <= max_terms ||

@@ -151,8 +151,9 @@ static enum loss_status identify(struct object_reader *json, size_t i,
         return LOSS_OK;
     }
     if (*json->at != '{') {
-        object_reader_malformed(json, json->at,
-                                "losses[%zu] must be the name of a loss, or an object with it", i);
+        object_reader_malformed(
+            json, json->at,
+            "losses[%zu] must be the name of a loss, or an object with a field 'loss'", i);
         return in_entry(i, json->error);
     }
     if (object_reader_members(json, find_name, loss) != LOSS_OK)

@@ -22,7 +22,7 @@ static enum loss_status read_file(struct fields *f, int k, const struct multipar
 }
 
 static enum loss_status read_text(struct fields *f, const struct multipart_part *part,
-                                  uint32_t settled)
+                                  uint32_t overridden)
 {
     char value[VALUE_SIZE];
     const char *const body = f->out->body;
@@ -32,14 +32,14 @@ static enum loss_status read_text(struct fields *f, const struct multipart_part 
                               VALUE_SIZE - 1);
     memcpy(value, part->data, part->len);
     value[part->len] = '\0';
-    if (fields_read_plain(f, part->name, value, settled) == LOSS_OK)
+    if (fields_read_plain(f, part->name, value, overridden) == LOSS_OK)
         return LOSS_OK;
     f->json.error->offset = part->data - body;
     return f->json.error->status;
 }
 
 static enum loss_status read_part(struct fields *f, const struct multipart_part *part,
-                                  uint32_t settled)
+                                  uint32_t overridden)
 {
     const int field = fields_find(f->out->request.loss, part->name);
     object_reader_set_key(&f->json, part->name);
@@ -50,18 +50,18 @@ static enum loss_status read_part(struct fields *f, const struct multipart_part 
     if (is_file && field >= EVALUATION_TENSORS)
         return json_malformed(f->json.error, f->out->body, part->data, f->json.path,
                               "%s is not a tensor: send it as a text, not as a file", f->json.key);
-    if (is_file && (settled >> field & 1))
+    if (is_file && (overridden >> field & 1))
         return LOSS_OK;
     /* A grad_output may be a number in text; other tensors must be files. */
     if (is_file || (field < EVALUATION_TENSORS && field != EVALUATION_GRAD_OUTPUT))
         return read_file(f, field, part);
-    return read_text(f, part, settled);
+    return read_text(f, part, overridden);
 }
 
 enum loss_status multipart_request_read(struct fields *fields, const char *content_type)
 {
     struct evaluation *const e = fields->out;
-    const uint32_t settled = fields->seen;
+    const uint32_t overridden = fields->seen;
     struct multipart form;
     struct multipart_part part;
     bool more;
@@ -70,10 +70,10 @@ enum loss_status multipart_request_read(struct fields *fields, const char *conte
         return fields->json.error->status;
     while (multipart_next(&form, &part, &more) == LOSS_OK) {
         if (!more) {
-            fields->seen |= settled;
+            fields->seen |= overridden;
             return LOSS_OK;
         }
-        if (read_part(fields, &part, settled) != LOSS_OK)
+        if (read_part(fields, &part, overridden) != LOSS_OK)
             break;
     }
     return fields->json.error->status;

@@ -37,11 +37,11 @@ enum loss_status query_string_read(struct fields *fields, const char *query)
     for (const char *pair = query; pair && *pair;) {
         const size_t len = strcspn(pair, "&"), name_len = strcspn(pair, "=&");
         const size_t value_at = name_len < len ? name_len + 1 : len;
-        const char *why = decode(pair, name_len, name, sizeof name);
-        if (!why)
-            why = decode(pair + value_at, len - value_at, value, sizeof value);
-        if (why)
-            return loss_fail(fields->json.error, LOSS_MALFORMED, "the query %s: '%s'", why,
+        const char *reason = decode(pair, name_len, name, sizeof name);
+        if (!reason)
+            reason = decode(pair + value_at, len - value_at, value, sizeof value);
+        if (reason)
+            return loss_fail(fields->json.error, LOSS_MALFORMED, "the query %s: '%s'", reason,
                              json_quote(pair, quote));
         if (len > 0 && fields_read_plain(fields, name, value, 0) != LOSS_OK)
             return fields->json.error->status;

@@ -448,12 +448,12 @@ static enum loss_status read_grad_output(struct fields *f)
 }
 
 /* Reads the plain text at the cursor as the field of the key. */
-static enum loss_status read_plain(struct fields *f, uint32_t settled)
+static enum loss_status read_plain(struct fields *f, uint32_t overridden)
 {
     const int field = fields_find(f->out->request.loss, f->json.key);
     if (field < 0)
         return fields_unknown(f, "field");
-    if (settled >> field & 1)
+    if (overridden >> field & 1)
         return LOSS_OK;
     if (!fields_first(f, field))
         return object_reader_malformed(&f->json, f->json.at, "duplicate field '%s'", f->json.key);
@@ -467,14 +467,14 @@ static enum loss_status read_plain(struct fields *f, uint32_t settled)
 }
 
 enum loss_status fields_read_plain(struct fields *f, const char *name, const char *value,
-                                   uint32_t settled)
+                                   uint32_t overridden)
 {
     const char *const body = f->json.body, *const at = f->json.at, *const end = f->json.end;
     f->json.body = NULL;
     f->json.at = value;
     f->json.end = value + strlen(value);
     object_reader_set_key(&f->json, name);
-    const enum loss_status status = read_plain(f, settled);
+    const enum loss_status status = read_plain(f, overridden);
     f->json.body = body;
     f->json.at = at;
     f->json.end = end;

@@ -43,9 +43,9 @@ bool fields_deprecated(struct object_reader *json);
 void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss);
 
 /* Reads the field `name` from plain text; grad_output only if it is a number. The cursor does not
-   move. Fields in `settled` take precedence: their values are ignored. */
+   move. Fields in `overridden` take precedence: their values are ignored. */
 enum loss_status fields_read_plain(struct fields *fields, const char *name, const char *value,
-                                   uint32_t settled);
+                                   uint32_t overridden);
 
 /* Returns true if the request sets `encoding`. */
 bool fields_have_encoding(const struct fields *fields);

@@ -33,7 +33,7 @@ struct file {
                           fields->json.at moves */
     const char *data;  /* in the body */
     size_t data_len;
-    uint32_t settled; /* fields that the query has set */
+    uint32_t overridden; /* fields that the query has set */
     bool has_metadata;
     struct entry entry[EVALUATION_TENSORS];
     int entries;
@@ -69,8 +69,7 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
             return malformed_entry(file, entry,
                                    "shape and data_offsets must be integers in [0, 2^63)");
         if (*count == max_count) {
-            snprintf(message, sizeof message, "there are more than %d numbers in this array",
-                     max_count);
+            snprintf(message, sizeof message, "this array has more than %d numbers", max_count);
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
@@ -135,7 +134,8 @@ static enum loss_status read_property(struct object_reader *json, void *context)
         return json->error->status;
     if (count != 2)
         return malformed_entry(
-            file, entry, "data_offsets are two numbers: where the bytes begin and where they end");
+            file, entry,
+            "data_offsets must be two numbers: where the bytes begin and where they end");
     entry->offsets = entry->at;
     entry->begin = offsets[0];
     entry->end = offsets[1];
@@ -216,7 +216,7 @@ static enum loss_status read_metadatum(struct object_reader *json, void *context
         return json->error->status;
     if (strcmp(json->key, "format") == 0) /* Hugging Face's libraries write their framework */
         return LOSS_OK;
-    if (fields_read_plain(file->fields, json->key, value, file->settled) == LOSS_OK)
+    if (fields_read_plain(file->fields, json->key, value, file->overridden) == LOSS_OK)
         return LOSS_OK;
     json->error->offset = start - file->start;
     return json->error->status;
@@ -301,7 +301,7 @@ static void set_sources(struct file *file)
     for (int i = 0; i < file->entries; i++) {
         const struct entry *const entry = &file->entry[i];
         struct source *const source = &e->tensor[entry->tensor];
-        if (file->settled >> entry->tensor & 1)
+        if (file->overridden >> entry->tensor & 1)
             continue;
         source->tensor = entry->is;
         source->tensor.data = (void *)(uintptr_t)(file->data + entry->begin); /* never written to */
@@ -363,15 +363,17 @@ enum loss_status safetensors_request_read(struct fields *fields)
                          "insufficient memory for this request; retry later");
     memcpy(copy, e->body, LENGTH + len);
     copy[LENGTH + len] = '\0';
-    struct file file = {
-        .fields = fields, .start = copy, .data = e->body + LENGTH + len, .settled = fields->seen};
+    struct file file = {.fields = fields,
+                        .start = copy,
+                        .data = e->body + LENGTH + len,
+                        .overridden = fields->seen};
     file.data_len = e->len - LENGTH - len;
     fields->seen = 0;
     fields->json.end = copy + LENGTH + len;
     const enum loss_status status = read_header(&file);
     if (status == LOSS_OK)
         set_sources(&file);
-    fields->seen |= file.settled;
+    fields->seen |= file.overridden;
     if (copy != small)
         free(copy);
     return status;

@@ -270,9 +270,8 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
             if (take_field(r, &text, &end, &more) != LOSS_OK)
                 return r->error->status;
         if (rows > 0 && fields != columns)
-            return malformed(r, start,
-                             "this row has length %zu; the rows before it have length %zu", fields,
-                             columns);
+            return malformed(r, start, "this row has %zu fields; the rows before it have %zu",
+                             fields, columns);
         columns = fields;
     }
     csv->shape = (struct loss_tensor){.rank = columns > 1 ? 2 : 1,

@@ -101,7 +101,7 @@ static enum loss_status take_size(struct npy *npy, size_t *size)
     for (*size = 0; npy->at < npy->end && *npy->at >= '0' && *npy->at <= '9'; npy->at++)
         if (__builtin_mul_overflow(*size, (size_t)10, size) ||
             __builtin_add_overflow(*size, (size_t)(*npy->at - '0'), size))
-            return malformed(npy, start, "a dimension of the shape is more than can be addressed");
+            return malformed(npy, start, "a dimension of the shape is too large to address");
     if (npy->at == start)
         return unexpected(npy, "a dimension");
     skip(npy, 'L'); /* written by Python 2 */
@@ -259,9 +259,9 @@ enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char 
                          loss_shape_text(tensor, shape));
     const size_t left = (size_t)(bytes + len - npy.end);
     if (left != loss_tensor_bytes(tensor))
-        return malformed(&npy, npy.end,
-                         "after the header are %zu bytes; shape %.64s of %s takes %zu", left,
-                         loss_shape_text(tensor, shape), npy.descr, loss_tensor_bytes(tensor));
+        return malformed(&npy, npy.end, "%zu bytes follow the header; shape %.64s of %s takes %zu",
+                         left, loss_shape_text(tensor, shape), npy.descr,
+                         loss_tensor_bytes(tensor));
     tensor->data = (void *)(uintptr_t)npy.end; /* never written to */
     *swapped = npy.swapped;
     if (npy.fortran)

@@ -118,10 +118,10 @@ static void decode_groups(const char **text, const char *end, unsigned char **by
 const char *base64_decode(const char *text, const char *end, void *data, size_t len)
 {
     unsigned char *bytes = data;
-    uint32_t bits = 0, held = 0;
+    uint32_t bits = 0, bit_count = 0;
     const char *at = text; /* the current character */
     while (true) {
-        if (held == 0)
+        if (bit_count == 0)
             decode_groups(&text, end, &bytes, &len);
         at = text;
         if (text == end)
@@ -131,22 +131,22 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
             break;
         text++;
         const uint32_t value = value_of(c);
-        if (value == NONE || (len == 0 && (held == 0 || held >= 6)))
+        if (value == NONE || (len == 0 && (bit_count == 0 || bit_count >= 6)))
             return at;
         bits = bits << 6 | value;
-        held += 6;
-        if (held >= 8 && len > 0) {
-            held -= 8;
-            *bytes++ = (unsigned char)(bits >> held);
+        bit_count += 6;
+        if (bit_count >= 8 && len > 0) {
+            bit_count -= 8;
+            *bytes++ = (unsigned char)(bits >> bit_count);
             len--;
         }
     }
     /* Two or four zero bits must remain, and the '=' that complete the last group of four
        characters. */
-    if (len > 0 || held >= 6 || (bits & ((1u << held) - 1)) != 0)
+    if (len > 0 || bit_count >= 6 || (bits & ((1u << bit_count) - 1)) != 0)
         return at;
     text = at;
-    for (uint32_t padding = held / 2; padding > 0; padding--, text++) {
+    for (uint32_t padding = bit_count / 2; padding > 0; padding--, text++) {
         at = text;
         if (text == end || take_character(&text, end) != '=')
             return at;

@@ -41,8 +41,8 @@ enum loss_status object_reader_wrong_type(struct object_reader *json, const char
 static enum loss_status invalid_value(struct object_reader *json, const char *at)
 {
     if (*at == '[' || *at == '{')
-        return object_reader_malformed(
-            json, at, "there are more than %d nested arrays and objects, the limit", json_depth());
+        return object_reader_malformed(json, at, "arrays and objects are nested more than %d deep",
+                                       json_depth());
     return object_reader_unexpected(json, at, "a JSON value");
 }
 

@@ -109,10 +109,10 @@ static bool is_blank(char c)
 
 const char *json_blank_long(const char *text, const struct quota *quota)
 {
-    for (const char *looked = text; is_blank(*text); text++) {
-        if (text - looked < BLANK_DISTANCE)
+    for (const char *checked = text; is_blank(*text); text++) {
+        if (text - checked < BLANK_DISTANCE)
             continue;
-        looked = text;
+        checked = text;
         if (quota_cancelled(quota))
             break;
     }

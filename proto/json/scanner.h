@@ -63,7 +63,7 @@ size_t json_plain_length(const char *text);
    characters are replaced. Returns `out`. */
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);
-/* The same for about 100 bytes, such as a path. `out` has JSON_QUOTE_LONG bytes. */
+/* Like json_quote(), for about 100 bytes, such as a path. `out` has JSON_QUOTE_LONG bytes. */
 enum { JSON_QUOTE_LONG = 112 };
 const char *json_quote_long(const char *text, char *out);
 

@@ -109,7 +109,7 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
     return to + len + 1;
 }
 
-/* Writes elements [from, from + n), each followed by its brackets and a comma, to most_bytes(n)
+/* Writes elements [from, from + n), each followed by its brackets and a comma, to max_bytes(n)
    bytes. Returns the end. The caller removes the comma after the last bracket of the tensor. */
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {

@@ -36,16 +36,16 @@ struct nesting {
     bool known[LOSS_MAX_RANK];  /* true once length is fixed */
     size_t seen[LOSS_MAX_RANK]; /* number of elements so far in the open array of each level */
     size_t count;
-    const char *looked; /* where cancellation was last checked */
-    const char *marked; /* the last mark, or the start of the tensor */
-    ptrdiff_t distance; /* minimum distance to the next mark */
+    const char *checked; /* where cancellation was last checked */
+    const char *marked;  /* the last mark, or the start of the tensor */
+    ptrdiff_t distance;  /* minimum distance to the next mark */
 };
 
 /* Fails at the current element. Its indices are the numbers of elements before it. */
 __attribute__((format(printf, 4, 5))) static enum loss_status
 ragged(const struct scan *scan, const struct nesting *nest, int depth, const char *format, ...)
 {
-    char path[sizeof scan->error->path], place[sizeof path], why[160];
+    char path[sizeof scan->error->path], place[sizeof path], reason[160];
     size_t len = (size_t)snprintf(path, sizeof path, "%s", scan->path),
            place_len = (size_t)snprintf(place, sizeof place, "%s", path + 1);
     for (int i = 0; i < depth && len < sizeof path - 24 && place_len < sizeof place - 24; i++) {
@@ -55,17 +55,17 @@ ragged(const struct scan *scan, const struct nesting *nest, int depth, const cha
     }
     va_list args;
     va_start(args, format);
-    vsnprintf(why, sizeof why, format, args);
+    vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     return loss_fail_at(scan->error, LOSS_INVALID, path,
-                        "%.100s %s; nested arrays must be rectangular", place, why);
+                        "%.100s %s; nested arrays must be rectangular", place, reason);
 }
 
 static enum loss_status open_array(const struct scan *scan, struct nesting *nest, const char *at)
 {
     if (nest->depth == json_depth())
         return json_malformed(scan->error, scan->body, at, scan->path,
-                              "%s has more than %d nested arrays, the limit", scan->path + 1,
+                              "%s: arrays are nested more than %d deep", scan->path + 1,
                               json_depth());
     if (nest->depth == LOSS_MAX_RANK)
         return json_malformed(scan->error, scan->body, at, scan->path,
@@ -177,14 +177,14 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
 }
 
 enum {
-    LOOK_DISTANCE = 1 << 18
+    CHECK_DISTANCE = 1 << 18
 }; /* bytes between checks for cancellation: less than a millisecond */
 
 static bool is_cancelled(const struct scan *scan, struct nesting *nest, const char *text)
 {
-    if (text - nest->looked < LOOK_DISTANCE)
+    if (text - nest->checked < CHECK_DISTANCE)
         return false;
-    nest->looked = text;
+    nest->checked = text;
     return quota_cancelled(scan->quota);
 }
 
@@ -192,7 +192,7 @@ static bool is_cancelled(const struct scan *scan, struct nesting *nest, const ch
 static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor,
                                      const char *text, const char **end)
 {
-    struct nesting nest = {.rank = -1, .looked = text, .marked = text, .distance = MARK_DISTANCE};
+    struct nesting nest = {.rank = -1, .checked = text, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
     do {
         text = json_blank(text, scan->quota);

@@ -186,7 +186,7 @@ static void put(const struct block *block)
 }
 
 /* Unmaps `bytes` bytes of the cache, before a growing block maps the same number. */
-static void shed(size_t bytes)
+static void unmap_cached(size_t bytes)
 {
     while (bytes > 0) {
         struct block block = {.data = NULL};
@@ -229,7 +229,7 @@ static char *take(size_t length, size_t expected)
     }
     char *data = NULL;
     if (block.data) {
-        shed(length - block.length);
+        unmap_cached(length - block.length);
         data = extend(block.data, block.length, length);
     }
     if (!data && block.data)
@@ -268,7 +268,7 @@ static void *grow_mapped(char *data, size_t before, size_t longer)
         bytes = absorb_next(data + length, longer - length);
     if (length == longer)
         return data;
-    shed(longer - length);
+    unmap_cached(longer - length);
     char *grown = extend(data, length, longer);
     if (!grown && block_cache_clear())
         grown = extend(data, length, longer);

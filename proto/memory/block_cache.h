@@ -22,8 +22,9 @@ enum {
    no memory, unless the block was cached. */
 void *block_cache_resize(void *block, size_t old, size_t size);
 
-/* The same for a block that will probably grow to `expected` bytes: it is cut from a cached block
-   of about that size, if there is one, and grows into the rest of it. Reserves nothing. */
+/* Like block_cache_resize(), for a block that will probably grow to `expected` bytes: it is cut
+   from a cached block of about that size, if there is one, and grows into the rest of it. Reserves
+   nothing. */
 void *block_cache_grow(void *block, size_t old, size_t size, size_t expected);
 
 /* Frees a block of `size` bytes. No-op if NULL. */

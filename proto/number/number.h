@@ -18,13 +18,13 @@
 const char *number_read_f32(const char *text, float *value);
 const char *number_read_f64(const char *text, double *value);
 
-/* The same for integers, including integral numbers such as 3.0 and 3e2. */
+/* Integers, including integral numbers such as 3.0 and 3e2. */
 enum number_status { NUMBER_OK, NUMBER_NONE, NUMBER_FRACTION, NUMBER_RANGE };
 /* Sets *end to the byte after the number and *value, and returns NUMBER_OK. Otherwise returns
    NUMBER_NONE if there is no number (*end is not set), NUMBER_FRACTION if it is not integral, or
    NUMBER_RANGE if it does not fit in 64 bits; *value is not set. */
 enum number_status number_read_i64(const char *text, int64_t *value, const char **end);
-/* The same for unsigned integers. A negative number is out of range, except -0. */
+/* Like number_read_i64(), for unsigned integers. A negative number is out of range, except -0. */
 enum number_status number_read_u64(const char *text, uint64_t *value, const char **end);
 
 /* Returns the byte after the number of RFC 8259 grammar at `text`, or NULL if there is none.

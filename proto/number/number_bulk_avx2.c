@@ -24,13 +24,13 @@ static ALWAYS_INLINE __m256i load(const char *text)
 }
 
 /* A table of 16 bytes for each half of a vector. */
-#define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
+#define BOTH_LANES(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
 
 static ALWAYS_INLINE uint64_t separators_of_32(const char *text)
 {
     /* White space and the comma differ in their low four bits; at other positions the table has a
        value that does not match. */
-    const __m256i table = TWICE(' ', 0, 0, 0, 0, 0, 0, 0, 0, '\t', '\n', 0, ',', '\r', 0, 0);
+    const __m256i table = BOTH_LANES(' ', 0, 0, 0, 0, 0, 0, 0, 0, '\t', '\n', 0, ',', '\r', 0, 0);
     const __m256i bytes = load(text);
     const __m256i separator =
         _mm256_or_si256(_mm256_cmpeq_epi8(bytes, _mm256_shuffle_epi8(table, bytes)),
@@ -49,9 +49,10 @@ static ALWAYS_INLINE void kinds_of_32(const char *text, int shift, struct kinds 
     /* A byte is of a kind if both tables, indexed by its low and its high four bits, have the bit
        of that kind: 1 digits; 2 + - . ; 4 a-o and 8 p-z, upper or lower case; 0x10 tab and line
        ends; 0x20 space; 0x40 comma. */
-    const __m256i low = TWICE(0x29, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x1d, 0x1c,
-                              0x06, 0x44, 0x16, 0x06, 0x04);
-    const __m256i high = TWICE(0x10, 0, 0x62, 0x01, 0x04, 0x08, 0x04, 0x08, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i low = BOTH_LANES(0x29, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x1d, 0x1c,
+                                   0x06, 0x44, 0x16, 0x06, 0x04);
+    const __m256i high =
+        BOTH_LANES(0x10, 0, 0x62, 0x01, 0x04, 0x08, 0x04, 0x08, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m256i bytes = load(text), nibble = _mm256_set1_epi8(0x0f),
                   zero = _mm256_setzero_si256();
     const __m256i kind = _mm256_and_si256(
@@ -331,13 +332,13 @@ static ALWAYS_INLINE bool shortest_eight(const float *values, struct eight *out)
                                             _mm256_cmpeq_epi32(field, zero));
     if (!_mm256_testc_si256(is_zero, special))
         return false;
-    const __m256i lopsided = _mm256_and_si256(no_fraction, _mm256_cmpgt_epi32(field, one));
+    const __m256i asymmetric = _mm256_and_si256(no_fraction, _mm256_cmpgt_epi32(field, one));
     const __m256i c = _mm256_or_si256(fraction, _mm256_set1_epi32(0x800000)),
                   c_odd = _mm256_and_si256(c, one);
     const __m256i q = _mm256_sub_epi32(field, _mm256_set1_epi32(150));
     const __m256i k =
         _mm256_srai_epi32(_mm256_sub_epi32(_mm256_mullo_epi32(q, _mm256_set1_epi32(1262611)),
-                                           _mm256_and_si256(lopsided, _mm256_set1_epi32(524031))),
+                                           _mm256_and_si256(asymmetric, _mm256_set1_epi32(524031))),
                           22);
     const __m256i minus_k = _mm256_sub_epi32(zero, k);
     const __m256i log2 =
@@ -352,7 +353,7 @@ static ALWAYS_INLINE bool shortest_eight(const float *values, struct eight *out)
         _mm256_permutevar8x32_epi32(place, _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7)));
     const __m256i two = _mm256_set1_epi32(2), quarters = _mm256_slli_epi32(c, 2);
     const __m256i below =
-        _mm256_sub_epi32(_mm256_sub_epi32(quarters, two), lopsided); /* 2 less, or 1 */
+        _mm256_sub_epi32(_mm256_sub_epi32(quarters, two), asymmetric); /* 2 less, or 1 */
     const __m256i value = scale_eight(_mm256_sllv_epi32(quarters, shift), even_power, odd_power);
     const __m256i low = _mm256_add_epi32(
         scale_eight(_mm256_sllv_epi32(below, shift), even_power, odd_power), c_odd);

@@ -3,18 +3,19 @@
 #include "number/number_bulk_types.h"
 #include "number/number_round.h"
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define REPEAT_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 /* Sets the highest bit of each byte of `bytes`, all below 0x80, that equals `byte`. */
 static inline uint64_t equal(uint64_t bytes, unsigned byte)
 {
-    return (EACH(0x80) - (bytes ^ EACH(byte))) & EACH(0x80);
+    return (REPEAT_BYTE(0x80) - (bytes ^ REPEAT_BYTE(byte))) & REPEAT_BYTE(0x80);
 }
 
-/* The same for bytes from `low` to `high`. */
+/* Like equal(), for bytes from `low` to `high`. */
 static inline uint64_t between(uint64_t bytes, unsigned low, unsigned high)
 {
-    return (bytes + EACH(0x80 - low)) & (EACH(0x80 + high) - bytes) & EACH(0x80);
+    return (bytes + REPEAT_BYTE(0x80 - low)) & (REPEAT_BYTE(0x80 + high) - bytes) &
+           REPEAT_BYTE(0x80);
 }
 
 /* Collects the highest bits of eight bytes. */
@@ -26,7 +27,7 @@ static inline uint64_t gather(uint64_t bits)
 /* Finds white space; fast if there is none. */
 static inline uint64_t blanks(uint64_t bytes)
 {
-    if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) ==
+    if ((~(bytes + REPEAT_BYTE(0x80 - '!')) & REPEAT_BYTE(0x80)) ==
         0) /* no byte is below the first visible character */
         return 0;
     return equal(bytes, ' ') | equal(bytes, '\t') | equal(bytes, '\n') | equal(bytes, '\r');
@@ -35,14 +36,14 @@ static inline uint64_t blanks(uint64_t bytes)
 /* Returns true if a byte is '@' or above: not a digit, sign, point, comma or white space. */
 static inline bool any_high(uint64_t bytes)
 {
-    return (bytes & EACH('@')) != 0;
+    return (bytes & REPEAT_BYTE('@')) != 0;
 }
 
 static uint64_t separators(const char *text)
 {
     uint64_t mask = 0;
     for (int i = 0; i < 64; i += 8) {
-        const uint64_t all = load_eight(text + i), bytes = all & EACH(0x7f);
+        const uint64_t all = load_eight(text + i), bytes = all & REPEAT_BYTE(0x7f);
         uint64_t found = equal(bytes, ',') | blanks(bytes);
         if (any_high(bytes))
             found |= equal(bytes, '[') | equal(bytes, ']');
@@ -55,10 +56,11 @@ static struct kinds kinds_of(const char *text)
 {
     struct kinds kinds = {0, 0, 0};
     for (int i = 0; i < 64; i += 8) {
-        const uint64_t all = load_eight(text + i), bytes = all & EACH(0x7f), blank = blanks(bytes);
+        const uint64_t all = load_eight(text + i), bytes = all & REPEAT_BYTE(0x7f),
+                       blank = blanks(bytes);
         uint64_t token = between(bytes, '0', '9') | between(bytes, '-', '.') | equal(bytes, '+');
         if (any_high(bytes))
-            token |= between(bytes | EACH(0x20), 'a', 'z');
+            token |= between(bytes | REPEAT_BYTE(0x20), 'a', 'z');
         kinds.token |= gather(token & ~all) << i;
         kinds.comma |= gather(equal(bytes, ',') & ~all) << i;
         if (blank)
@@ -87,10 +89,11 @@ static inline uint64_t without_point(const char *end, uint64_t last)
 static inline uint64_t last_bytes(ptrdiff_t n)
 {
 #define EIGHT -1, -1, -1, -1, -1, -1, -1, -1
-    enum { LEAST = -24, MOST = 32 };
-    static const signed char ones[MOST - LEAST + 8] = {[8 - LEAST] = EIGHT, EIGHT, EIGHT, EIGHT};
+    enum { MIN_BYTES = -24, MAX_BYTES = 32 };
+    static const signed char ones[MAX_BYTES - MIN_BYTES + 8] = {
+        [8 - MIN_BYTES] = EIGHT, EIGHT, EIGHT, EIGHT};
 #undef EIGHT
-    return load_eight((const char *)ones + (n - LEAST));
+    return load_eight((const char *)ones + (n - MIN_BYTES));
 }
 
 static inline bool take_digits(const char *text, const char *end, struct digits *number)
@@ -112,7 +115,7 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
     ptrdiff_t whole = len;
     for (ptrdiff_t i = 0; i < len; i += 8) {
         const uint64_t bytes = load_eight(text + i),
-                       points = equal(bytes & EACH(0x7f), '.') & ~bytes;
+                       points = equal(bytes & REPEAT_BYTE(0x7f), '.') & ~bytes;
         if (points) {
             const ptrdiff_t at = i + (__builtin_ctzll(points) >> 3);
             whole = at < len ? at : len;
@@ -127,12 +130,13 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
     uint64_t groups[3], wrong = 0;
     for (ptrdiff_t i = 0; i < 3; i++) {
         const uint64_t characters =
-            without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ EACH('0');
+            without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ REPEAT_BYTE('0');
         const uint64_t digits = characters & last_bytes(n - 8 * i);
-        wrong |= (digits + EACH(0x76)) | digits; /* above 9; a carry comes from such a byte */
+        wrong |=
+            (digits + REPEAT_BYTE(0x76)) | digits; /* above 9; a carry comes from such a byte */
         groups[i] = eight_digits(digits);
     }
-    if (wrong & EACH(0x80))
+    if (wrong & REPEAT_BYTE(0x80))
         return false;
     number->digits = groups[2] * UINT64_C(10000000000000000) + groups[1] * 100000000 + groups[0];
     number->exponent = exponent - (int)fraction;

@@ -43,8 +43,9 @@ static inline bool to_float(struct digits number, float *value)
    matters. */
 static inline bool to_double(struct digits number, double *value)
 {
-    enum { LEAST = -290, MOST = 280, HALF = 0x400 };
-    if ((unsigned)(number.exponent - LEAST) > MOST - LEAST || number.digits == 0) {
+    enum { MIN_EXPONENT = -290, MAX_EXPONENT = 280, HALF = 0x400 };
+    if ((unsigned)(number.exponent - MIN_EXPONENT) > MAX_EXPONENT - MIN_EXPONENT ||
+        number.digits == 0) {
         *value = number.negative ? -0.0 : 0;
         return number.digits == 0;
     }

@@ -35,7 +35,7 @@ struct parts {
 
 /* Exponents saturate here. No text has enough digits to compensate for such an exponent, and sums
    with digit counts do not overflow. */
-#define EXPONENT_ENOUGH INT64_C(100000000000000000)
+#define EXPONENT_LIMIT INT64_C(100000000000000000)
 
 static inline const char *skip_digits(const char *text)
 {
@@ -53,7 +53,7 @@ static inline bool split_exponent(const char *text, struct parts *parts)
     if (end == text)
         return false;
     int64_t exponent = 0;
-    for (; text < end && exponent < EXPONENT_ENOUGH; text++)
+    for (; text < end && exponent < EXPONENT_LIMIT; text++)
         exponent = exponent * 10 + (*text - '0');
     parts->exponent = negative ? -exponent : exponent;
     parts->end = end;
@@ -249,8 +249,8 @@ static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *
        most the 768 digits of 2^54 * 5^1075. A number truncated there compares with it like the
        whole number, except for equality. Therefore a digit 1 is appended in place of the omitted
        digits. */
-    enum { ENOUGH = 768 };
-    const struct prefix prefix = take_prefix(parts, ENOUGH);
+    enum { MAX_DIGITS = 768 };
+    const struct prefix prefix = take_prefix(parts, MAX_DIGITS);
     struct big number = {.n = 0};
     big_append_digits(&number, prefix.whole, prefix.whole_end);
     big_append_digits(&number, prefix.fraction, prefix.fraction_end);

@@ -156,7 +156,7 @@ static enum loss_status check_ends(struct oip_reader *r)
         return LOSS_OK;
     return object_reader_malformed(
         json, r->next,
-        "unexpected additional input data: %zu bytes are left after those of the last input",
+        "unexpected additional input data: %zu bytes follow the data of the last input",
         (size_t)(r->body_end - r->next));
 }
 

@@ -130,8 +130,8 @@ static enum loss_status place_bytes(struct oip_reader *r, const struct oip_input
     if (bytes > left)
         return bad_input(
             r, input,
-            "has %zu bytes after the JSON, but %zu are left; expecting %zu additional bytes", bytes,
-            left, bytes - left);
+            "has binary_data_size %zu, but only %zu bytes are left; expecting %zu additional bytes",
+            bytes, left, bytes - left);
     source->tensor.data = (void *)(uintptr_t)r->next; /* never written to */
     r->next += bytes;
     return LOSS_OK;

@@ -69,11 +69,11 @@ struct auth *auth_new(const struct auth_settings *settings, char *message, size_
     }
     auth->settings = *settings;
     /* Prefers writers: otherwise readers could delay a reload forever. */
-    pthread_rwlockattr_t patient;
-    pthread_rwlockattr_init(&patient);
-    pthread_rwlockattr_setkind_np(&patient, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&auth->lock, &patient);
-    pthread_rwlockattr_destroy(&patient);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&auth->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
     if (has_text(settings->token_file) &&
         !(auth->tokens = tokens_read(settings->token_file, message, size))) {
         auth_free(auth);

@@ -180,8 +180,7 @@ static void check_permissions(FILE *file, const char *path)
     struct stat about;
     if (fstat(fileno(file), &about) == 0 && (about.st_mode & S_IWOTH) != 0)
         log_message(LOG_LEVEL_WARNING,
-                    "%s: any user of this machine can write to it and add a token; run chmod o-w",
-                    path);
+                    "%s is world-writable: any local user can add a token; run chmod o-w", path);
 }
 
 struct tokens *tokens_read(const char *path, char *message, size_t size)
@@ -377,11 +376,11 @@ static bool copy_owner(int fd, const char *path, const struct stat *about, char 
     struct stat own;
     if (fstat(fd, &own) == 0 && (own.st_uid != about->st_uid || own.st_gid != about->st_gid) &&
         fchown(fd, about->st_uid, about->st_gid) != 0)
-        return fail(message, size, "cannot give %s the owner of the file that it replaces: %s",
+        return fail(message, size, "cannot set the owner of %s to that of the file it replaces: %s",
                     path, strerror(errno));
     return fchmod(fd, about->st_mode & 07777) == 0 ||
-           fail(message, size, "cannot give %s the mode of the file that it replaces: %s", path,
-                strerror(errno));
+           fail(message, size, "cannot set the mode of %s to that of the file it replaces: %s",
+                path, strerror(errno));
 }
 
 /* Writes the new file to `fd` and closes it. */

@@ -27,7 +27,7 @@ struct executor {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job was queued, the team is warm, or `stopping` is set */
     pthread_cond_t
-        look; /* wakes the supervisor: there is an earlier deadline, or `stopped` is set */
+        next_check; /* wakes the supervisor: there is an earlier deadline, or `stopped` is set */
     struct fair_queue *schedule;
     struct job *running;   /* NULL: none */
     int64_t next_deadline; /* latest time of the next check by the supervisor */
@@ -85,7 +85,7 @@ static enum job_end end_of(const struct job *job, int64_t now)
 {
     if (job->gone && __atomic_load_n(job->gone, __ATOMIC_RELAXED))
         return JOB_GONE;
-    return now >= job->deadline ? JOB_LATE : JOB_DONE;
+    return now >= job->deadline ? JOB_TIMED_OUT : JOB_DONE;
 }
 
 static void note_wait(struct executor *executor, const struct job *job, int64_t now)
@@ -146,13 +146,14 @@ static struct job *sweep_all(struct executor *executor)
 static void wait_for_check(struct executor *executor)
 {
     if (!executor->running && fair_queue_entries(executor->schedule) == 0) {
-        pthread_cond_wait(&executor->look, &executor->mutex);
+        pthread_cond_wait(&executor->next_check, &executor->mutex);
         return;
     }
-    const int64_t soon = clock_ns() + EXECUTOR_PERIOD_MS * INT64_C(1000000);
-    const int64_t until = executor->next_deadline < soon ? executor->next_deadline : soon;
+    const int64_t next_period = clock_ns() + EXECUTOR_PERIOD_MS * INT64_C(1000000);
+    const int64_t until =
+        executor->next_deadline < next_period ? executor->next_deadline : next_period;
     const struct timespec time = {until / 1000000000, until % 1000000000};
-    pthread_cond_timedwait(&executor->look, &executor->mutex, &time);
+    pthread_cond_timedwait(&executor->next_check, &executor->mutex, &time);
 }
 
 static void *supervise(void *argument)
@@ -242,7 +243,7 @@ static void start_synchronization(struct executor *executor)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&executor->mutex, NULL);
     pthread_cond_init(&executor->changed, NULL);
-    pthread_cond_init(&executor->look, &monotonic);
+    pthread_cond_init(&executor->next_check, &monotonic);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -296,11 +297,11 @@ bool executor_submit(struct executor *executor, struct job *job)
         pthread_cond_signal(&executor->changed);
         if (job->deadline < executor->next_deadline ||
             (!executor->running && fair_queue_entries(executor->schedule) == 1))
-            pthread_cond_signal(&executor->look);
+            pthread_cond_signal(&executor->next_check);
     }
     pthread_mutex_unlock(&executor->mutex);
     if (refused && refused != &job->entry)
-        job_of(refused)->done(job_of(refused), JOB_PUSHED);
+        job_of(refused)->done(job_of(refused), JOB_EVICTED);
     return refused != &job->entry;
 }
 
@@ -382,7 +383,7 @@ void executor_stop(struct executor *executor)
         pthread_join(executor->thread, NULL);
     pthread_mutex_lock(&executor->mutex);
     executor->stopped = true;
-    pthread_cond_broadcast(&executor->look);
+    pthread_cond_broadcast(&executor->next_check);
     pthread_mutex_unlock(&executor->mutex);
     if (executor->has_supervisor)
         pthread_join(executor->supervisor, NULL);
@@ -392,7 +393,7 @@ void executor_free(struct executor *executor)
 {
     if (!executor)
         return;
-    pthread_cond_destroy(&executor->look);
+    pthread_cond_destroy(&executor->next_check);
     pthread_cond_destroy(&executor->changed);
     pthread_mutex_destroy(&executor->mutex);
     fair_queue_free(executor->schedule);

@@ -17,10 +17,10 @@
 
 /* How a job ended. */
 enum job_end {
-    JOB_DONE,   /* the job ran */
-    JOB_GONE,   /* *gone was set */
-    JOB_LATE,   /* its deadline passed */
-    JOB_PUSHED, /* it was removed from a full queue because its client had the most jobs */
+    JOB_DONE,      /* the job ran */
+    JOB_GONE,      /* *gone was set */
+    JOB_TIMED_OUT, /* its deadline passed */
+    JOB_EVICTED,   /* it was removed from a full queue because its client had the most jobs */
 };
 
 /* A job, embedded in a struct of the caller. The executor owns it from executor_submit until it

@@ -20,12 +20,12 @@ struct fair_queue {
     int64_t virtual_time; /* where new clients start; never decreases */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
-    size_t queues, untouched; /* index of the first queue that was never used */
+    size_t queues, first_unused; /* index of the first queue that was never used */
     struct client_queue
         queue[]; /* one per entry, and two more for the entry that runs and may be added again */
 };
 
-enum { QUEUES_BESIDES = 2 };
+enum { EXTRA_QUEUES = 2 };
 
 /* ---- Clients ---- */
 
@@ -79,8 +79,8 @@ static struct client_queue *find_queue(const struct fair_queue *schedule, uint64
    time. */
 static struct client_queue *unused_queue(struct fair_queue *schedule)
 {
-    if (!schedule->free && schedule->untouched < schedule->queues)
-        return &schedule->queue[schedule->untouched++];
+    if (!schedule->free && schedule->first_unused < schedule->queues)
+        return &schedule->queue[schedule->first_unused++];
     if (!schedule->free) {
         struct client_queue *least_used = NULL;
         for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
@@ -243,7 +243,7 @@ void fair_queue_each(struct fair_queue *schedule,
 
 struct fair_queue *fair_queue_new(size_t max_entries)
 {
-    const size_t queues = max_entries + QUEUES_BESIDES;
+    const size_t queues = max_entries + EXTRA_QUEUES;
     struct fair_queue *const schedule =
         calloc(1, sizeof *schedule + queues * sizeof schedule->queue[0]);
     if (!schedule)

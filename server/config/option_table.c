@@ -297,8 +297,8 @@ const struct option option_table[] = {
      .fallback = "0",
      .max = 3600000,
      .value = "SECONDS",
-     .doc =
-         "Time to keep serving after SIGTERM, with /readyz at 503, so that load balancers notice"},
+     .doc = "Time to keep serving after SIGTERM, with /readyz returning 503, so that load "
+            "balancers notice"},
     {.name = "drain-timeout",
      .type = OPTION_SECONDS,
      .offset = offsetof(struct options, limits.drain_timeout),

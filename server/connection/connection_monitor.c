@@ -26,14 +26,14 @@
 
 enum {
     MONITOR_PERIOD_MS = 250,
-    MONITOR_IDLE_MS = 1000,  /* longest interval between checks of an idle connection */
-    MONITOR_BATCH = 256,     /* connections checked before the mutex is released for a moment */
-    MONITOR_PHASES = 8,      /* not less than the number of phases */
-    MONITOR_CUTS = 64,       /* maximum number of connections cut per period to free memory */
-    MONITOR_NEW_MS = 1000,   /* a connection younger than this is new */
-    MONITOR_PROBE_MS = 1000, /* time between the first two probe bytes sent to a client */
-    MONITOR_GRACE = 8,       /* durations are estimated only after 1/8 of the memory timeout */
-    FIRST_TURN = MONITOR_HEADERS,
+    MONITOR_IDLE_MS = 1000, /* longest interval between checks of an idle connection */
+    MONITOR_BATCH = 256,    /* connections checked before the mutex is released for a moment */
+    MONITOR_PHASES = 8,     /* not less than the number of phases */
+    MONITOR_MAX_DISCONNECTS = 64, /* connections disconnected per period to free memory */
+    MONITOR_NEW_MS = 1000,        /* a connection younger than this is new */
+    MONITOR_PROBE_MS = 1000,      /* time between the first two probe bytes sent to a client */
+    MONITOR_GRACE = 8,            /* durations are estimated only after 1/8 of the memory timeout */
+    FIRST_EPOCH = MONITOR_HEADERS,
 };
 
 struct connection_state {
@@ -42,7 +42,7 @@ struct connection_state {
     bool plain;
     bool tcp;
     int64_t added;             /* clock_ms */
-    atomic_uint turn;          /* phase + MONITOR_PHASES * number of phase changes */
+    atomic_uint epoch;         /* phase + MONITOR_PHASES * number of phase changes */
     _Atomic uint64_t progress; /* bytes transferred in this phase */
     _Atomic uint64_t bytes;    /* set by monitor_set_memory for this phase; 0: uses no memory */
     atomic_size_t memory;      /* set by monitor_set_memory */
@@ -50,15 +50,15 @@ struct connection_state {
     atomic_int status;
     bool gone; /* accessed atomically; monitor_gone_flag returns its address */
     _Atomic(const char *)
-        reason; /* one of rejection_names; NULL unless it was cut for being too slow */
+        reason; /* one of rejection_names; NULL unless it was disconnected for being too slow */
 
     /* Used only by the monitor thread. Times are clock_ms. */
-    unsigned seen_turn;   /* the turn at the last check; the members below refer to it */
+    unsigned seen_epoch;  /* the epoch at the last check; the members below refer to it */
     bool at_end;          /* at the last check, the socket was at its end */
-    int64_t closed_since; /* when the client first appeared to have closed, in MONITOR_NOTHING; 0:
+    int64_t closed_since; /* when the client first appeared to have closed, in MONITOR_COMPUTING; 0:
                         it has not */
     int64_t probe_next;   /* when to send the next probe byte */
-    int64_t since;        /* when the turn was first seen */
+    int64_t since;        /* when the epoch was first seen */
     int64_t begun;        /* when the start of a request was first seen; 0: not yet */
     int64_t next_check;   /* earliest time of the next check */
     uint64_t received;    /* bytes received by `since`, as counted by the kernel */
@@ -143,13 +143,13 @@ static void send_timeout(struct connection_state *monitored, const char *detail)
         atomic_store(&monitored->status, 408);
 }
 
-/* Shuts down a connection. If the turn has changed since the check, its thread is using the
+/* Shuts down a connection. If the epoch has changed since the check, its thread is using the
    connection; then returns false and does nothing. `reason` is one of rejection_names or NULL.
    `detail` is sent to the client in a 408 response if it is not NULL. */
-static bool cut(struct connection_state *monitored, const char *reason, const char *detail)
+static bool disconnect(struct connection_state *monitored, const char *reason, const char *detail)
 {
-    unsigned turn = monitored->seen_turn;
-    if (!atomic_compare_exchange_strong(&monitored->turn, &turn, MONITOR_CUT))
+    unsigned epoch = monitored->seen_epoch;
+    if (!atomic_compare_exchange_strong(&monitored->epoch, &epoch, MONITOR_DISCONNECTED))
         return false;
     atomic_store(&monitored->reason, reason);
     /* Meanwhile the connection's thread may have begun to wait for memory. */
@@ -160,17 +160,17 @@ static bool cut(struct connection_state *monitored, const char *reason, const ch
     return true;
 }
 
-static void cut_slow(struct monitor *monitor, struct connection_state *monitored,
-                     enum rejection reason, const char *detail)
+static void disconnect_slow(struct monitor *monitor, struct connection_state *monitored,
+                            enum rejection reason, const char *detail)
 {
-    if (cut(monitored, rejection_names[reason], detail))
+    if (disconnect(monitored, rejection_names[reason], detail))
         rejections_add(monitor->rejects, reason);
 }
 
 /* ---- Checking one connection ---- */
 
 /* Returns true if the client has disconnected. libmicrohttpd may still be processing the last data,
-   so the socket must be at its end in two consecutive checks of the same turn. */
+   so the socket must be at its end in two consecutive checks of the same epoch. */
 static bool has_disconnected(struct connection_state *monitored)
 {
     const bool before = monitored->at_end;
@@ -179,7 +179,7 @@ static bool has_disconnected(struct connection_state *monitored)
 }
 
 /* Returns true if a request has begun. The kernel's count includes bytes that are not part of a
-   request, such as an incomplete TLS record, but excludes bytes received before the turn was first
+   request, such as an incomplete TLS record, but excludes bytes received before the epoch was first
    seen. The parser detects those. */
 static bool has_begun(const struct connection_state *monitored)
 {
@@ -195,10 +195,10 @@ static void check_headers(struct monitor *monitor, struct connection_state *moni
         monitored->begun = now;
     if (has_disconnected(monitored) ||
         (monitored->begun == 0 && now - monitored->since >= limits->idle_timeout))
-        cut(monitored, NULL, NULL);
+        disconnect(monitored, NULL, NULL);
     else if (monitored->begun > 0 && now - monitored->begun >= limits->header_timeout)
-        cut_slow(monitor, monitored, REJECTION_HEADER_TIME,
-                 "the headers of the request did not arrive in time");
+        disconnect_slow(monitor, monitored, REJECTION_HEADER_TIME,
+                        "the headers of the request did not arrive in time");
     monitored->next_check = now + (period < MONITOR_IDLE_MS ? period : MONITOR_IDLE_MS);
 }
 
@@ -207,7 +207,7 @@ static void check_headers(struct monitor *monitor, struct connection_state *moni
 static void probe(struct connection_state *monitored)
 {
     atomic_store(&monitored->probing, true);
-    if (atomic_load(&monitored->turn) == monitored->seen_turn)
+    if (atomic_load(&monitored->epoch) == monitored->seen_epoch)
         early_status_line_send(monitored->fd);
     atomic_store(&monitored->probing, false);
 }
@@ -251,33 +251,32 @@ static int64_t progress(struct connection_state *monitored, enum monitor_phase p
 }
 
 /* Returns true if the rate over the last window was below `rate`, in bytes per second. The measured
-   progress is negative only while the turn is changing. */
+   progress is negative only while the epoch is changing. */
 static bool is_slow(const struct monitor *monitor, struct connection_state *monitored,
                     enum monitor_phase phase, size_t rate, int64_t now)
 {
     const int64_t elapsed = now - monitored->window;
     if (rate == 0 || elapsed < monitor->limits->min_rate_window)
         return false;
-    const int64_t until_now = progress(monitored, phase),
-                  made = until_now - monitored->window_progress;
+    const int64_t total = progress(monitored, phase), made = total - monitored->window_progress;
     monitored->window = now;
-    monitored->window_progress = until_now;
+    monitored->window_progress = total;
     return made >= 0 && (double)made * 1000 < (double)rate * (double)elapsed;
 }
 
 static void check_body(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
     if (has_disconnected(monitored))
-        cut(monitored, NULL, NULL);
+        disconnect(monitored, NULL, NULL);
     else if (is_slow(monitor, monitored, MONITOR_BODY, monitor->limits->min_body_rate, now))
-        cut_slow(monitor, monitored, REJECTION_BODY_RATE,
-                 "the body of the request arrived too slowly");
+        disconnect_slow(monitor, monitored, REJECTION_BODY_RATE,
+                        "the body of the request arrived too slowly");
 }
 
 static void check_response(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
     if (is_slow(monitor, monitored, MONITOR_RESPONSE, monitor->limits->min_response_rate, now))
-        cut_slow(monitor, monitored, REJECTION_RESPONSE_RATE, NULL);
+        disconnect_slow(monitor, monitored, REJECTION_RESPONSE_RATE, NULL);
 }
 
 /* ---- Cutting for memory ---- */
@@ -288,17 +287,17 @@ static void check_response(struct monitor *monitor, struct connection_state *mon
 static double duration(const struct monitor *monitor, struct connection_state *monitored,
                        int64_t now)
 {
-    const unsigned turn = atomic_load(&monitored->turn);
+    const unsigned epoch = atomic_load(&monitored->epoch);
     const double elapsed = (double)(now - monitored->since);
     const bool sends =
-        turn % MONITOR_PHASES == MONITOR_BODY || turn % MONITOR_PHASES == MONITOR_RESPONSE;
-    if (!sends || turn != monitored->seen_turn ||
+        epoch % MONITOR_PHASES == MONITOR_BODY || epoch % MONITOR_PHASES == MONITOR_RESPONSE;
+    if (!sends || epoch != monitored->seen_epoch ||
         elapsed * MONITOR_GRACE < (double)monitor->limits->slow_client_memory_timeout)
         return 0;
     int64_t done = (int64_t)atomic_load(&monitored->progress);
     /* Read after `progress`, because monitor_set_phase resets them in the opposite order. */
     const uint64_t bytes = atomic_load(&monitored->bytes);
-    if (bytes > 0 && turn % MONITOR_PHASES == MONITOR_RESPONSE)
+    if (bytes > 0 && epoch % MONITOR_PHASES == MONITOR_RESPONSE)
         done -= unread(monitored->fd);
     return elapsed *
            (bytes == MONITOR_ANY_LENGTH ? 1 : (double)bytes / (double)(done > 1 ? done : 1));
@@ -310,22 +309,23 @@ struct holder {
     double cost; /* memory * duration */
 };
 
-/* Inserts a holder into the list of the MONITOR_CUTS most costly ones, in descending order of cost.
-   Returns the new length of the list. */
+/* Inserts a holder into the list of the MONITOR_MAX_DISCONNECTS most costly ones, in descending
+   order of cost. Returns the new length of the list. */
 static int insert(struct holder *holders, int count, struct holder holder)
 {
-    int at = count < MONITOR_CUTS ? count++ : MONITOR_CUTS;
+    int at = count < MONITOR_MAX_DISCONNECTS ? count++ : MONITOR_MAX_DISCONNECTS;
     for (; at > 0 && holders[at - 1].cost < holder.cost; at--)
-        if (at < MONITOR_CUTS)
+        if (at < MONITOR_MAX_DISCONNECTS)
             holders[at] = holders[at - 1];
-    if (at < MONITOR_CUTS)
+    if (at < MONITOR_MAX_DISCONNECTS)
         holders[at] = holder;
     return count;
 }
 
 /* Finds the connections with the highest cost among those whose transfer takes longer than
    --slow-client-memory-timeout. Returns their number. */
-static int find_holders(const struct monitor *monitor, struct holder holders[MONITOR_CUTS])
+static int find_holders(const struct monitor *monitor,
+                        struct holder holders[MONITOR_MAX_DISCONNECTS])
 {
     const int64_t now = clock_ms();
     int count = 0;
@@ -340,8 +340,8 @@ static int find_holders(const struct monitor *monitor, struct holder holders[MON
     return count;
 }
 
-/* Returns how many holders, starting with the most costly, must be cut to free `lacking` bytes; all
-   of them if that is not enough. Sets *freed to their total memory. */
+/* Returns how many holders, starting with the most costly, must be disconnected to free `lacking`
+   bytes; all of them if that is not enough. Sets *freed to their total memory. */
 static int count_needed(const struct holder *holders, int count, size_t lacking, size_t *freed)
 {
     int needed = 0;
@@ -352,51 +352,52 @@ static int count_needed(const struct holder *holders, int count, size_t lacking,
 
 /* Cuts the most costly holders to free `lacking` bytes. Keeps those whose memory is not needed for
    that. */
-static void cut_holders(struct monitor *monitor, size_t lacking)
+static void disconnect_holders(struct monitor *monitor, size_t lacking)
 {
-    struct holder holders[MONITOR_CUTS];
+    struct holder holders[MONITOR_MAX_DISCONNECTS];
     size_t freed = 0;
     const int count = lacking > 0 ? find_holders(monitor, holders) : 0,
               needed = count_needed(holders, count, lacking, &freed);
     for (int i = needed - 1; i >= 0; i--) {
         struct connection_state *const monitored = holders[i].monitored;
         const size_t memory = holders[i].memory;
-        const bool body = monitored->seen_turn % MONITOR_PHASES == MONITOR_BODY;
+        const bool body = monitored->seen_epoch % MONITOR_PHASES == MONITOR_BODY;
         if (freed >= lacking + memory)
             freed -= memory; /* not needed */
         else
-            cut_slow(monitor, monitored, REJECTION_MEMORY_HOLD,
-                     body ? "the body of the request arrived too slowly while other requests "
-                            "lacked the memory that it uses"
-                          : NULL);
+            disconnect_slow(monitor, monitored, REJECTION_MEMORY_HOLD,
+                            body
+                                ? "the body of the request arrived too slowly while other requests "
+                                  "lacked the memory that it uses"
+                                : NULL);
     }
 }
 
 /* ---- The monitor thread ---- */
 
-/* Resets the monitor thread's state for a new turn. In the first turn of a connection, all received
-   bytes count. */
-static void see_turn(struct connection_state *monitored, unsigned turn, int64_t now)
+/* Resets the monitor thread's state for a new epoch. In the first epoch of a connection, all
+   received bytes count. */
+static void begin_epoch(struct connection_state *monitored, unsigned epoch, int64_t now)
 {
-    const enum monitor_phase phase = turn % MONITOR_PHASES;
-    monitored->seen_turn = turn;
+    const enum monitor_phase phase = epoch % MONITOR_PHASES;
+    monitored->seen_epoch = epoch;
     monitored->at_end = false;
     monitored->closed_since = monitored->probe_next = 0;
     monitored->since = monitored->window = now;
     monitored->begun = monitored->next_check = 0;
     monitored->received =
-        phase == MONITOR_HEADERS && turn != FIRST_TURN ? received(monitored->fd) : 0;
+        phase == MONITOR_HEADERS && epoch != FIRST_EPOCH ? received(monitored->fd) : 0;
     monitored->window_progress = progress(monitored, phase);
 }
 
 static void check(struct monitor *monitor, struct connection_state *monitored, int64_t now)
 {
-    const unsigned turn = atomic_load(&monitored->turn);
-    if (turn != monitored->seen_turn || monitored->since == 0)
-        see_turn(monitored, turn, now);
+    const unsigned epoch = atomic_load(&monitored->epoch);
+    if (epoch != monitored->seen_epoch || monitored->since == 0)
+        begin_epoch(monitored, epoch, now);
     if (now < monitored->next_check)
         return;
-    switch (turn % MONITOR_PHASES) {
+    switch (epoch % MONITOR_PHASES) {
     case MONITOR_HEADERS:
         check_headers(monitor, monitored, now);
         break;
@@ -406,7 +407,7 @@ static void check(struct monitor *monitor, struct connection_state *monitored, i
     case MONITOR_RESPONSE:
         check_response(monitor, monitored, now);
         break;
-    case MONITOR_NOTHING:
+    case MONITOR_COMPUTING:
         check_disconnect(monitored, now);
         break;
     default:
@@ -458,7 +459,7 @@ static void *run(void *argument)
         const size_t lacking = monitor->tick.tick(monitor->tick.context);
         pthread_mutex_lock(&monitor->mutex);
         if (monitor->limits->slow_client_memory_timeout > 0)
-            cut_holders(monitor, lacking);
+            disconnect_holders(monitor, lacking);
     }
     pthread_mutex_unlock(&monitor->mutex);
     return NULL;
@@ -502,7 +503,7 @@ struct connection_state *monitor_add(struct monitor *monitor, int fd, bool plain
     monitored->plain = plain;
     monitored->tcp = is_tcp(fd);
     monitored->added = clock_ms();
-    atomic_store(&monitored->turn, FIRST_TURN);
+    atomic_store(&monitored->epoch, FIRST_EPOCH);
     pthread_mutex_lock(&monitor->mutex);
     monitored->next = monitor->first;
     monitored->link = &monitor->first;
@@ -531,19 +532,20 @@ bool monitor_set_phase(struct connection_state *monitored, enum monitor_phase ph
 {
     if (!monitored)
         return true;
-    unsigned turn = atomic_load(&monitored->turn);
-    if (turn % MONITOR_PHASES == (unsigned)phase)
+    unsigned epoch = atomic_load(&monitored->epoch);
+    if (epoch % MONITOR_PHASES == (unsigned)phase)
         return true;
-    const unsigned next = turn / MONITOR_PHASES * MONITOR_PHASES + MONITOR_PHASES + (unsigned)phase;
-    if (turn == MONITOR_CUT)
+    const unsigned next =
+        epoch / MONITOR_PHASES * MONITOR_PHASES + MONITOR_PHASES + (unsigned)phase;
+    if (epoch == MONITOR_DISCONNECTED)
         return false;
     atomic_store(&monitored->bytes, 0);
     atomic_store(&monitored->progress, 0);
-    const bool turned = atomic_compare_exchange_strong(&monitored->turn, &turn,
-                                                       next); /* fails if it has just been cut */
-    while (atomic_load(&monitored->probing))                  /* at most one non-blocking call */
+    /* Fails if it has just been disconnected. */
+    const bool changed = atomic_compare_exchange_strong(&monitored->epoch, &epoch, next);
+    while (atomic_load(&monitored->probing)) /* at most one non-blocking call */
         sched_yield();
-    return turned;
+    return changed;
 }
 
 void monitor_set_memory(struct connection_state *monitored, uint64_t bytes, size_t memory)
@@ -564,7 +566,7 @@ void monitor_cancel_requests(struct monitor *monitor)
     pthread_mutex_lock(&monitor->mutex);
     for (struct connection_state *monitored = monitor->first; monitored;
          monitored = monitored->next)
-        if (atomic_load(&monitored->turn) % MONITOR_PHASES == MONITOR_NOTHING)
+        if (atomic_load(&monitored->epoch) % MONITOR_PHASES == MONITOR_COMPUTING)
             __atomic_store_n(&monitored->gone, true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&monitor->mutex);
 }
@@ -576,7 +578,7 @@ bool monitor_expects_request(struct monitor *monitor)
     pthread_mutex_lock(&monitor->mutex);
     for (const struct connection_state *monitored = monitor->first; monitored && !expects;
          monitored = monitored->next)
-        expects = has_unread(monitored->fd) || (atomic_load(&monitored->turn) == FIRST_TURN &&
+        expects = has_unread(monitored->fd) || (atomic_load(&monitored->epoch) == FIRST_EPOCH &&
                                                 now - monitored->added < MONITOR_NEW_MS);
     pthread_mutex_unlock(&monitor->mutex);
     return expects;

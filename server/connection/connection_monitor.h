@@ -9,8 +9,8 @@
  * whose client has disconnected or exceeded a timeout. libmicrohttpd notices the shutdown.
  *
  * While a client slowly transfers a large body or response, the server keeps memory for it. If
- * other requests lack memory, the connections that use the most memory for the longest time are cut
- * until enough memory is available.
+ * other requests lack memory, the connections that use the most memory for the longest time are
+ * disconnected until enough memory is available.
  */
 #ifndef SERVER_CONNECTION_CONNECTION_MONITOR_H
 #define SERVER_CONNECTION_CONNECTION_MONITOR_H
@@ -30,11 +30,11 @@ enum monitor_phase {
     MONITOR_HEADERS, /* the next request: --idle-timeout until its first byte, then --header-timeout
                       */
     MONITOR_BODY,    /* the body of a request, at --min-body-rate */
-    MONITOR_NOTHING, /* nothing: the server is computing. The client may have closed its sending
+    MONITOR_COMPUTING, /* nothing: the server is computing. The client may have closed its sending
                         half and still wait for the response. early_status_line.h may send the first
                         bytes */
-    MONITOR_RESPONSE, /* the client to read the response, at --min-response-rate */
-    MONITOR_CUT,      /* the connection was cut and is about to be closed */
+    MONITOR_RESPONSE,  /* the client to read the response, at --min-response-rate */
+    MONITOR_DISCONNECTED, /* the connection was disconnected and is about to be closed */
 };
 
 /* A periodic callback. Returns how many bytes of memory waiting requests lack, or 0. */
@@ -57,31 +57,32 @@ struct monitor *monitor_start(const struct limits *limits, struct rejections *re
 struct connection_state *monitor_add(struct monitor *monitor, int fd, bool plain);
 void monitor_remove(struct monitor *monitor, struct connection_state *monitored);
 
-/* Sets the phase of a connection. Returns false if the connection was cut; nothing more can be sent
-   on it. Must be called on the thread that handles the connection. */
+/* Sets the phase of a connection. Returns false if the connection was disconnected; nothing more
+   can be sent on it. Must be called on the thread that handles the connection. */
 bool monitor_set_phase(struct connection_state *monitored, enum monitor_phase phase);
 /* Records that the connection uses `memory` bytes of memory until its body or response of `bytes`
    bytes is transferred. If other requests lack memory and the transfer takes longer than
-   --slow-client-memory-timeout, the connection may be cut. Call it after each monitor_set_phase to
-   a phase that uses memory, and whenever the amount grows, on the same thread as monitor_set_phase.
+   --slow-client-memory-timeout, the connection may be disconnected. Call it after each
+   monitor_set_phase to a phase that uses memory, and whenever the amount grows, on the same thread
+   as monitor_set_phase.
  */
 void monitor_set_memory(struct connection_state *monitored, uint64_t bytes, size_t memory);
 /* Returns a flag that is set, atomically, when the client is found to have disconnected: the
-   connection was reset, closed on both sides while the server computes, or cut. The flag is valid
-   until monitor_remove. Returns NULL for NULL. */
+   connection was reset, closed on both sides while the server computes, or was disconnected. The
+   flag is valid until monitor_remove. Returns NULL for NULL. */
 const bool *monitor_gone_flag(const struct connection_state *monitored);
-/* Cancels the requests of all connections in phase MONITOR_NOTHING by setting their flags. */
+/* Cancels the requests of all connections in phase MONITOR_COMPUTING by setting their flags. */
 void monitor_cancel_requests(struct monitor *monitor);
 /* Returns true if a request is likely to arrive soon: a connection has unread data, or is new and
    has not sent a request yet. */
 bool monitor_expects_request(struct monitor *monitor);
 /* Records that `bytes` bytes of the body have been received, or of the response sent, so far. */
 void monitor_progress(struct connection_state *monitored, uint64_t bytes);
-/* Returns the HTTP status sent to the client when the connection was cut: 408, or 0 if none was
-   sent. */
+/* Returns the HTTP status sent to the client when the connection was disconnected: 408, or 0 if
+   none was sent. */
 int monitor_status(struct connection_state *monitored);
-/* Returns why the connection was cut, one of rejection_names, or NULL if it was not cut or the
- * client had disconnected. */
+/* Returns why the connection was disconnected, one of rejection_names, or NULL if it was not
+ * disconnected or the client had disconnected. */
 const char *monitor_reason(struct connection_state *monitored);
 
 /* Stops the thread and frees the monitor; call monitor_remove for every connection first. No-op if

@@ -27,10 +27,11 @@ union any_address {
     struct sockaddr_un local;
 };
 
-static bool fail_listen(char *message, size_t size, const struct address *address, const char *why)
+static bool fail_listen(char *message, size_t size, const struct address *address,
+                        const char *reason)
 {
     char text[ADDRESS_TEXT];
-    snprintf(message, size, "cannot listen on %s: %s", address_text(address, text), why);
+    snprintf(message, size, "cannot listen on %s: %s", address_text(address, text), reason);
     return false;
 }
 
@@ -77,10 +78,10 @@ static int bind_one(const struct addrinfo *found, int port)
     if (fd < 0)
         return -1;
     const int on = 1;
-    int only6 = !is_any6(found->ai_addr);
+    int v6only = !is_any6(found->ai_addr);
     bool set = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
                (found->ai_family != AF_INET6 ||
-                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0);
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) == 0);
     set_port(found->ai_addr, port);
     if (set && bind(fd, found->ai_addr, found->ai_addrlen) == 0)
         return fd;

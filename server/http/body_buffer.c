@@ -17,7 +17,7 @@ enum {
     HTTP_BODY_DOUBLES = 2 << 20, /* bytes; smaller buffers double when they grow */
     /* Larger buffers grow by 1/4, rounded up to huge pages, which the kernel remaps without
        copying. */
-    HTTP_BODY_SPARE = 4,
+    HTTP_BODY_GROWTH = 4,
 };
 
 void request_free_body(struct request *request)
@@ -63,14 +63,14 @@ static size_t next_capacity(const struct request *request, size_t wanted)
 {
     const struct framing *const framing = &request->framing;
     const size_t has = request->capacity, limit = request->http->settings.limits.max_body;
-    const size_t most = framing->has_length ? (size_t)framing->length : limit;
-    size_t next = has < HTTP_BODY_DOUBLES ? has * 2 : has + has / HTTP_BODY_SPARE;
+    const size_t max = framing->has_length ? (size_t)framing->length : limit;
+    size_t next = has < HTTP_BODY_DOUBLES ? has * 2 : has + has / HTTP_BODY_GROWTH;
     if (next > HTTP_BODY_DOUBLES) /* leave one byte for a NUL */
         next = next / HTTP_BODY_DOUBLES * HTTP_BODY_DOUBLES + HTTP_BODY_DOUBLES - 1;
     if (next < HTTP_BODY_START)
         next = HTTP_BODY_START;
-    if (next > most)
-        next = most;
+    if (next > max)
+        next = max;
     return next > wanted ? next : wanted;
 }
 

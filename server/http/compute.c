@@ -154,10 +154,10 @@ static void on_job_done(struct job *job, enum job_end end)
     case JOB_GONE:
         request_fail_cancelled(request);
         break;
-    case JOB_LATE:
+    case JOB_TIMED_OUT:
         request_fail_timeout(request);
         break;
-    case JOB_PUSHED:
+    case JOB_EVICTED:
         request_fail_queue_full(request);
         break;
     }
@@ -220,7 +220,7 @@ static bool try_inline(struct request *request)
 
 enum MHD_Result request_on_body_complete(struct request *request)
 {
-    if (!monitor_set_phase(request->monitored, MONITOR_NOTHING))
+    if (!monitor_set_phase(request->monitored, MONITOR_COMPUTING))
         return MHD_NO;
     request->body_complete = clock_ns();
     strict_parser_hide_end(request->parser, true);

@@ -45,14 +45,14 @@ enum decompression content_coding_expand(struct content_coding *content_coding, 
                                          size_t max_bytes, struct content_coding_body *body,
                                          struct response *response)
 {
-    const bool partly = max_bytes > 0 && max_bytes < limit;
+    const bool partial = max_bytes > 0 && max_bytes < limit;
     struct buffer expanded = {.quota = body->quota};
     struct loss_error error;
     if (content_coding->content.encoding == ENCODING_IDENTITY)
         return DECOMPRESSED;
     const enum loss_status status =
         decompress_bytes(content_coding->content.encoding, body->bytes ? body->bytes : "",
-                         body->len, partly ? max_bytes : limit, &expanded, &error);
+                         body->len, partial ? max_bytes : limit, &expanded, &error);
     if (status == LOSS_OK) {
         block_cache_free(body->bytes, body->capacity + 1);
         quota_release(body->quota, body->bytes ? body->capacity + 1 : 0);
@@ -61,7 +61,7 @@ enum decompression content_coding_expand(struct content_coding *content_coding, 
         content_coding->content.encoding = ENCODING_IDENTITY;
         return DECOMPRESSED;
     }
-    if (status == LOSS_TOO_LARGE && partly)
+    if (status == LOSS_TOO_LARGE && partial)
         return DECOMPRESSION_STOPPED;
     if (status == LOSS_TOO_LARGE)
         reply_error(response, 413,

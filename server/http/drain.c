@@ -12,9 +12,10 @@
 #include "util/clock.h"
 
 enum {
-    HTTP_DRAIN_LAST_MS = 2000, /* for clients to read the error responses of cancelled requests */
-    HTTP_DRAIN_QUIET_MS = 100, /* period without requests, after which none is in transit */
-    HTTP_DRAIN_LOOK_MS = 2,    /* polling interval of wait_closed */
+    HTTP_DRAIN_RESPONSE_MS =
+        2000,                 /* for clients to read the error responses of cancelled requests */
+    HTTP_DRAIN_IDLE_MS = 100, /* period without requests, after which none is in transit */
+    HTTP_DRAIN_POLL_MS = 2,   /* polling interval of wait_closed */
 };
 
 /* Waits for at most `limit_ms` milliseconds until no request is in progress. Returns false on
@@ -58,26 +59,26 @@ static bool wait_closed(struct http *http, int64_t limit_ms)
     while (connections_count(http->connections) > 0) {
         if (clock_ms() >= end)
             return false;
-        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_LOOK_MS * 1000000L}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_POLL_MS * 1000000L}, NULL);
     }
     return true;
 }
 
 /* Waits for at most --drain-timeout until all requests are complete. Then cancels the remaining
-   requests and gives their clients HTTP_DRAIN_LAST_MS to read the error response. */
+   requests and gives their clients HTTP_DRAIN_RESPONSE_MS to read the error response. */
 static void wait_for_clients(struct http *http)
 {
     const int64_t late = clock_ms() + http->settings.limits.drain_timeout,
-                  end = late + HTTP_DRAIN_LAST_MS;
+                  end = late + HTTP_DRAIN_RESPONSE_MS;
     while (clock_ms() < end) {
         unsigned long long served = atomic_load(&http->served);
         if (clock_ms() >= late)
             cancel_requests(http);
-        if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
+        if (!wait_idle(http, HTTP_DRAIN_IDLE_MS))
             continue;
         /* A request may be in transit on a keep-alive connection. Wait for it, so that its response
            can contain "Connection: close". */
-        if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
+        if (wait_closed(http, HTTP_DRAIN_IDLE_MS))
             return;
         if (!monitor_expects_request(http->monitor) && atomic_load(&http->served) == served)
             return;

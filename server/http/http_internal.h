@@ -47,7 +47,7 @@ enum {
 enum request_state {
     REQUEST_WAITING,    /* waiting for memory for the body; suspended, owned by memory_budget.h */
     REQUEST_GATHERING,  /* waiting for memory to compute; suspended, owned by memory_budget.h */
-    REQUEST_LATE,       /* the wait for memory failed; the body may still be arriving */
+    REQUEST_REJECTED,   /* the wait for memory failed; the body may still be arriving */
     REQUEST_RECEIVING,  /* the body is being stored */
     REQUEST_DISCARDING, /* the response is known; the body is being discarded */
     REQUEST_COMPUTING,  /* suspended, owned by the executor */

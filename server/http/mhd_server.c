@@ -30,7 +30,7 @@ enum {
     HTTP_HEADER_MEMORY = 68,     /* bytes of the pool per header, besides its name and value */
     HTTP_PARAMETER_MEMORY = 64,  /* bytes of the pool per parameter of a query */
     HTTP_RESPONSE_MEMORY = 2048, /* bytes of the pool for the headers of the response */
-    HTTP_SPARE_FILES = 64,       /* descriptors for everything but connections and I/O threads */
+    HTTP_RESERVED_FILES = 64,    /* descriptors for everything but connections and I/O threads */
     HTTP_THREAD_FILES = 4,       /* descriptors per I/O thread: two with TLS, two without */
     HTTP_CONNECTION_BYTES = 8 * 1024, /* bytes per connection outside the pool */
     HTTP_SECURE_BYTES = 40 * 1024,    /* bytes per connection for GnuTLS */
@@ -80,7 +80,7 @@ static size_t connection_memory(const struct limits *limits)
    connections it allows, at most `max_connections`. */
 static unsigned connection_limit(unsigned max_connections, int io_threads)
 {
-    const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
+    const rlim_t others = HTTP_RESERVED_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
                           HTTP_THREAD_FILES * (rlim_t)io_threads;
     const rlim_t wanted = max_connections + others;
     struct rlimit files = {0};
@@ -98,7 +98,7 @@ static unsigned connection_limit(unsigned max_connections, int io_threads)
                          ? (unsigned)(files.rlim_cur - others)
                          : HTTP_CONNECTIONS_MIN;
     log_message(LOG_LEVEL_WARNING,
-                "at most %u connections at a time, not %u: the limit on open files is %llu", limit,
+                "limiting connections to %u instead of %u: the limit on open files is %llu", limit,
                 max_connections, (unsigned long long)files.rlim_cur);
     return limit;
 }
@@ -121,7 +121,7 @@ static bool divide_memory(struct http *http)
     if (room < max_connections) {
         log_message(
             LOG_LEVEL_WARNING,
-            "at most %zu connections at a time, not %u: they may use a quarter of --max-memory",
+            "limiting connections to %zu instead of %u: they may use a quarter of --max-memory",
             room, max_connections);
         max_connections = (unsigned)room;
     }
@@ -150,7 +150,7 @@ static bool limit_rates(struct http *http)
 
 /* Returns after how many seconds without traffic libmicrohttpd closes a connection. This matters
    only if memory was insufficient to monitor the connection. */
-static unsigned quiet_seconds(const struct limits *limits)
+static unsigned idle_timeout_seconds(const struct limits *limits)
 {
     const int64_t longest = limits->idle_timeout > limits->min_rate_window
                                 ? limits->idle_timeout
@@ -179,7 +179,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threa
         http_on_connection, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         connection_memory(&http->settings.limits), MHD_OPTION_CONNECTION_TIMEOUT,
-        quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool,
+        idle_timeout_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool,
         MHD_OPTION_END);
 }
 

@@ -183,7 +183,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
         return request ? on_headers(request, version)
                        : MHD_queue_response(connection, 503, http->no_memory);
     }
-    if (request->state == REQUEST_LATE)
+    if (request->state == REQUEST_REJECTED)
         return request_respond_and_close(request);
     if (*size > 0)
         return request_on_body_chunk(request, data, size);
@@ -202,7 +202,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
         return request_finish_response(request);
     case REQUEST_WAITING:   /* impossible: the connection is suspended */
     case REQUEST_GATHERING: /* likewise */
-    case REQUEST_LATE:      /* impossible: the connection is closed */
+    case REQUEST_REJECTED:  /* impossible: the connection is closed */
     case REQUEST_COMPUTING: /* impossible: the connection is suspended */
     case REQUEST_RESPONDED: /* impossible: libmicrohttpd makes no further call */
         break;
@@ -251,13 +251,20 @@ static enum protocol protocol_of(const struct route *route)
     return route && route_errors(route->path) == RESPONSE_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
 }
 
+static int recorded_status(const struct request *request, bool responded)
+{
+    if (responded)
+        return request->response.status;
+    const int status = monitor_status(request->monitored);
+    return status > 0 ? status : RECORD_CLIENT_GONE;
+}
+
 /* Counts and logs a request. */
 static void record_request(struct request *request, bool responded)
 {
     const struct response *response = &request->response;
     const bool body = responded && strcmp(request->method, "HEAD") != 0 && response->status != 304;
     const int64_t now = clock_ns();
-    const int cut = monitor_status(request->monitored);
     set_phase(request, PHASE_DECODE, response->decode_ms);
     set_phase(request, PHASE_COMPUTE, response->compute_ms);
     set_phase(request, PHASE_ENCODE, response->encode_ms);
@@ -281,9 +288,7 @@ static void record_request(struct request *request, bool responded)
         .traceparent = request->traceparent,
         .address = address ? address->client_addr : NULL,
         .reason = request->reason ? request->reason : monitor_reason(request->monitored),
-        .status = responded ? response->status
-                  : cut > 0 ? cut
-                            : RECORD_CLIENT_GONE,
+        .status = recorded_status(request, responded),
         .bytes_in = request->received,
         .bytes_out = body ? response->body.len : 0,
         .elements = response->elements,

@@ -51,7 +51,7 @@ static void fail_memory_wait(struct request *request)
         request_free_body(request);
     else
         monitor_set_phase(request->monitored, MONITOR_BODY);
-    request->state = whole ? REQUEST_READY : REQUEST_LATE;
+    request->state = whole ? REQUEST_READY : REQUEST_REJECTED;
     MHD_resume_connection(request->connection);
 }
 
@@ -82,7 +82,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
     request->memory.quota.heartbeat = NULL; /* it belongs to this thread */
-    monitor_set_phase(request->monitored, MONITOR_NOTHING);
+    monitor_set_phase(request->monitored, MONITOR_COMPUTING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
                           deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))

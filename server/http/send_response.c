@@ -246,7 +246,7 @@ enum MHD_Result request_respond_and_close(struct request *request)
     const struct buffer *body = &request->response.body;
     struct buffer text = {.data = NULL};
     if (!monitor_set_phase(request->monitored,
-                           MONITOR_RESPONSE)) /* the monitor has cut the connection */
+                           MONITOR_RESPONSE)) /* the monitor has closed the connection */
         return MHD_NO;
     request->close = true;
     struct MHD_Response *mhd_response = make_response(request);

@@ -7,7 +7,7 @@
 #include "json/scanner.h"
 
 enum {
-    HTTP_TIMEOUT_MOST_MS = 86400000,
+    HTTP_TIMEOUT_MAX_MS = 86400000,
 };
 
 const char timeout_header[] = "X-Request-Timeout";
@@ -23,11 +23,11 @@ bool request_read_timeout(struct request *request)
                     request->timeouts, timeout_header);
         return false;
     }
-    if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
+    if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MAX_MS) {
         reply_error(&request->response, 400,
                     "%s is '%s'; expected a number of seconds from 0.001 to %d, such as 2.5",
                     timeout_header, json_quote(request->timeout, quote),
-                    HTTP_TIMEOUT_MOST_MS / 1000);
+                    HTTP_TIMEOUT_MAX_MS / 1000);
         return false;
     }
     request->timeout_ms = (int64_t)ms;

@@ -164,7 +164,7 @@ static size_t write_all(const char *text, size_t len)
 
 void log_writer_write_now(const char *text, size_t len)
 {
-    const int64_t until = clock_ms() + LOG_WRITER_NOW_MS;
+    const int64_t until = clock_ms() + LOG_WRITER_WRITE_TIMEOUT_MS;
     for (int64_t left; len > 0 && (left = until - clock_ms()) >= 0 && wait_for_room((int)left);) {
         const ssize_t written = write(STDERR_FILENO, text, len < PIPE_BUF ? len : PIPE_BUF);
         if (written < 0 && errno != EAGAIN && errno != EINTR)

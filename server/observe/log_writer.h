@@ -15,8 +15,9 @@
 enum {
     LOG_WRITER_BUFFER = 1 << 20, /* size of the buffer: lines of about 5000 requests */
     LOG_WRITER_FLUSH_MS = 2000,  /* how long a shutdown waits for the reader of the log */
-    LOG_WRITER_LAST_MS = 100,    /* how long an immediate exit waits for the reader of the log */
-    LOG_WRITER_NOW_MS = 1000,    /* how long log_writer_write_now waits for the reader */
+    LOG_WRITER_EXIT_TIMEOUT_MS =
+        100, /* how long an immediate exit waits for the reader of the log */
+    LOG_WRITER_WRITE_TIMEOUT_MS = 1000, /* how long log_writer_write_now waits for the reader */
 };
 
 /* Starts the thread. Before that, and after log_writer_stop, the thread that logs a line also
@@ -24,7 +25,8 @@ enum {
 bool log_writer_start(char *message, size_t size);
 
 /* Writes to stderr on the calling thread. For errors that end the program, and for lines logged
-   while the thread does not run. Drops what the reader does not accept within LOG_WRITER_NOW_MS. */
+   while the thread does not run. Drops what the reader does not accept within
+   LOG_WRITER_WRITE_TIMEOUT_MS. */
 void log_writer_write_now(const char *text, size_t len);
 
 /* Queues a line of `len` bytes, including its newline. Never waits while the thread runs. */

@@ -44,7 +44,7 @@ int cpus_of_quota(const char *text)
 }
 
 /* Lowers *min_cpus to the quota of a cgroup. 0 means no quota. */
-static void see_quota(void *context, const char *line)
+static void read_quota(void *context, const char *line)
 {
     int *const min_cpus = context;
     const int cpus = cpus_of_quota(line);
@@ -56,6 +56,6 @@ int cpus_allowed(void)
 {
     int mask = affinity();
     int limit = 0;
-    cgroup_for_each(NULL, "cpu.max", see_quota, &limit);
+    cgroup_for_each(NULL, "cpu.max", read_quota, &limit);
     return limit > 0 && limit < mask ? limit : mask;
 }

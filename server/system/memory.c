@@ -11,7 +11,7 @@
 #include "system/cgroup.h"
 
 /* Lowers *min_bytes to the limit of a cgroup. "max" means no limit. */
-static void see_limit(void *context, const char *line)
+static void read_limit(void *context, const char *line)
 {
     size_t *const min_bytes = context;
     char *end;
@@ -27,8 +27,8 @@ size_t memory_allowed(void)
     struct rlimit space;
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < min_bytes)
         min_bytes = (size_t)space.rlim_cur;
-    cgroup_for_each(NULL, "memory.max", see_limit, &min_bytes);
-    cgroup_for_each(NULL, "memory.high", see_limit, &min_bytes);
-    cgroup_for_each("memory", "memory.limit_in_bytes", see_limit, &min_bytes);
+    cgroup_for_each(NULL, "memory.max", read_limit, &min_bytes);
+    cgroup_for_each(NULL, "memory.high", read_limit, &min_bytes);
+    cgroup_for_each("memory", "memory.limit_in_bytes", read_limit, &min_bytes);
     return min_bytes;
 }

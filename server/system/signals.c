@@ -19,7 +19,7 @@
 enum { SIGNALS_STOP_MS = 1000 };
 
 struct signals {
-    sigset_t awaited;
+    sigset_t handled;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* one of the members below changed */
     int end;                /* the first SIGTERM or SIGINT; 0: none yet */
@@ -34,14 +34,14 @@ static struct signals signals = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 _Noreturn static void exit_now(void)
 {
     log_message(LOG_LEVEL_WARNING, "second signal: exiting immediately");
-    log_writer_flush(LOG_WRITER_LAST_MS);
+    log_writer_flush(LOG_WRITER_EXIT_TIMEOUT_MS);
     _exit(EXIT_FAILURE);
 }
 
 static void *await(void *argument)
 {
     for (int received = 0;;) {
-        if (sigwait(&signals.awaited, &received) != 0)
+        if (sigwait(&signals.handled, &received) != 0)
             continue;
         pthread_mutex_lock(&signals.mutex);
         const bool second = signals.end != 0 && received != SIGHUP;
@@ -103,11 +103,11 @@ static int start_thread(void *(*function)(void *))
 bool signals_start(char *message, size_t size)
 {
     ignore_signals();
-    sigemptyset(&signals.awaited);
-    sigaddset(&signals.awaited, SIGTERM);
-    sigaddset(&signals.awaited, SIGINT);
-    sigaddset(&signals.awaited, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals.awaited, NULL);
+    sigemptyset(&signals.handled);
+    sigaddset(&signals.handled, SIGTERM);
+    sigaddset(&signals.handled, SIGINT);
+    sigaddset(&signals.handled, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals.handled, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

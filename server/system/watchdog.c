@@ -186,7 +186,7 @@ static void *run(void *argument)
         const bool stuck = check_all(period);
         if (stuck && watchdog.settings.exit) {
             log_message(LOG_LEVEL_ERROR, "exiting, because --watchdog-exit is on");
-            log_writer_flush(LOG_WRITER_LAST_MS);
+            log_writer_flush(LOG_WRITER_EXIT_TIMEOUT_MS);
             _exit(EXIT_FAILURE);
         }
         if (!stuck)

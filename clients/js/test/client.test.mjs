@@ -452,7 +452,10 @@ test('a url with a password, query or fragment is rejected without showing the p
         'http://host:port',
         'http://host:99999',
     ]) {
-        assert.throws(() => new Client(wrong), {name: 'TypeError', message: /must be like http:/});
+        assert.throws(() => new Client(wrong), {
+            name: 'TypeError',
+            message: /expected a URL such as http:/,
+        });
     }
 });
 
@@ -662,7 +665,10 @@ test('LOSSD_URL and LOSSD_TOKEN are defaults; the token is sent only to that ser
         ['Bearer open sesame', undefined],
     );
     for (const wrong of ['127.0.0.1:8080', 'ftp://127.0.0.1', '']) {
-        assert.throws(() => new Client(wrong), {name: 'TypeError', message: /must be like http:/});
+        assert.throws(() => new Client(wrong), {
+            name: 'TypeError',
+            message: /expected a URL such as http:/,
+        });
     }
 });
 

@@ -73,7 +73,7 @@ test('invalid tensors are errors with their position', () => {
         ],
         [[[1, 2], 3], /input: found 3 at \[1\]; expected an array of length 2/],
         [['1'], /input: found "1" at \[0\]; expected a number/],
-        [{shape: [3], data: [1, 2]}, /input: shape \(3\) has 3 elements, the data 2/],
+        [{shape: [3], data: [1, 2]}, /input: shape \(3\) has 3 elements, but the data has 2/],
         [
             {
                 shape: [4],
@@ -98,7 +98,7 @@ test('invalid tensors are errors with their position', () => {
             {dtype: 'float32', data: new Float64Array(1)},
             /input: a Float64Array cannot contain float32; use a Float32Array/,
         ],
-        [new Uint16Array(2), /input: the dtype of a Uint16Array is ambiguous; give it/],
+        [new Uint16Array(2), /input: the dtype of a Uint16Array is ambiguous; specify it/],
     ];
     for (const [value, message] of wrong)
         assert.throws(() => Tensor.from(value, 'float32', 'input'), {name: 'TypeError', message});

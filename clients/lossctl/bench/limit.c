@@ -36,6 +36,13 @@ static bool read_bound(struct limit *limit, const char *text)
     return false;
 }
 
+static const char *example_of(enum quantity quantity)
+{
+    if (quantity == ERRORS)
+        return "0 or errors=0.1%";
+    return quantity == THROUGHPUT ? "1000" : "50ms, 800us or 2s";
+}
+
 enum exit_code limit_read(struct limit *limit, const char *text)
 {
     const size_t len = strcspn(text, "=");
@@ -49,10 +56,8 @@ enum exit_code limit_read(struct limit *limit, const char *text)
                     "or throughput",
                     text);
     if (text[len] != '=' || !read_bound(limit, text + len + 1))
-        return fail(EXIT_USAGE, "--limit is '%s'; it must be like %.*s=%s", text, (int)len, text,
-                    limit->quantity == ERRORS       ? "0 or errors=0.1%"
-                    : limit->quantity == THROUGHPUT ? "1000"
-                                                    : "50ms, 800us or 2s");
+        return fail(EXIT_USAGE, "--limit is '%s'; expected a limit such as %.*s=%s", text, (int)len,
+                    text, example_of(limit->quantity));
     return EXIT_OK;
 }
 

@@ -109,6 +109,10 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
 
 /* ---- Parsing ---- */
 
+/* This is not getopt_long(), which accepts abbreviations and cannot be told not to, does not treat
+   underscores as hyphens, and requires '=' before an optional value, as in --log-target true. Loss
+   options also depend on the losses that precede them. */
+
 static bool is_boolean(const char *text)
 {
     return text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ||
@@ -139,7 +143,7 @@ static enum exit_code take_option(struct parser *p, enum option_id id, const cha
         read_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
         return EXIT_USAGE;
     if (a->repeats == MAX_REPEATED)
-        return fail(EXIT_USAGE, "more than %d options", MAX_REPEATED);
+        return fail(EXIT_USAGE, "too many options; the maximum is %d", MAX_REPEATED);
     a->value[id] = value;
     a->repeated[a->repeats].option = id;
     a->repeated[a->repeats++].value = value;
@@ -159,7 +163,7 @@ static enum exit_code take_loss_option(struct parser *p, const struct loss_optio
         if (strcmp(a->field[i].option.option, option->option) == 0)
             return fail(EXIT_USAGE, "--%s is given twice", option->option);
     if (a->fields == MAX_FIELDS)
-        return fail(EXIT_USAGE, "more than %d options", MAX_FIELDS);
+        return fail(EXIT_USAGE, "too many options; the maximum is %d", MAX_FIELDS);
     a->field[a->fields++] = (struct loss_argument){*option, value};
     return EXIT_OK;
 }

@@ -36,7 +36,7 @@ enum exit_code arguments_read(struct arguments *arguments, int argc, char *const
 /* Returns the loss called `name`. If there is none, reports that with the nearest name and returns
    NULL. */
 const struct loss_descriptor *arguments_find_loss(const char *name);
-/* Does the same for a name that values can follow: huber:delta=0.5. */
+/* Like arguments_find_loss(), for a name that values can follow: huber:delta=0.5. */
 const struct loss_descriptor *arguments_find_loss_spec(const char *spec);
 
 /* Reads an option that is an integer or a number in [min, max]. Writes `fallback` if the option was

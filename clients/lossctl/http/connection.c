@@ -350,7 +350,7 @@ enum exit_code http_response_fail(const struct connection *c, const struct http_
     if (!detail)
         detail = json_string_value(json_object_get(problem, "error"));
     const bool input = response->status == 400 || response->status == 422;
-    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s responds with status %d%s%s%s%s%s", c->shown,
+    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s returned status %d%s%s%s%s%s", c->shown,
          response->status, detail ? ": " : "", detail ? detail : "", pointer ? " (" : "",
          pointer ? pointer : "", pointer ? ")" : "");
     if (response->status == 401)

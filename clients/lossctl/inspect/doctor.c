@@ -69,7 +69,7 @@ static enum exit_code check_reachable(struct doctor *d)
     if (code != EXIT_OK)
         return code;
     report(d, "reachable", response.status == 200 ? VERDICT_OK : VERDICT_FAIL,
-           "%s responds with status %d after %.1f ms", d->connection.shown, response.status,
+           "%s returned status %d after %.1f ms", d->connection.shown, response.status,
            response.ms);
     http_response_free(&response);
     return EXIT_OK;

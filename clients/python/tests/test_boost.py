@@ -111,7 +111,7 @@ def test_objectives_can_be_pickled(url):
 
 
 def test_invalid_arguments():
-    with pytest.raises(ValueError, match="nll has no hess"):
+    with pytest.raises(ValueError, match="nll has no Hessian diagonal"):
         lossd.boost.xgboost("nll")
     with pytest.raises(ValueError, match="gaussian_nll takes input, target, var"):
         lossd.boost.lightgbm("gaussian_nll")

@@ -212,7 +212,7 @@ def test_invalid_arguments():
             lossd.sklearn.make_scorer(**arguments)
     x, y = datasets.load_iris(return_X_y=True)
     model = linear_model.LogisticRegression(max_iter=1000).fit(x, y)
-    with pytest.raises(ValueError, match="bce is for two classes; the estimator has 3"):
+    with pytest.raises(ValueError, match="bce supports only two classes; the estimator has 3"):
         lossd.sklearn.make_scorer("bce", response="predict_proba")(model, x, y)
     with pytest.raises(ValueError, match="a class that the estimator was not fitted to"):
         lossd.sklearn.make_scorer("nll")(model, x, y + 1)

@@ -134,7 +134,7 @@ START_TEST(bench_option_errors_say_what_is_expected)
                  "--limit is 'p98=1ms'; it must limit p50, p90, p99, p99.9, max, mean, "
                  "errors or throughput",
                  "$L bench --limit p98=1ms");
-    assert_wrong(USAGE, "--limit is 'p99=1'; it must be like p99=50ms, 800us or 2s",
+    assert_wrong(USAGE, "--limit is 'p99=1'; expected a limit such as p99=50ms, 800us or 2s",
                  "$L bench --limit p99=1");
     assert_wrong(USAGE, "--duration is '0'; it must be a number from 0.1 to 1000000",
                  "$L bench --duration 0");

@@ -188,10 +188,9 @@ START_TEST(file_errors_name_file_and_position)
                  "$L eval mse --input nothing.npy");
     assert_wrong(INPUT, "bad.csv: line 3, column 3: 'x' where a number was expected",
                  "$L eval mse --local --input bad.csv --target bad.csv");
-    assert_wrong(
-        INPUT,
-        "ragged.csv: line 2, column 1: this row has length 1; the rows before it have length 2",
-        "$L eval mse --input ragged.csv");
+    assert_wrong(INPUT,
+                 "ragged.csv: line 2, column 1: this row has 1 fields; the rows before it have 2",
+                 "$L eval mse --input ragged.csv");
     assert_wrong(INPUT,
                  "comma.csv: line 1, column 4: ',' where ';' or the end of the line was expected; "
                  "numbers have a decimal point",

@@ -63,7 +63,7 @@ START_TEST(server_errors_are_reported)
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv");
     assert_has(
         lossctl_err,
-        "responds with status 422: target[1] is 2; class indices must be in [0, 2), or -100 to be "
+        "returned status 422: target[1] is 2; class indices must be in [0, 2), or -100 to be "
         "ignored (/target/1)\n");
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv --local");
     ck_assert_str_eq(
@@ -73,7 +73,7 @@ START_TEST(server_errors_are_reported)
                          (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/",
                small.port);
-    assert_has(lossctl_err, " responds with status 413: ");
+    assert_has(lossctl_err, " returned status 413: ");
     assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url unix:nowhere");
     assert_has(lossctl_err, "lossctl: no response from http://localhost through nowhere: ");
     const int port = small.port;
@@ -158,7 +158,7 @@ START_TEST(tokens_and_unix_sockets_are_supported)
     server_process_start(
         &guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url unix:socket");
-    assert_has(lossctl_err, " responds with status 401: ");
+    assert_has(lossctl_err, " returned status 401: ");
     assert_has(lossctl_err, "lossctl: provide a token with --token-file or LOSSD_TOKEN\n");
     assert_run(OK,
                "$L eval mse --input x.npy --target y.npy --url unix:socket --token-file token -q");

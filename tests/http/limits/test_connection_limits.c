@@ -142,7 +142,7 @@ START_TEST(leaves_connections_above_its_limit_waiting)
     http_client_close(&client);
     ck_assert_int_eq(server_process_stop(&server), 0);
     char *log = server_process_log(&server);
-    ck_assert_ptr_nonnull(strstr(log, "at most 20 connections at a time"));
+    ck_assert_ptr_nonnull(strstr(log, "limiting connections to 20 instead of"));
     free(log);
 }
 END_TEST

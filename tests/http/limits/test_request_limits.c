@@ -148,7 +148,8 @@ START_TEST(json_has_a_maximum_depth)
     START_SERVER("--max-json-depth=5");
     for (int depth = 4; depth <= 6; depth++) {
         ask_nested(depth);
-        expect_response(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 nested arrays");
+        expect_response(depth <= 5 ? 200 : 400,
+                        depth <= 5 ? "loss" : "arrays are nested more than 5 deep");
     }
     /* and in a value that is not a tensor */
     static const char *const bodies[] = {
@@ -158,7 +159,7 @@ START_TEST(json_has_a_maximum_depth)
     for (int i = 0; i < 2; i++) {
         ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i],
                                   strlen(bodies[i]), &response));
-        expect_response(400, i ? "more than 5 nested arrays and objects" : "input");
+        expect_response(400, i ? "arrays and objects are nested more than 5 deep" : "input");
     }
 }
 END_TEST

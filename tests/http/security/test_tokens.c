@@ -246,7 +246,7 @@ START_TEST(warns_about_a_world_writable_token_file)
     ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
     server_process_start(&server, ARGUMENTS("--threads=2", "--listen=127.0.0.1:0",
                                             folder_option("--token-file=", "tokens")));
-    server_process_expect_log(&server, "any user of this machine can write to it");
+    server_process_expect_log(&server, "is world-writable: any local user can add a token");
 }
 END_TEST
 

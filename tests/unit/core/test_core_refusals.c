@@ -64,7 +64,7 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     batch_refused(&batch, "/target",
                   "target has shape (4,); it does not broadcast with (3,) of input");
     batch = batch_of("bce", &rows, &three);
-    batch_refused(&batch, "/target", "target has shape (3,); it must be that of input, (2, 3)");
+    batch_refused(&batch, "/target", "target has shape (3,); it must match input, (2, 3)");
     batch = batch_of("bce", &three, &three);
     batch.request.tensor[2] = &rows;
     batch_refused(&batch, "/weight",
@@ -91,7 +91,7 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     }
     batch = batch_of("cosine_embedding", &rows, &three);
     batch.request.tensor[2] = &three;
-    batch_refused(&batch, "/input2", "input2 has shape (3,); it must be that of input1, (2, 3)");
+    batch_refused(&batch, "/input2", "input2 has shape (3,); it must match input1, (2, 3)");
     batch = batch_of("cosine_embedding", &rows, &rows);
     batch.request.tensor[2] = &three;
     batch_refused(&batch, "/target",

@@ -102,7 +102,7 @@ START_TEST(executor_does_not_run_an_expired_job)
     submit(&second);
     sem_wait(&ended);
     ck_assert_int_eq(second.runs, 0);
-    ck_assert_int_eq(second.end, JOB_LATE);
+    ck_assert_int_eq(second.end, JOB_TIMED_OUT);
     ck_assert_int_ge(clock_ns(), second.job.deadline);
     sem_post(&release);
     sem_wait(&ended);
@@ -135,7 +135,7 @@ START_TEST(executor_cancels_a_running_job)
     submit_and_wait(&late);
     sem_wait(&ended);
     ck_assert(late.cancelled);
-    ck_assert_int_eq(late.end, JOB_LATE);
+    ck_assert_int_eq(late.end, JOB_TIMED_OUT);
 }
 END_TEST
 
@@ -163,7 +163,7 @@ START_TEST(executor_notifies_a_job_evicted_from_a_full_queue)
     other.job.entry.client = 2;
     submit(&other);
     sem_wait(&ended);
-    ck_assert_int_eq(many[3].end, JOB_PUSHED);
+    ck_assert_int_eq(many[3].end, JOB_EVICTED);
     ck_assert_int_eq(many[3].runs, 0);
     sem_post(&release);
     for (int i = 0; i < 5; i++)

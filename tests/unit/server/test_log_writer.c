@@ -76,7 +76,7 @@ START_TEST(log_writer_counts_the_lines_that_were_not_written)
     ck_assert(log_writer_flush(LOG_WRITER_FLUSH_MS));
     ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
     ck_assert_double_eq(dropped_lines(), LINES - ROOM / LINE);
-    log_writer_stop(LOG_WRITER_LAST_MS);
+    log_writer_stop(LOG_WRITER_EXIT_TIMEOUT_MS);
     fclose(file);
     close(before);
     close(ends[0]);

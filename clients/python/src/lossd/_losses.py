@@ -400,10 +400,10 @@ class LossMethods(Generic[Response]):
             l = w (x - y)^2; mean divides by the sum of the w
 
         Args:
-            input: predictions; (*).
-            target: true values; (*), broadcast against input.
-            weight: multiplies each term; mean divides by the sum of the weights; broadcast to input
-                (optional).
+            input: predictions; shape: (*).
+            target: true values; shape: (*), broadcast against input.
+            weight: multiplies each term; mean divides by the sum of the weights; shape: broadcast
+                to input (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -429,10 +429,10 @@ class LossMethods(Generic[Response]):
             l = w |x - y|; mean divides by the sum of the w
 
         Args:
-            input: predictions; (*).
-            target: true values; (*), broadcast against input.
-            weight: multiplies each term; mean divides by the sum of the weights; broadcast to input
-                (optional).
+            input: predictions; shape: (*).
+            target: true values; shape: (*), broadcast against input.
+            weight: multiplies each term; mean divides by the sum of the weights; shape: broadcast
+                to input (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -458,8 +458,8 @@ class LossMethods(Generic[Response]):
             d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2
 
         Args:
-            input: predictions; (*).
-            target: true values; (*), broadcast against input.
+            input: predictions; shape: (*).
+            target: true values; shape: (*), broadcast against input.
             beta: where the quadratic part meets the linear part; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -487,9 +487,10 @@ class LossMethods(Generic[Response]):
             d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)
 
         Args:
-            input: predictions; (*).
-            target: true values; (*), broadcast against input.
-            weight: multiplies each term; mean does not divide by it; broadcast to input (optional).
+            input: predictions; shape: (*).
+            target: true values; shape: (*), broadcast against input.
+            weight: multiplies each term; mean does not divide by it; shape: broadcast to input
+                (optional).
             delta: where the quadratic part meets the linear part; if infinite, the loss is half of
                 mse; above 0, or math.inf.
             reduction: "mean", "sum" or "none".
@@ -518,9 +519,9 @@ class LossMethods(Generic[Response]):
             l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]
 
         Args:
-            input: predicted probabilities, in [0, 1]; (*).
-            target: true values, usually 0 or 1; (*), that of input.
-            weight: multiplies each term; broadcast to input (optional).
+            input: predicted probabilities, in [0, 1]; shape: (*).
+            target: true values, usually 0 or 1; shape: (*), same as input.
+            weight: multiplies each term; shape: broadcast to input (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -547,10 +548,10 @@ class LossMethods(Generic[Response]):
             l = w [(1 - y) x + p log(1 + exp(-x))], p = 1 + (pos_weight - 1) y
 
         Args:
-            input: logits; (*).
-            target: true values, usually 0 or 1; (*), that of input.
-            weight: multiplies each term; broadcast to input (optional).
-            pos_weight: weight of positive targets, usually one per class; broadcast to input
+            input: logits; shape: (*).
+            target: true values, usually 0 or 1; shape: (*), same as input.
+            weight: multiplies each term; shape: broadcast to input (optional).
+            pos_weight: weight of positive targets, usually one per class; shape: broadcast to input
                 (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -584,10 +585,10 @@ class LossMethods(Generic[Response]):
             probabilities, by the number of terms
 
         Args:
-            input: logits; (C), (N, C) or (N, C, d1, ...).
-            target: class indices, or class probabilities; (), (N) or (N, d1, ...) for indices; the
-                input's shape for probabilities.
-            weight: a weight for each class; (C) (optional).
+            input: logits; shape: (C), (N, C) or (N, C, d1, ...).
+            target: class indices, or class probabilities; shape: (), (N) or (N, d1, ...) for
+                indices; the input's shape for probabilities.
+            weight: a weight for each class; shape: (C) (optional).
             ignore_index: class index that is ignored; null: none, or None.
             label_smoothing: share of the target that is spread evenly over all classes; at least 0
                 and at most 1.
@@ -618,9 +619,9 @@ class LossMethods(Generic[Response]):
             ignored
 
         Args:
-            input: log-probabilities; (C), (N, C) or (N, C, d1, ...).
-            target: class indices; (), (N) or (N, d1, ...).
-            weight: a weight for each class; (C) (optional).
+            input: log-probabilities; shape: (C), (N, C) or (N, C, d1, ...).
+            target: class indices; shape: (), (N) or (N, d1, ...).
+            weight: a weight for each class; shape: (C) (optional).
             ignore_index: class index that is ignored; null: none, or None.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
@@ -648,9 +649,9 @@ class LossMethods(Generic[Response]):
             l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)
 
         Args:
-            input: predicted log-probabilities; (*).
-            target: true probabilities (log-probabilities with log_target); (*), broadcast against
-                input.
+            input: predicted log-probabilities; shape: (*).
+            target: true probabilities (log-probabilities with log_target); shape: (*), broadcast
+                against input.
             log_target: the target contains log-probabilities.
             reduction: "mean", "sum", "none" or "batchmean".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -672,14 +673,14 @@ class LossMethods(Generic[Response]):
                         dtype: Optional[str] = None) -> Response:
         """Hinge embedding: HingeEmbeddingLoss and hinge_embedding_loss.
 
-        For a distance x: the distance itself for similar pairs (y = 1), and how far it is below the
-        margin for dissimilar pairs (y = -1).
+        For a distance x: x for similar pairs (y = 1); for dissimilar pairs (y = -1), the amount by
+        which x falls short of the margin.
 
             l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y
 
         Args:
-            input: distances; (*).
-            target: labels, 1 or -1; (*), broadcast against input.
+            input: distances; shape: (*).
+            target: labels, 1 or -1; shape: (*), broadcast against input.
             margin: distance that dissimilar pairs should keep.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
@@ -708,9 +709,9 @@ class LossMethods(Generic[Response]):
             margin) where y = -1; else 0
 
         Args:
-            input1: vectors; (N, D) or (D).
-            input2: vectors paired with those of input1; (N, D) or (D).
-            target: labels, 1 or -1; (N) or ().
+            input1: vectors; shape: (N, D) or (D).
+            input2: vectors paired with those of input1; shape: (N, D) or (D).
+            target: labels, 1 or -1; shape: (N) or ().
             margin: largest cosine of dissimilar pairs without loss, best in [0, 0.5].
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input1 and input2, or names of tensors ("input1" and
@@ -740,8 +741,8 @@ class LossMethods(Generic[Response]):
             log(2 pi y)/2 where y > 1
 
         Args:
-            input: predicted means, or their logarithms; (*).
-            target: counts; (*), broadcast against input.
+            input: predicted means, or their logarithms; shape: (*).
+            target: counts; shape: (*), broadcast against input.
             log_input: the input contains logarithms of the means.
             full: add Stirling's approximation of log y!.
             eps: keeps log(x + eps) finite, without log_input.
@@ -772,9 +773,9 @@ class LossMethods(Generic[Response]):
             v = max(var, eps); l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi)/2
 
         Args:
-            input: predicted means; (*).
-            target: true values; (*), broadcast against input.
-            var: predicted variances; broadcast to input, or that of input without its last
+            input: predicted means; shape: (*).
+            target: true values; shape: (*), broadcast against input.
+            var: predicted variances; shape: broadcast to input, or same as input without its last
                 dimension.
             full: add the constant log(2 pi)/2.
             eps: lower bound of the variances; above 0.
@@ -805,9 +806,9 @@ class LossMethods(Generic[Response]):
             l = max(0, -y (x1 - x2) + margin)
 
         Args:
-            input1: scores; (*).
-            input2: scores to compare input1 with; (*), broadcast against input1.
-            target: 1 if input1 should be higher, -1 if input2 should; (*), broadcast against
+            input1: scores; shape: (*).
+            input2: scores to compare input1 with; shape: (*), broadcast against input1.
+            target: 1 if input1 should be higher, -1 if input2 should; shape: (*), broadcast against
                 input1.
             margin: minimum difference between the scores.
             reduction: "mean", "sum" or "none".
@@ -838,8 +839,8 @@ class LossMethods(Generic[Response]):
             l = log(1 + exp(-y x))
 
         Args:
-            input: scores; (*).
-            target: labels, 1 or -1; (*), broadcast against input.
+            input: scores; shape: (*).
+            target: labels, 1 or -1; shape: (*), broadcast against input.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -866,9 +867,9 @@ class LossMethods(Generic[Response]):
             l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p
 
         Args:
-            input: scores; (C) or (N, C).
-            target: class indices; () or (N).
-            weight: a weight for each class; (C) (optional).
+            input: scores; shape: (C) or (N, C).
+            target: class indices; shape: () or (N).
+            weight: a weight for each class; shape: (C) (optional).
             p: power of the hinge, 1 or 2; at least 1 and at most 2.
             margin: minimum lead of the correct class.
             reduction: "mean", "sum" or "none".
@@ -896,8 +897,8 @@ class LossMethods(Generic[Response]):
             l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)
 
         Args:
-            input: scores; (C) or (N, C).
-            target: indices of the correct classes, terminated by -1; (C) or (N, C).
+            input: scores; shape: (C) or (N, C).
+            target: indices of the correct classes, terminated by -1; shape: (C) or (N, C).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -923,9 +924,10 @@ class LossMethods(Generic[Response]):
             l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid
 
         Args:
-            input: logits; (C), (N, C) or (..., C).
-            target: true values, 0 or 1; that of input.
-            weight: a weight for each class; (C), or broadcast to input with C last (optional).
+            input: logits; shape: (C), (N, C) or (..., C).
+            target: true values, 0 or 1; shape: same as input.
+            weight: a weight for each class; shape: (C), or broadcast to input with C last
+                (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -954,9 +956,9 @@ class LossMethods(Generic[Response]):
             d(p, n)) in place of d(a, n); distance cosine: d(u, v) = 1 - cos(u, v)
 
         Args:
-            anchor: vectors; (N, D) or (D).
-            positive: vectors that should be near; that of anchor.
-            negative: vectors that should be far; that of anchor.
+            anchor: vectors; shape: (N, D) or (D).
+            positive: vectors that should be near; shape: same as anchor.
+            negative: vectors that should be far; shape: same as anchor.
             margin: minimum difference between the distances; above 0.
             p: order of the norm; infinite: the largest difference; above 0, or math.inf.
             eps: added to each difference.
@@ -993,11 +995,11 @@ class LossMethods(Generic[Response]):
             first
 
         Args:
-            log_probs: log-probabilities of the classes at each step; (T, N, C) or (T, C).
-            targets: class indices of the labels, without blanks; (N, S), or (S) for all labels in
-                one row.
-            input_lengths: number of valid steps; (N) or ().
-            target_lengths: number of labels; (N) or ().
+            log_probs: log-probabilities of the classes at each step; shape: (T, N, C) or (T, C).
+            targets: class indices of the labels, without blanks; shape: (N, S), or (S) for all
+                labels in one row.
+            input_lengths: number of valid steps; shape: (N) or ().
+            target_lengths: number of labels; shape: (N) or ().
             blank: class index of the blank.
             zero_infinity: an impossible alignment counts as 0, with gradient 0.
             reduction: "mean", "sum" or "none".
@@ -1021,18 +1023,19 @@ class LossMethods(Generic[Response]):
                       dtype: Optional[str] = None) -> Response:
         """Sigmoid focal: sigmoid_focal_loss.
 
-        bce_with_logits with less weight for well predicted terms, for detection with many
+        bce_with_logits with less weight for well-predicted terms, for detection with many
         negatives, as in torchvision.
 
             p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y),
             alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1
 
         Args:
-            input: logits; (*).
-            target: true values, usually 0 or 1; (*), that of input.
+            input: logits; shape: (*).
+            target: true values, usually 0 or 1; shape: (*), same as input.
             alpha: weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights;
                 at least -1 and at most 1.
-            gamma: how much less weight well predicted terms have; 0: all have the same; at least 0.
+            gamma: exponent that reduces the weight of well-predicted terms (0: equal weights); at
+                least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1063,10 +1066,10 @@ class LossMethods(Generic[Response]):
             sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))
 
         Args:
-            input: predicted probabilities, or logits with sigmoid; (N, C, d1, ...).
-            target: true values, usually 0 or 1; that of input.
+            input: predicted probabilities, or logits with sigmoid; shape: (N, C, d1, ...).
+            target: true values, usually 0 or 1; shape: same as input.
             weight: multiplies the terms of each included channel, unless there is only one; mean
-                does not divide by it; (C), or (C - 1) without the background (optional).
+                does not divide by it; shape: (C), or (C - 1) without the background (optional).
             smooth: added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty
                 masks do not divide 0 by 0; at least 0.
             batch: one term for each channel of the whole batch instead of one for each channel of
@@ -1103,8 +1106,8 @@ class LossMethods(Generic[Response]):
             l = log(cosh(x - y))
 
         Args:
-            input: predictions; (*).
-            target: true values; (*), broadcast against input.
+            input: predictions; shape: (*).
+            target: true values; shape: (*), broadcast against input.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1131,8 +1134,8 @@ class LossMethods(Generic[Response]):
             l = max(q (y - x), (q - 1) (y - x))
 
         Args:
-            input: predicted quantiles; (*).
-            target: observed values; (*), broadcast against input.
+            input: predicted quantiles; shape: (*).
+            target: observed values; shape: (*), broadcast against input.
             q: the quantile, in [0, 1]; at least 0 and at most 1.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -1163,9 +1166,9 @@ class LossMethods(Generic[Response]):
             up to a constant, such as 2 [y log(y/x) - y + x] for p = 1
 
         Args:
-            input: predicted means, greater than 0, or their logarithms; (*).
-            target: observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more; (*),
-                broadcast against input.
+            input: predicted means, greater than 0, or their logarithms; shape: (*).
+            target: observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more; shape:
+                (*), broadcast against input.
             p: variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and
                 1.
             log_input: the input contains logarithms of the means.
@@ -1195,9 +1198,9 @@ class LossMethods(Generic[Response]):
             s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))
 
         Args:
-            query: vectors; (N, D).
-            key: the positive example for each query, and a negative example for all others; that of
-                query.
+            query: vectors; shape: (N, D).
+            key: the positive example for each query, and a negative example for all others; shape:
+                same as query.
             temperature: divisor of the similarities; above 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of query and key, or names of tensors ("query" and "key").

@@ -40,10 +40,10 @@ class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
     def _missing(self, name: str) -> str:
         if not self._arrays:
             return (
-                f"there is no {self._what} of '{name}'; request it with {self._what}=True or"
+                f"no {self._what} was requested; pass {self._what}=True or"
                 f" {self._what}=['{name}']"
             )
-        return f"there is no {self._what} of '{name}', only of {', '.join(self._arrays)}"
+        return f"no {self._what} of '{name}'; the result has that of {', '.join(self._arrays)}"
 
 
 class Result:

@@ -125,7 +125,7 @@ class Session:
         return json_of(expect(response, JSON, self.url), self.url)
 
     def probe(self, call: Call, path: str) -> bool:
-        """Returns True if the path responds with 200, False on an overload status or no
+        """Returns True if the path returns 200, False on an overload status or no
         response."""
         try:
             response = self.server.request("GET", path, {}, (), call, retry=False)
@@ -143,10 +143,10 @@ def check_timeout(timeout: Any) -> None:
         return
     if not isinstance(timeout, (int, float, np.integer, np.floating)):
         raise TypeError(
-            f"timeout is {timeout!r}; it must be a number above 0, or None for no limit"
+            f"timeout is {timeout!r}; it must be a positive number, or None for no limit"
         )
     if not timeout > 0:
-        raise ValueError(f"timeout is {timeout}; it must be above 0, or None for no limit")
+        raise ValueError(f"timeout is {timeout}; it must be positive, or None for no limit")
 
 
 def check_count(name: str, value: Any, minimum: int) -> None:
@@ -354,7 +354,7 @@ def expect(response: Response, content_type: str, url: str) -> Response:
     if found != content_type:
         raise ProtocolError(
             (
-                f"{url} responds with {found or 'no Content-Type'} instead of {content_type}; is it"
+                f"{url} returned {found or 'no Content-Type'} instead of {content_type}; is it"
                 " lossd?"
             ),
             status=response.status,
@@ -367,7 +367,7 @@ def json_of(response: Response, url: str) -> Any:
         return json.loads(response.body.tobytes())
     except ValueError as error:
         raise ProtocolError(
-            f"{url} responds with invalid JSON: {error}", status=response.status
+            f"{url} returned invalid JSON: {error}", status=response.status
         ) from error
 
 
@@ -383,7 +383,7 @@ def fail(response: Response, url: str) -> NoReturn:
         if "Location" in response.headers
         else ""
     )
-    detail = problem.get("detail") or f"{url} responds with {status} {status_phrase(status)}{moved}"
+    detail = problem.get("detail") or f"{url} returned {status} {status_phrase(status)}{moved}"
     where: Dict[str, Any] = {
         "status": status,
         "pointer": problem.get("pointer"),

@@ -30,7 +30,7 @@ class Objective(Fixed):
     ) -> None:
         super().__init__(loss, client, **parameters)
         if not self.info.hessian:
-            raise ValueError(f"{self.info.name} has no hess, which boosting needs")
+            raise ValueError(f"{self.info.name} has no Hessian diagonal, which boosting requires")
         self.flat_hessian = flat_hessian
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Derivatives:

@@ -82,7 +82,7 @@ class Scorer(Reduced):
             ), places
         if len(classes) != 2:
             raise ValueError(
-                f"{self.info.name} is for two classes; the estimator has {len(classes)}"
+                f"{self.info.name} supports only two classes; the estimator has {len(classes)}"
             )
         return (predictions if predictions.ndim == 1 else predictions[:, 1]), np.asarray(
             self.labels, predictions.dtype

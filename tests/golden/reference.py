@@ -18,13 +18,13 @@ broadcasting. Before writing, the derivatives of every case are compared with mp
 loss at one or two random elements of each tensor; if they disagree, the exit status is 1. --torch
 also compares the terms and gradients of the losses of torch.nn with PyTorch's; these are not
 written."""
-import json
 import math
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+from case_files import json_float, write_cases
 from mpmath import mp
 
 # Numbers of digits to try, until two consecutive ones give the same doubles.
@@ -854,9 +854,9 @@ def settle(case):
 
 def check(case, out, random):
     """Returns the list of errors in the derivatives of a case."""
-    trouble, everything = [], [v for _, values in out.values() for v in values]
+    problems, everything = [], [v for _, values in out.values() for v in values]
     if case["kink"] or not all(mp.isfinite(v) for v in everything):
-        return trouble
+        return problems
     # A huge term hides the differences of other terms, and a focal loss near 0 needs a smaller
     # step.
     wide = (
@@ -888,11 +888,11 @@ def check(case, out, random):
                     if not close(
                         value, slope, mp.mpf(10) ** -14, mp.mpf(10) ** -20 * (1 + abs(slope))
                     ):
-                        trouble.append(
+                        problems.append(
                             f"{prefix}{name}[{i}] is {mp.nstr(value, 17)}, mpmath.diff gives"
                             f" {mp.nstr(slope, 17)}"
                         )
-    return trouble
+    return problems
 
 
 def against_torch(case, out):
@@ -939,27 +939,18 @@ def against_torch(case, out):
     ]
 
 
-def number(v):
-    v = float(v)
-    return (
-        v
-        if math.isfinite(v)
-        else ("NaN" if math.isnan(v) else "Infinity" if v > 0 else "-Infinity")
-    )
-
-
 def tensor(array):
     kind = array.dtype.kind == "i"
     return {
         "shape": list(array.shape),
         "dtype": "int64" if kind else "float64",
-        "data": [int(v) if kind else number(v) for v in array.reshape(-1)],
+        "data": [int(v) if kind else json_float(v) for v in array.reshape(-1)],
     }
 
 
 class Writer:
     def __init__(self, folder, seed, torch):
-        self.folder, self.seed, self.torch, self.rows, self.random, self.trouble = (
+        self.folder, self.seed, self.torch, self.rows, self.random, self.problems = (
             Path(folder),
             seed,
             torch,
@@ -1015,7 +1006,7 @@ class Writer:
                 k: (
                     tensor(v)
                     if isinstance(v, np.ndarray)
-                    else number(v) if isinstance(v, float) else v
+                    else json_float(v) if isinstance(v, float) else v
                 )
                 for k, v in params.items()
             },
@@ -1029,8 +1020,8 @@ class Writer:
             return
         out = settle(case)
         check_random = np.random.RandomState(len(rows))
-        trouble = check(case, out, check_random) + (against_torch(case, out) if self.torch else [])
-        self.trouble += [f"{written['id']}: {t}" for t in trouble]
+        problems = check(case, out, check_random) + (against_torch(case, out) if self.torch else [])
+        self.problems += [f"{written['id']}: {t}" for t in problems]
         if loss in SENSITIVE and not kink:
             moved = self.sensitivity(case, out, 1e-13 if atol is None else atol, check_random)
             if 8 * moved > 1e-12:
@@ -1038,7 +1029,7 @@ class Writer:
         if atol is not None:
             written["atol"] = atol
         written["expect"] = {
-            k: {"shape": list(shape), "dtype": "float64", "data": [number(v) for v in values]}
+            k: {"shape": list(shape), "dtype": "float64", "data": [json_float(v) for v in values]}
             for k, (shape, values) in out.items()
         }
 
@@ -1061,12 +1052,7 @@ class Writer:
         return worst
 
     def close(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for loss, rows in self.rows.items():
-            (self.folder / f"{loss}.jsonl").write_text(
-                "".join(json.dumps(r, allow_nan=False, separators=(",", ":")) + "\n" for r in rows)
-            )
-            print(f"{loss:24s} {len(rows)}")
+        write_cases(self.folder, self.rows)
         print(f"{'':24s} {sum(map(len, self.rows.values()))}")
 
     # The values of the cases.
@@ -2372,6 +2358,6 @@ if __name__ == "__main__":
         cases(writer)
     for part in (regression_cases, binary_cases, class_cases, rest_cases):
         part(writer)
-    if writer.trouble:
-        sys.exit("\n".join(writer.trouble))
+    if writer.problems:
+        sys.exit("\n".join(writer.problems))
     writer.close()

@@ -186,7 +186,7 @@ def small_requests(settings, ours, peer, body_file, answer):
 
 def beside_large(settings, ours, body_file, body):
     """Measures small requests at a fixed rate while another connection sends large requests."""
-    stop, done, trouble = threading.Event(), [], []
+    stop, done, problems = threading.Event(), [], []
 
     def large():
         try:
@@ -194,7 +194,7 @@ def beside_large(settings, ours, body_file, body):
                 while not stop.is_set():
                     done.append(connection.post("/v1/losses/mse", body)[0])
         except (NotMeasured, OSError) as reason:
-            trouble.append(reason)
+            problems.append(reason)
 
     quiet = load(settings, ours, body_file, 4, settings.load_seconds, SMALL_RATE)
     thread = threading.Thread(target=large)
@@ -207,8 +207,8 @@ def beside_large(settings, ours, body_file, body):
     finally:
         stop.set()
         thread.join()
-    if trouble:
-        raise NotMeasured(f"failed: large request: {trouble[0]}")
+    if problems:
+        raise NotMeasured(f"failed: large request: {problems[0]}")
     name = f"p99, {len(body) / 1e6:.0f} MB requests ({time_text(statistics.median(done))} each)"
     yield Row(
         10,

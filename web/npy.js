@@ -35,7 +35,7 @@ export function decodeNpy(buffer) {
     const [, descr] = header.match(/'descr':\s*'([^']*)'/) ?? [],
         [, axes] = header.match(/'shape':\s*\(([^)]*)\)/) ?? [];
     if (descr === undefined || axes === undefined)
-        throw new RangeError('the header of the NumPy file has no simple descr and shape');
+        throw new RangeError('unsupported NumPy header: descr must be a string and shape a tuple');
     const shape = axes
         .split(',')
         .map((extent) => extent.trim())

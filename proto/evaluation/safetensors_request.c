@@ -133,9 +133,8 @@ static enum loss_status read_property(struct object_reader *json, void *context)
     if (take_sizes(file, entry, offsets, 2, &count) != LOSS_OK)
         return json->error->status;
     if (count != 2)
-        return malformed_entry(
-            file, entry,
-            "data_offsets must be two numbers: where the bytes begin and where they end");
+        return malformed_entry(file, entry,
+                               "data_offsets must be two numbers, the start and end of the bytes");
     entry->offsets = entry->at;
     entry->begin = offsets[0];
     entry->end = offsets[1];

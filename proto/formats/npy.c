@@ -214,8 +214,7 @@ bool npy_begins(const char *bytes, size_t len)
 static enum loss_status find_header(struct npy *npy, const char *bytes, size_t len)
 {
     if (!npy_begins(bytes, len))
-        return malformed(npy, bytes,
-                         "a NumPy file (.npy) was expected, which begins with \\x93NUMPY");
+        return malformed(npy, bytes, "not a NumPy file (.npy), which begins with \\x93NUMPY");
     const size_t fixed = len > MAGIC && bytes[MAGIC] == 1 ? MAGIC + 4 : MAGIC + 6;
     if (len < fixed)
         return malformed(npy, bytes + len, "the file ends before its header");

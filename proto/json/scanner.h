@@ -13,8 +13,8 @@ __attribute__((format(printf, 5, 6))) enum loss_status
 json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
                const char *format, ...);
 
-/* Describes a byte for messages: "'x'", "'\''", "byte 0x01" or "the end". Returns `text`, of
-   JSON_BYTE_TEXT bytes. */
+/* Describes a byte for messages: "'x'", "'\''", "byte 0x01" or "the end". Writes the
+   description to `text`, which has JSON_BYTE_TEXT bytes, and returns it. */
 enum { JSON_BYTE_TEXT = 16 };
 const char *json_byte_text(const char *at, const char *end, char *text);
 
@@ -58,9 +58,9 @@ bool json_decode_string(const char *text, const char *end, char *out, size_t siz
    quotes, backslashes and control characters. */
 size_t json_plain_length(const char *text);
 
-/* Copies client text to `out`, of JSON_QUOTE bytes, for use between single quotes in a message; at
-   most about 40 bytes of it. Apostrophes and backslashes are escaped as in C; control and non-ASCII
-   characters are replaced. Returns `out`. */
+/* Copies client text to `out`, which has JSON_QUOTE bytes, for use between single quotes in a
+   message; at most about 40 bytes of it. Apostrophes and backslashes are escaped as in C; control
+   and non-ASCII characters are replaced. Returns `out`. */
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);
 /* Like json_quote(), for about 100 bytes, such as a path. `out` has JSON_QUOTE_LONG bytes. */

@@ -51,7 +51,7 @@ static void indices_of(const struct tensor_json *tensor, size_t element, size_t 
     }
 }
 
-/* Writes indices as "[3][1]" to `text`, of PLACE bytes. */
+/* Writes indices as "[3][1]" to `text`, which has PLACE bytes. */
 enum { PLACE = LOSS_MAX_RANK * 23 };
 static const char *element_place(const struct tensor_json *tensor, size_t element, char *text)
 {

@@ -284,7 +284,7 @@ static bool write_line(const char *name, const char *token, size_t len, FILE *ou
     for (size_t i = 0; i < TOKENS_HASH; i++)
         snprintf(text + 2 * i, 3, "%02x", hash[i]);
     return (fprintf(out, "%s:%s\n", name, text) > 0 && fflush(out) == 0) ||
-           fail(message, size, "cannot write the line: %s", strerror(errno));
+           fail(message, size, "cannot write the token: %s", strerror(errno));
 }
 
 static bool check_name(const char *name, char *message, size_t size)
@@ -361,7 +361,7 @@ static bool write_file(FILE *out, const char *path, const struct new_token *toke
                        size_t size)
 {
     if (fprintf(out, "%s%zu\n", header_words, token->count + 1) < 0)
-        return fail(message, size, "cannot write the line: %s", strerror(errno));
+        return fail(message, size, "cannot write %s: %s", path, strerror(errno));
     const int error = token->count > 0 ? copy_file(path, out) : 0;
     if (error != 0)
         return fail(message, size, "cannot copy %s: %s", path, strerror(error));

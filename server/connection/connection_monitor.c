@@ -350,8 +350,8 @@ static int count_needed(const struct holder *holders, int count, size_t lacking,
     return needed;
 }
 
-/* Cuts the most costly holders to free `lacking` bytes. Keeps those whose memory is not needed for
-   that. */
+/* Disconnects the most costly holders to free `lacking` bytes. Keeps those whose memory is not
+   needed for that. */
 static void disconnect_holders(struct monitor *monitor, size_t lacking)
 {
     struct holder holders[MONITOR_MAX_DISCONNECTS];

@@ -115,7 +115,10 @@ static const char *end_of_request(const struct strict_parser *parser)
         break;
     case STRICT_PARSER_CHUNK_SIZE:
     case STRICT_PARSER_CHUNK_EXTENSION:
-        end = parser->digits == 0 ? "0\r\n\r\n" : parser->left == 0 ? "\r\n\r\n" : "\r\nx";
+        if (parser->digits == 0)
+            end = "0\r\n\r\n";
+        else
+            end = parser->left == 0 ? "\r\n\r\n" : "\r\nx";
         break;
     case STRICT_PARSER_CHUNK_END:
         end = "\r\n0\r\n\r\n";
@@ -365,10 +368,11 @@ static void read_line_start(struct strict_parser *parser, char byte)
 /* Ignores framing headers in trailers, as RFC 9110 requires. */
 static void begin_value(struct strict_parser *parser)
 {
-    parser->name = parser->in_trailer                     ? STRICT_PARSER_OTHER
-                   : word_is(parser, "content-length")    ? STRICT_PARSER_LENGTH
-                   : word_is(parser, "transfer-encoding") ? STRICT_PARSER_ENCODING
-                                                          : STRICT_PARSER_OTHER;
+    parser->name = STRICT_PARSER_OTHER;
+    if (!parser->in_trailer && word_is(parser, "content-length"))
+        parser->name = STRICT_PARSER_LENGTH;
+    else if (!parser->in_trailer && word_is(parser, "transfer-encoding"))
+        parser->name = STRICT_PARSER_ENCODING;
     parser->state = STRICT_PARSER_VALUE;
     parser->word_len = 0;
     parser->blank = true;
@@ -654,8 +658,10 @@ static struct strict_parser *reading(int fd, bool encrypted)
 static ssize_t given(struct strict_parser *parser, void *bytes, ssize_t got, size_t size,
                      ssize_t nothing)
 {
-    const size_t len = parser && got > 0 ? strict_parser_read(parser, bytes, (size_t)got, size) : 0;
-    return parser && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
+    if (!parser || got <= 0)
+        return got;
+    const size_t len = strict_parser_read(parser, bytes, (size_t)got, size);
+    return len > 0 ? (ssize_t)len : nothing;
 }
 
 /* Replaces libc's recv. The dynamic linker searches the program before its libraries, so

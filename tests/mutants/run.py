@@ -219,9 +219,9 @@ def try_mutant(mutant, tree):
     sound = path.read_text(encoding="utf-8")
     path.write_text(mutant.apply(sound), encoding="utf-8")
     try:
-        trouble = build(tree)
-        if trouble:
-            sys.exit(f"{mutant.where}: does not compile:\n{trouble}")
+        errors = build(tree)
+        if errors:
+            sys.exit(f"{mutant.where}: does not compile:\n{errors}")
         return next(filter(None, (fails_twice(tree, test) for test in mutant.tests)), None)
     finally:
         path.write_text(sound, encoding="utf-8")
@@ -230,9 +230,9 @@ def try_mutant(mutant, tree):
 def check_sound(tree, mutants):
     """Checks that the tests pass without a mutant; otherwise they would seem to detect every
     mutant."""
-    trouble = build(tree)
-    if trouble:
-        sys.exit(f"the sources do not compile:\n{trouble}")
+    errors = build(tree)
+    if errors:
+        sys.exit(f"the sources do not compile:\n{errors}")
     for test in sorted({test for mutant in mutants for test in mutant.tests}):
         failed = fails_twice(tree, test)
         if failed:

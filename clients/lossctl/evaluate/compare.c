@@ -145,10 +145,11 @@ static double loss_in(const json_t *result)
 {
     const json_t *const loss = json_object_get(result, "loss");
     const char *const word = json_string_value(loss);
-    return !word                      ? json_number_value(loss)
-           : strcmp(word, "NaN") == 0 ? NAN
-           : *word == '-'             ? -INFINITY
-                                      : INFINITY;
+    if (!word)
+        return json_number_value(loss);
+    if (strcmp(word, "NaN") == 0)
+        return NAN;
+    return *word == '-' ? -INFINITY : INFINITY;
 }
 
 static enum exit_code read_response(struct comparison *c, const struct http_response *response)

@@ -46,14 +46,21 @@ static void append_field(struct buffer *query, const char *name, const char *val
     curl_free(escaped);
 }
 
+/* Returns the type of a parameter, or of another field: operands are numbers here, and all others
+   have one of several values. */
+static enum loss_param_type field_type(const struct loss_descriptor *loss, const char *name)
+{
+    const int param = loss_param_find(loss, name);
+    if (param >= 0)
+        return loss->params[param].type;
+    return evaluation_tensor_find(loss, name) >= 0 ? LOSS_NUMBER : LOSS_CHOICE;
+}
+
 /* Appends ,"name":value as JSON of the field's type. The value has been validated. */
 static void append_member(struct buffer *json, const struct loss_descriptor *loss, const char *name,
                           const char *value)
 {
-    const int param = loss_param_find(loss, name);
-    const enum loss_param_type type = param >= 0 ? loss->params[param].type
-                                      : evaluation_tensor_find(loss, name) >= 0 ? LOSS_NUMBER
-                                                                                : LOSS_CHOICE;
+    const enum loss_param_type type = field_type(loss, name);
     buffer_printf(json, ",\"%s\":", name);
     if (type == LOSS_CHOICE)
         json_append_string(json, value);

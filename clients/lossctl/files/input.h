@@ -40,7 +40,7 @@ struct input {
 };
 
 /* Opens the tensor `name` from `spec`: a path, "-", "FILE:NAME" or "FORMAT:FILE". Returns
-   EXIT_INPUT if it cannot be read, or EXIT_USAGE if another tensor already is all of standard
+   EXIT_INPUT if it cannot be read, or EXIT_USAGE if another tensor already uses all of standard
    input. `files` borrows the name. */
 enum exit_code input_open(struct input *input, struct input_files *files, const char *spec,
                           const char *name);

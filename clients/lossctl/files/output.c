@@ -4,6 +4,7 @@
 #include "json/tensor_json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +90,10 @@ static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
         const double value =
             wide ? ((const double *)tensor->data)[i] : (double)((const float *)tensor->data)[i];
         size_t len;
-        if (value - value != 0) /* NaN or infinite */
-            len = (size_t)sprintf(at, "%s", value != value ? "nan" : value > 0 ? "inf" : "-inf");
+        if (isnan(value))
+            len = (size_t)sprintf(at, "nan");
+        else if (isinf(value))
+            len = (size_t)sprintf(at, "%s", value > 0 ? "inf" : "-inf");
         else
             len = wide ? number_write_f64(at, value) : number_write_f32(at, (float)value);
         at[len] = (i + 1) % columns == 0 ? '\n' : ',';

@@ -200,14 +200,14 @@ static enum exit_code check_machine(struct doctor *d)
 /* Appends a limit in the syntax of its option: large numbers, which are bytes, in MiB or GiB. */
 static void add_limit(char *list, size_t size, const char *name, const json_t *value)
 {
-    const double number = json_number_value(value), unit = number >= 0x1p30   ? 0x1p30
-                                                           : number >= 0x1p20 ? 0x1p20
-                                                                              : 1;
+    const double number = json_number_value(value);
     char one[128];
-    snprintf(one, sizeof one, "%s %.*g%s", name, unit > 1 ? 4 : 15, number / unit,
-             unit > 0x1p20 ? "G"
-             : unit > 1    ? "M"
-                           : "");
+    if (number >= 0x1p30)
+        snprintf(one, sizeof one, "%s %.4gG", name, number / 0x1p30);
+    else if (number >= 0x1p20)
+        snprintf(one, sizeof one, "%s %.4gM", name, number / 0x1p20);
+    else
+        snprintf(one, sizeof one, "%s %.15g", name, number);
     for (char *at = one; *at; at++)
         *at = *at == '_' ? '-' : *at;
     add_name(list, size, one);

@@ -83,15 +83,19 @@ static void print_bound(const json_t *parameter, const char *key, const char *wo
 
 enum { NAME = 20, TITLE = 12 }; /* widths of columns */
 
+static const char *gradient_of(const json_t *tensor)
+{
+    if (json_is_true(json_object_get(tensor, "prediction")))
+        return "; a prediction, with gradient";
+    return json_is_true(json_object_get(tensor, "differentiable")) ? "; with gradient" : "";
+}
+
 static void print_tensor(const json_t *tensor)
 {
     printf("  %-*s%s%s\n%*s", NAME - 2, text_of(tensor, "name"), text_of(tensor, "shape"),
            json_is_true(json_object_get(tensor, "optional")) ? ", optional" : "", NAME, "");
     wrap_print(stdout, text_of(tensor, "doc"), NAME, NAME);
-    printf("%*s%s%s\n", NAME, "", text_of(tensor, "kind"),
-           json_is_true(json_object_get(tensor, "prediction")) ? "; a prediction, with gradient"
-           : json_is_true(json_object_get(tensor, "differentiable")) ? "; with gradient"
-                                                                     : "");
+    printf("%*s%s%s\n", NAME, "", text_of(tensor, "kind"), gradient_of(tensor));
 }
 
 static void print_parameter(const json_t *parameter)

@@ -171,7 +171,8 @@ enum {
     PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 
-/* Indexes of requests[]: the most that an I/O thread computes, and long rows for the executor. */
+/* Indexes of requests[]: the largest that an I/O thread computes, and long rows for the executor.
+ */
 static const size_t expensive[] = {1, 2, 3};
 
 static atomic_bool enough;

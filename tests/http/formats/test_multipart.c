@@ -151,7 +151,7 @@ START_TEST(invalid_parts_are_rejected_by_name)
         {"reduction", NULL, "sun", "did you mean 'sum'?", 422},
         {"reduction", "a", "sum", "reduction is not a tensor: send it as a text, not as a file",
          400},
-        {"sample_weight", NULL, "1", "sample_weight: a NumPy file (.npy) was expected", 400},
+        {"sample_weight", NULL, "1", "sample_weight: not a NumPy file (.npy)", 400},
         {"grad_output", NULL, "x", "grad_output is 'x'; it must be a number", 400},
         {"input", NULL, "", "duplicate part 'input'", 400},
         {"dtype", NULL, "", "dtype is ''; it must be 'float32' or 'float64'", 422},
@@ -345,8 +345,8 @@ START_TEST(truncated_file_is_rejected)
         size_t len;
         const char *text;
     } cases[] = {
-        {"", 0, "input: a NumPy file (.npy) was expected, which begins with \\\\x93NUMPY"},
-        {"\x93NUMPZ\1\0", 8, "input: a NumPy file (.npy) was expected"},
+        {"", 0, "input: not a NumPy file (.npy), which begins with \\\\x93NUMPY"},
+        {"\x93NUMPZ\1\0", 8, "input: not a NumPy file (.npy)"},
         {"\x93NUMPY", 6, "input: the file ends before its header"},
         {"\x93NUMPY\1\0\1", 9, "input: the file ends before its header"},
         {"\x93NUMPY\2\0\1\0\0", 11, "input: the file ends before its header"},

@@ -79,7 +79,7 @@ enum {
                                each other */
 };
 
-/* The most bytes that a run states, and those that it allocates. */
+/* The maximum bytes that a run declares, and the bytes that it allocates. */
 static void check_memory(struct batch *batch, int threads, const char *what)
 {
     const char *const loss = batch->request.loss->name;

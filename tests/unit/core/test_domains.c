@@ -181,7 +181,7 @@ START_TEST(infinite_labels_are_labels)
 }
 END_TEST
 
-/* _i is q, 0 or 1: predictions that are too low or too high cost nothing, however far they are. */
+/* _i is q, 0 or 1: predictions that are too low or too high cost nothing, at any distance. */
 START_TEST(quantiles_at_an_end_cost_nothing_on_one_side)
 {
     struct batch batch;

@@ -245,8 +245,8 @@ static void add_gradients(const struct loss_block *b, const struct workspace *w,
 
 /* Converts the gradient with respect to the direction u of a vector to the gradient with respect to
    the vector: removes the component along u. */
-static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
-                         const struct loss_control *cancel)
+static void normalize_backward(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
+                               const struct loss_control *cancel)
 {
     const loss_real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -273,7 +273,7 @@ static void gradients(const struct loss_block *b, const struct workspace *w, int
         for (struct slice s = {0}; slice_next(&s, dimension, b->cancel);)
             for (size_t c = s.first; c < s.end; c++)
                 grad[c] = w->grad[i * padded + c] / b->number[TEMPERATURE];
-        through_norm(grad, own.unit[k], own.norm[k], dimension, b->cancel);
+        normalize_backward(grad, own.unit[k], own.norm[k], dimension, b->cancel);
     }
 }
 

@@ -2,7 +2,8 @@
    aten/src/ATen/native/Loss.cpp, triplet_margin_loss; Distance.cpp, pairwise_distance and
    cosine_similarity. */
 #include "kernel/compensated_sum.h"
-#include "kernel/loss_kernel.h"
+#include "kernel/prefetch.h"
+#include "kernel/rows.h"
 
 enum { ANCHOR, POSITIVE, NEGATIVE };
 enum { MARGIN, NORM, EPS, SWAP, DISTANCE };
@@ -14,34 +15,122 @@ static const char *const distances[] = {
 /* PyTorch's lower bound of norms in a cosine similarity. */
 #define COSINE_EPS 1e-8
 
-/* Returns |d|^p, without pow() for the usual powers. */
-static loss_real power(loss_real d, loss_real p)
+/* A vector in one of the two precisions. */
+struct vector {
+    const loss_real *f64;
+    const float *f32;
+};
+
+/* Two vectors, the distance between them, and what its gradient depends on. */
+struct pair {
+    struct vector u, v;
+    loss_real distance;
+    loss_real norm[2]; /* norm[0]: ||u - v + eps||_p; cosine: |u| and |v| with a lower bound */
+    loss_real cosine;
+    size_t ties; /* for the maximum norm: how many differences equal it, which share the slope */
+    loss_real factor; /* the gradient is multiplied by this; 0: the distance has none */
+};
+
+/* How vectors of n numbers are compared. */
+struct metric {
+    size_t n;
+    loss_real p, eps;
+    bool cosine;
+    const struct loss_control *cancel;
+};
+
+static ALWAYS_INLINE loss_real component(const struct vector *x, size_t i, bool f32)
 {
-    return p == 2 ? d * d : p == 1 ? fabs(d) : pow(fabs(d), p);
+    return f32 ? (loss_real)x->f32[i] : x->f64[i];
+}
+
+static ALWAYS_INLINE loss_real difference(const struct pair *pair, const struct metric *metric,
+                                          size_t i, bool f32)
+{
+    return component(&pair->u, i, f32) - component(&pair->v, i, f32) + metric->eps;
+}
+
+/* ---- Distances ---- */
+
+/* What sum_of() adds. The scaled ones divide each difference by `unit` first. */
+enum summand { SQUARES, MAGNITUDES, SCALED_SQUARES, SCALED_POWERS, PRODUCTS };
+
+static ALWAYS_INLINE loss_real summand_at(const struct pair *pair, const struct metric *metric,
+                                          size_t i, enum summand what, loss_real unit, bool f32)
+{
+    if (what == PRODUCTS)
+        return component(&pair->u, i, f32) * component(&pair->v, i, f32);
+    const loss_real d = difference(pair, metric, i, f32);
+    if (what == SQUARES)
+        return d * d;
+    if (what == MAGNITUDES)
+        return fabs(d);
+    return what == SCALED_SQUARES ? (d / unit) * (d / unit) : pow(fabs(d / unit), metric->p);
+}
+
+/* Returns true if the rounding errors of the sum are negligible without compensation: for float32
+   numbers of one sign. */
+static ALWAYS_INLINE bool is_plain(enum summand what, bool f32)
+{
+    return f32 && what != PRODUCTS;
+}
+
+/* Adds summands [i, i + n), n <= SUM_LANES, to the lanes. */
+static ALWAYS_INLINE void add_summands(const struct pair *pair, const struct metric *metric,
+                                       size_t i, size_t n, enum summand what, loss_real unit,
+                                       bool f32, struct compensated_lanes *sum)
+{
+    loss_real term[SUM_LANES] = {0};
+    struct sum_lanes next;
+#pragma GCC unroll 1
+    for (size_t k = 0; k < n; k++)
+        term[k] = summand_at(pair, metric, i + k, what, unit, f32);
+    memcpy(&next, term, sizeof next);
+    if (is_plain(what, f32))
+        sum_add_lanes(&sum->value, term);
+    else
+        compensated_add_lanes(sum, &next);
+}
+
+static ALWAYS_INLINE loss_real sum_of(const struct pair *pair, const struct metric *metric,
+                                      enum summand what, loss_real unit, bool f32)
+{
+    struct compensated_lanes sum = {0};
+    for (struct slice s = {0}; slice_next(&s, metric->n, metric->cancel);) {
+        size_t i = s.first;
+        for (; i + SUM_LANES <= s.end; i += SUM_LANES) {
+            if (f32) {
+                prefetch_read(pair->u.f32, i + PREFETCH_DISTANCE);
+                prefetch_read(pair->v.f32, i + PREFETCH_DISTANCE);
+            }
+            add_summands(pair, metric, i, SUM_LANES, what, unit, f32, &sum);
+        }
+        add_summands(pair, metric, i, s.end - i, what, unit, f32, &sum);
+    }
+    return is_plain(what, f32) ? sum_pairwise(&sum.value) : compensated_value(&sum);
 }
 
 /* Returns the largest |u - v + eps|; NaN if one is NaN. */
-static loss_real largest_difference(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
-                                    const struct loss_control *cancel)
+static loss_real largest_difference(const struct pair *pair, const struct metric *metric, bool f32)
 {
     loss_real most = 0;
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, metric->n, metric->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            const loss_real a = fabs(u[i] - v[i] + eps);
+            const loss_real a = fabs(difference(pair, metric, i, f32));
             most = a > most || isnan(a) ? a : most;
         }
     return most;
 }
 
-/* Returns the sum of |u - v + eps|^p, each difference divided by `unit` first. */
-static loss_real sum_of_powers(const loss_real *u, const loss_real *v, size_t n, loss_real p,
-                               loss_real eps, loss_real unit, const struct loss_control *cancel)
+/* Returns how many of the |u - v + eps| equal their maximum, `norm`. */
+static size_t count_largest(const struct pair *pair, const struct metric *metric, loss_real norm,
+                            bool f32)
 {
-    struct sum sum = {0};
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+    size_t count = 0;
+    for (struct slice s = {0}; slice_next(&s, metric->n, metric->cancel);)
         for (size_t i = s.first; i < s.end; i++)
-            sum_add(&sum, power((u[i] - v[i] + eps) / unit, p));
-    return sum_value(&sum);
+            count += fabs(difference(pair, metric, i, f32)) == norm;
+    return count;
 }
 
 /* If a sum of squares is in this range, no square overflowed, and those that underflowed are
@@ -50,129 +139,244 @@ static const loss_real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
 /* Returns ||u - v + eps||_p. For general p, differences are scaled by the largest one, so that the
    sum neither overflows nor underflows. */
-static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size_t n, loss_real p,
-                                    loss_real eps, const struct loss_control *cancel)
+static ALWAYS_INLINE loss_real norm_of_difference(const struct pair *pair,
+                                                  const struct metric *metric, bool f32)
 {
-    const loss_real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
+    const loss_real p = metric->p;
     if (p == 1)
-        return total;
-    if (p == 2 && total >= SMALLEST_SQUARES && total <= LARGEST_SQUARES)
-        return sqrt(total);
-    const loss_real most = largest_difference(u, v, n, eps, cancel);
+        return sum_of(pair, metric, MAGNITUDES, 1, f32);
+    if (p == 2) {
+        const loss_real total = sum_of(pair, metric, SQUARES, 1, f32);
+        if (total >= SMALLEST_SQUARES && total <= LARGEST_SQUARES)
+            return sqrt(total);
+    }
+    const loss_real most = largest_difference(pair, metric, f32);
     if (!(most > 0) || isinf(most) || isinf(p))
         return most;
-    const loss_real shares = sum_of_powers(u, v, n, p, eps, most, cancel);
-    return most * (p == 2 ? sqrt(shares) : pow(shares, 1 / p));
-}
-
-/* Returns how many of the |u - v + eps| equal their maximum, `norm`. */
-static size_t count_largest(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
-                            loss_real norm, const struct loss_control *cancel)
-{
-    size_t count = 0;
-    for (struct slice s = {0}; slice_next(&s, n, cancel);)
-        for (size_t i = s.first; i < s.end; i++)
-            count += fabs(u[i] - v[i] + eps) == norm;
-    return count;
-}
-
-/* Returns the derivative of the norm with respect to d, one of the differences; 0 if d is 0. For
-   the maximum norm, the `ties` largest differences share the slope. */
-static loss_real slope_of_norm(loss_real d, loss_real norm, loss_real p, size_t ties)
-{
-    const loss_real a = fabs(d);
-    if (d == 0 || norm == 0)
-        return 0;
-    if (isinf(p))
-        return a == norm ? sign(d) / (loss_real)ties : 0;
-    if (p == 1)
-        return sign(d);
-    return sign(d) * (p == 2 ? a / norm : pow(a / norm, p - 1));
+    return p == 2 ? most * sqrt(sum_of(pair, metric, SCALED_SQUARES, most, f32))
+                  : most * pow(sum_of(pair, metric, SCALED_POWERS, most, f32), 1 / p);
 }
 
 /* Returns |u|, with the lower bound for divisors. */
-static loss_real norm_of(const loss_real *u, size_t n, const struct loss_control *cancel)
+static ALWAYS_INLINE loss_real norm_of(struct vector u, const struct metric *metric, bool f32)
 {
-    return vmax(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
+    const struct pair twice = {.u = u, .v = u};
+    return vmax(sqrt(sum_of(&twice, metric, PRODUCTS, 1, f32)), COSINE_EPS);
 }
 
-static loss_real distance(const loss_real *u, const loss_real *v, const struct loss_block *b)
+/* Returns two vectors with their distance. */
+static ALWAYS_INLINE struct pair pair_of(struct vector u, struct vector v,
+                                         const struct metric *metric, bool f32)
 {
-    const size_t n = b->elements_per_term[ANCHOR];
-    if (b->param[DISTANCE].integer != COSINE)
-        return norm_of_difference(u, v, n, b->param[NORM].number, b->param[EPS].number, b->cancel);
-    return 1 -
-           sum_products(u, v, n, b->cancel) / (norm_of(u, n, b->cancel) * norm_of(v, n, b->cancel));
-}
-
-/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Either may be NULL. */
-static void add_cosine_gradient(const loss_real *u, const loss_real *v, const struct loss_block *b,
-                                loss_real factor, loss_real *du, loss_real *dv)
-{
-    const size_t n = b->elements_per_term[ANCHOR];
-    const loss_real of_u = norm_of(u, n, b->cancel), of_v = norm_of(v, n, b->cancel);
-    const loss_real cosine = sum_products(u, v, n, b->cancel) / (of_u * of_v);
-    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
-        for (size_t i = s.first; i < s.end; i++) {
-            if (du)
-                du[i] -= factor * (v[i] / of_v - cosine * u[i] / of_u) / of_u;
-            if (dv)
-                dv[i] -= factor * (u[i] / of_u - cosine * v[i] / of_v) / of_v;
-        }
-}
-
-/* The same for d = distance(u, v). */
-static void add_gradient(const loss_real *u, const loss_real *v, const struct loss_block *b,
-                         loss_real factor, loss_real *du, loss_real *dv)
-{
-    const size_t n = b->elements_per_term[ANCHOR];
-    const loss_real p = b->param[NORM].number, eps = b->param[EPS].number;
-    if (b->param[DISTANCE].integer == COSINE) {
-        add_cosine_gradient(u, v, b, factor, du, dv);
-        return;
+    struct pair pair = {.u = u, .v = v, .ties = 1};
+    if (!metric->cosine) {
+        pair.distance = pair.norm[0] = norm_of_difference(&pair, metric, f32);
+        return pair;
     }
-    const loss_real norm = norm_of_difference(u, v, n, p, eps, b->cancel);
-    const size_t ties = isinf(p) ? count_largest(u, v, n, eps, norm, b->cancel) : 1;
-    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
-        for (size_t i = s.first; i < s.end; i++) {
-            const loss_real slope = slope_of_norm(u[i] - v[i] + eps, norm, p, ties);
-            if (du)
-                du[i] += factor * slope;
-            if (dv)
-                dv[i] -= factor * slope;
+    pair.norm[0] = norm_of(u, metric, f32);
+    pair.norm[1] = norm_of(v, metric, f32);
+    pair.cosine = sum_of(&pair, metric, PRODUCTS, 1, f32) / (pair.norm[0] * pair.norm[1]);
+    pair.distance = 1 - pair.cosine;
+    return pair;
+}
+
+/* ---- Gradients ---- */
+
+/* How slopes are computed: BY_INVERSE is BY_NORM with a multiplication. */
+enum slope { BY_INVERSE, BY_NORM, SIGNS, POWERS, COSINES };
+
+/* If all norms are in this range, their inverses are accurate. */
+static const loss_real SMALLEST_NORM = 0x1p-900, LARGEST_NORM = 0x1p900;
+
+/* Returns the derivative of the norm with respect to d, one of the differences; 0 if d is 0. */
+static ALWAYS_INLINE loss_real slope_of_norm(loss_real d, const struct pair *pair,
+                                             const struct metric *metric, enum slope how)
+{
+    const loss_real a = fabs(d), norm = pair->norm[0], p = metric->p;
+    if (how == BY_INVERSE)
+        return d * (1 / norm);
+    if (how == BY_NORM)
+        return (d == 0) | (norm == 0) ? 0 : d / norm;
+    if (how == SIGNS)
+        return sign(d);
+    if (d == 0 || norm == 0)
+        return 0;
+    if (isinf(p))
+        return a == norm ? sign(d) / (loss_real)pair->ties : 0;
+    return sign(d) * pow(a / norm, p - 1);
+}
+
+/* The derivatives of a distance with respect to an element of u and of v, times the factor. */
+struct slopes {
+    loss_real u, v;
+};
+
+static ALWAYS_INLINE struct slopes slopes_at(const struct pair *pair, const struct metric *metric,
+                                             size_t i, enum slope how, bool f32)
+{
+    const loss_real factor = pair->factor;
+    if (how != COSINES) {
+        const loss_real d = difference(pair, metric, i, f32),
+                        slope = factor * slope_of_norm(d, pair, metric, how);
+        return (struct slopes){slope, -slope};
+    }
+    const loss_real u = component(&pair->u, i, f32) / pair->norm[0],
+                    v = component(&pair->v, i, f32) / pair->norm[1];
+    return (struct slopes){-factor * (v - pair->cosine * u) / pair->norm[0],
+                           -factor * (u - pair->cosine * v) / pair->norm[1]};
+}
+
+/* The distances of a triplet. */
+enum { NEAR, FAR, SWAPPED }; /* d(a, p), d(a, n), d(p, n) */
+
+/* Writes gradients [i, i + n), n <= SUM_LANES. Those with a factor of 0 are not computed, because
+   they may be NaN. `swap`: d(p, n) may have a gradient. */
+static ALWAYS_INLINE void write_slopes(const struct pair pair[3], const struct metric *metric,
+                                       size_t i, size_t n, enum slope how, bool swap, bool f32,
+                                       const struct derivative_row grad[3])
+{
+    loss_real sum[3][SUM_LANES];
+    float narrow[3][SUM_LANES];
+#pragma GCC unroll 1
+    for (size_t k = 0; k < n; k++) {
+        const struct slopes none = {0, 0}, near = slopes_at(&pair[NEAR], metric, i + k, how, f32);
+        struct slopes far = slopes_at(&pair[FAR], metric, i + k, how, f32), swapped = none;
+        if (swap) {
+            swapped = slopes_at(&pair[SWAPPED], metric, i + k, how, f32);
+            swapped = pair[SWAPPED].factor == 0 ? none : swapped;
+            far = pair[FAR].factor == 0 ? none : far;
         }
+        sum[ANCHOR][k] = near.u + far.u;
+        sum[POSITIVE][k] = 0 + near.v + swapped.u; /* + 0 turns -0 into 0 */
+        sum[NEGATIVE][k] = 0 + far.v + swapped.v;
+        for (int to = ANCHOR; to <= NEGATIVE; to++)
+            narrow[to][k] = (float)sum[to][k];
+    }
+    for (int to = ANCHOR; to <= NEGATIVE; to++)
+        if (f32 && grad[to].f32)
+            memcpy(grad[to].f32 + i, narrow[to], n * sizeof *narrow[to]);
+        else if (!f32 && grad[to].f64)
+            memcpy(grad[to].f64 + i, sum[to], n * sizeof *sum[to]);
+}
+
+static ALWAYS_INLINE void write_rows(const struct pair pairs[3], const struct metric *of,
+                                     enum slope how, bool swap, bool f32,
+                                     const struct derivative_row grad[3])
+{
+    const struct pair pair[] = {pairs[NEAR], pairs[FAR], pairs[SWAPPED]};
+    const struct metric metric = *of;
+    for (struct slice s = {0}; slice_next(&s, metric.n, metric.cancel);) {
+        size_t i = s.first;
+        for (; i + SUM_LANES <= s.end; i += SUM_LANES) {
+            for (int to = ANCHOR; f32 && to <= NEGATIVE; to++)
+                if (grad[to].f32)
+                    prefetch_write(grad[to].f32, i + PREFETCH_DISTANCE);
+            write_slopes(pair, &metric, i, SUM_LANES, how, swap, f32, grad);
+        }
+        write_slopes(pair, &metric, i, s.end - i, how, swap, f32, grad);
+    }
+}
+
+/* Constants make the loops vectors. */
+static ALWAYS_INLINE void write_gradients(const struct pair pair[3], const struct metric *metric,
+                                          enum slope how, bool swap, bool f32,
+                                          const struct derivative_row grad[3])
+{
+    if (swap)
+        write_rows(pair, metric, how, true, f32, grad);
+    else
+        write_rows(pair, metric, how, false, f32, grad);
+}
+
+/* Returns the fastest accurate way to compute the slopes. */
+static enum slope choose_slopes(const struct pair pair[3], const struct metric *metric, bool swap,
+                                bool f32)
+{
+    if (metric->cosine)
+        return COSINES;
+    if (metric->p != 2)
+        return metric->p == 1 ? SIGNS : POWERS;
+    bool invertible = f32;
+    for (int k = NEAR; k <= (swap ? SWAPPED : FAR); k++)
+        invertible &= pair[k].norm[0] >= SMALLEST_NORM && pair[k].norm[0] <= LARGEST_NORM;
+    return invertible ? BY_INVERSE : BY_NORM;
+}
+
+static ALWAYS_INLINE void gradients(struct pair pair[3], const struct metric *metric, bool swap,
+                                    bool f32, const struct derivative_row grad[3])
+{
+    const enum slope how = choose_slopes(pair, metric, swap, f32);
+    for (int k = NEAR; how == POWERS && isinf(metric->p) && k <= (swap ? SWAPPED : FAR); k++)
+        pair[k].ties = count_largest(&pair[k], metric, pair[k].norm[0], f32);
+    if (how == BY_INVERSE)
+        write_gradients(pair, metric, BY_INVERSE, swap, f32, grad);
+    else if (how == BY_NORM)
+        write_gradients(pair, metric, BY_NORM, swap, f32, grad);
+    else if (how == SIGNS)
+        write_gradients(pair, metric, SIGNS, swap, f32, grad);
+    else
+        write_rows(pair, metric, how, swap, f32, grad);
+}
+
+/* ---- Kernels ---- */
+
+static struct vector row_of(const struct loss_block *b, int k, size_t i)
+{
+    const size_t at = i * b->stride[k];
+    return (struct vector){b->in[k] ? b->in[k] + at : NULL,
+                           b->in_f32[k] ? b->in_f32[k] + at : NULL};
 }
 
 /* l = max(0, d(a, p) - d(a, n) + margin). swap uses min(d(a, n), d(p, n)) instead of d(a, n); if
    they are equal, they share the slope. At the kink of the maximum the slope is that of the active
    side. */
-static void triplet_margin_kernel(struct loss_block *b)
+static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, bool f32)
 {
-    const size_t n = b->elements_per_term[ANCHOR];
-    for (size_t i = 0; i < b->n; i++) {
-        const loss_real *a = b->in[ANCHOR] + i * b->stride[ANCHOR],
-                        *p = b->in[POSITIVE] + i * b->stride[POSITIVE],
-                        *q = b->in[NEGATIVE] + i * b->stride[NEGATIVE];
-        const loss_real far = distance(a, q, b),
-                        swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
-        const loss_real lack =
-            distance(a, p, b) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
-        b->term[i] = positive(lack);
+    const struct metric metric = {b->elements_per_term[ANCHOR], b->param[NORM].number,
+                                  b->param[EPS].number, b->param[DISTANCE].integer == COSINE,
+                                  b->cancel};
+    const struct vector a = row_of(b, ANCHOR, i), p = row_of(b, POSITIVE, i),
+                        q = row_of(b, NEGATIVE, i);
+    struct pair pair[] = {[NEAR] = pair_of(a, p, &metric, f32),
+                          [FAR] = pair_of(a, q, &metric, f32),
+                          [SWAPPED] = {.u = p, .v = q, .distance = INFINITY}};
+    if (b->param[SWAP].integer)
+        pair[SWAPPED] = pair_of(p, q, &metric, f32);
+    const loss_real far = pair[FAR].distance, swapped = pair[SWAPPED].distance;
+    const loss_real lack =
+        pair[NEAR].distance - (swapped < far ? swapped : far) + b->param[MARGIN].number;
+    b->term[i] = positive(lack);
 
-        loss_real *grad[3] = {NULL};
-        for (int k = ANCHOR; k <= NEGATIVE; k++) {
-            grad[k] = b->grad[k] ? b->grad[k] + i * n : NULL;
-            zero_all(grad[k], grad[k] ? n : 0, b->cancel);
-        }
-        if (!(lack >= 0))
-            continue;
-        const loss_real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* share of d(a, n) */
-        add_gradient(a, p, b, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
-        if (share > 0)
-            add_gradient(a, q, b, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
-        if (share < 1)
-            add_gradient(p, q, b, (share - 1) * b->scale[i], grad[POSITIVE], grad[NEGATIVE]);
+    struct derivative_row grad[3];
+    bool requested = false;
+    for (int k = ANCHOR; k <= NEGATIVE; k++) {
+        grad[k] = gradient_row(b, k, i);
+        requested |= is_requested(grad[k]);
     }
+    if (!(lack >= 0)) {
+        for (int k = ANCHOR; k <= NEGATIVE; k++)
+            zero_row(grad[k], metric.n, b->cancel);
+        return;
+    }
+    if (!requested)
+        return;
+    const loss_real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* share of d(a, n) */
+    pair[NEAR].factor = b->scale[i];
+    pair[FAR].factor = -share * b->scale[i];
+    pair[SWAPPED].factor = (share - 1) * b->scale[i];
+    gradients(pair, &metric, share < 1, f32, grad);
+}
+
+static void triplet_margin_f64(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        evaluate(b, i, false);
+}
+
+static void triplet_margin_f32(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        evaluate(b, i, true);
 }
 
 static struct loss_cost cost_of(const struct loss_plan *plan)
@@ -183,9 +387,9 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
     if (plan->param[DISTANCE].integer == COSINE)
         return (struct loss_cost){600 * distances_of, 3, 10, 10};
     const bool usual = p == 1 || p == 2;
-    const loss_real value = (usual ? 5 : 65) * distances_of,
-                    gradient = (usual ? 12 : 105) * distances_of;
-    return (struct loss_cost){40, value, gradient, gradient};
+    const loss_real value = (usual ? 2 : 65) * distances_of,
+                    gradient = (usual ? 4 : 105) * distances_of;
+    return (struct loss_cost){60, value, gradient, gradient};
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -259,5 +463,6 @@ const struct loss_descriptor loss_triplet_margin = {
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,
                                           .shape = shape,
-                                          .kernel_f64 = triplet_margin_kernel},
+                                          .kernel_f64 = triplet_margin_f64,
+                                          .kernel_f32 = triplet_margin_f32},
 };

@@ -3,6 +3,7 @@
    equation numbers below refer to it. */
 #include "kernel/loss_kernel.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -20,10 +21,21 @@ struct sequence {
     const struct loss_control *cancel;
 };
 
+/* A number m 4^e of any magnitude, because probabilities of paths underflow. m is in [1, 2) after
+   multiply(), e is a multiple of 1/2. 0 is m = 0 with the least e. */
+struct number {
+    loss_real m, e;
+};
+
+/* A row of numbers. */
+struct row {
+    loss_real *m, *e;
+};
+
 /*
  * The working arrays of a sequence. A row has a number for each state, and MARGIN impossible states
  * before the first (of alpha) or after the last (of beta), so that no state needs special
- * treatment.
+ * treatment. The probabilities of each step are divided by their maximum.
  *
  * The gradient reads alpha at all steps, from the last to the first. If the rows do not all fit,
  * only those of the last window of `window` steps are stored, and the first row of each earlier
@@ -32,16 +44,25 @@ struct sequence {
 struct lattice {
     size_t stride, window; /* numbers in a row; steps in a window */
     loss_real *rows;       /* [window]: alpha at step t is row t % window */
-    loss_real *starts;     /* alpha at the first step of each window */
-    loss_real *beta[2];
-    loss_real *emit;  /* log-probability of each state at the current step */
+    loss_real *starts;     /* alpha at the first step of each window; NULL without gradient */
+    struct row before;     /* alpha before the first step */
+    struct row beta[2];
+    struct row emit;  /* probability of each state at the current step */
     loss_real *skip;  /* nonzero if a path may reach the state from the second state before it,
                          skipping a blank between different labels */
     loss_real *share; /* [classes]: probability that the path has the class at the current step */
 };
-enum { MARGIN = 2 };
+enum { MARGIN = 2, ROW_PARTS = 2 };
 
-/* Maximum number of alpha values stored, 1 MiB. If there are more, alpha is computed twice. */
+/* Loops over states go on to the next multiple of LANES, so that they have no remainder. */
+enum { LANES = 8 };
+
+static size_t padded(size_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+/* Maximum number of alpha's m and e stored, 1 MiB. If there are more, alpha is computed twice. */
 enum { STORED_ALPHA = 1 << 17 };
 
 static int64_t label_of(const struct sequence *q, size_t state)
@@ -49,11 +70,62 @@ static int64_t label_of(const struct sequence *q, size_t state)
     return state % 2 ? q->labels[state / 2] : q->blank;
 }
 
-/* Returns log(exp(a) + exp(b) + exp(c)). */
-static inline loss_real log_sum(loss_real a, loss_real b, loss_real c)
+/* ---- Numbers ---- */
+
+#define LEAST (-DBL_MAX)
+static const struct number ZERO = {0, LEAST}, ONE = {1, 0};
+
+static inline struct number number_at(struct row row, size_t i)
 {
-    const loss_real most = vmax(a, vmax(b, c)), top = most == -INFINITY ? 0 : most;
-    return top + vlog(vexp_negative(a - top) + vexp_negative(b - top) + vexp_negative(c - top));
+    return (struct number){row.m[i], row.e[i]};
+}
+
+static inline void set_number(struct row row, size_t i, struct number value)
+{
+    row.m[i] = value.m;
+    row.e[i] = value.e;
+}
+
+/* Returns 4^e for e <= 511; a number that is negligible, not 0, below -511. */
+static inline loss_real power_of_four(loss_real e)
+{
+    return power_of_two(vmax(2 * e, -1022));
+}
+
+/* Returns exp(x) for x <= 0. e has as many digits as x: m is 1 for a vast x. */
+static inline struct number exponential(loss_real x)
+{
+    const loss_real e = x * (0x1.71547652b82fep0 / 2);
+    const bool vast = e < -0x1p50;
+    const loss_real n = vast ? 0 : (2 * e + TO_INTEGER) - TO_INTEGER,
+                    r = vast ? 0 : (x - n * LN2_HIGH) - n * LN2_LOW;
+    const bool none = x == -(loss_real)INFINITY;
+    return (struct number){none ? 0 : 1 + (r + r * r * exp_tail(r)), vast ? vmax(e, LEAST) : n / 2};
+}
+
+static inline struct number add(struct number a, struct number b, struct number c)
+{
+    const loss_real most = vmax(a.e, vmax(b.e, c.e));
+    return (struct number){(a.m * power_of_four(a.e - most) + b.m * power_of_four(b.e - most)) +
+                               c.m * power_of_four(c.e - most),
+                           most};
+}
+
+static inline struct number multiply(struct number a, struct number b)
+{
+    const loss_real m = a.m * b.m;
+    const uint64_t biased = bits_of_double(m) >> 52;
+    const loss_real exponent =
+        double_of_bits(biased | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    return (struct number){m * power_of_two(-exponent), a.e + b.e + exponent / 2};
+}
+
+/* Returns log(x). Nothing cancels near 1. */
+static loss_real log_of(struct number x)
+{
+    const bool large = x.m > 1.4142135623730951;
+    const loss_real exponent = 2 * x.e + large;
+    return exponent * LN2_HIGH + (vlog(large ? x.m / 2 : x.m) + exponent * LN2_LOW);
 }
 
 /* ---- Memory ---- */
@@ -68,11 +140,11 @@ static size_t square_root(size_t n)
 
 /* Returns the count of alpha values that the gradient of a sequence stores in `rows` and `starts`;
    SIZE_MAX on overflow. */
-static size_t stored_alpha(size_t steps, size_t stride)
+static size_t stored_alpha(size_t steps, size_t row)
 {
     size_t all, windows;
-    if (__builtin_mul_overflow((steps > 2 ? steps : 2) + 1, stride, &all) ||
-        __builtin_mul_overflow(2 * square_root(steps) + 2, stride, &windows))
+    if (__builtin_mul_overflow((steps > 2 ? steps : 2) + 1, row, &all) ||
+        __builtin_mul_overflow(2 * square_root(steps) + 2, row, &windows))
         return SIZE_MAX;
     const size_t min = windows > STORED_ALPHA ? windows : STORED_ALPHA;
     return all < min ? all : min;
@@ -92,19 +164,23 @@ static size_t classes_of(const struct loss_plan *plan)
     return plan->tensor[LOG_PROBS].shape[plan->tensor[LOG_PROBS].rank - 1];
 }
 
-static size_t alpha_size(const struct loss_plan *plan)
+/* Returns the count of numbers of a row. */
+static size_t row_length(const struct loss_plan *plan)
 {
-    const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
-    return plan->grad_mask != 0 ? stored_alpha(plan->tensor[LOG_PROBS].shape[0], stride)
-                                : 2 * stride;
+    return padded(2 * most_labels(plan) + 1) + MARGIN;
 }
 
-/* Returns the size of a lattice: alpha, four rows, and the classes. */
+static size_t alpha_size(const struct loss_plan *plan)
+{
+    const size_t row = ROW_PARTS * row_length(plan);
+    return plan->grad_mask != 0 ? stored_alpha(plan->tensor[LOG_PROBS].shape[0], row) : 2 * row;
+}
+
+/* Returns the size of a lattice: alpha, four other rows, `skip`, and the classes. */
 static size_t scratch(const struct loss_plan *plan)
 {
-    const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
     size_t total;
-    if (__builtin_add_overflow(alpha_size(plan), 4 * stride, &total) ||
+    if (__builtin_add_overflow(alpha_size(plan), (4 * ROW_PARTS + 1) * row_length(plan), &total) ||
         __builtin_add_overflow(total, classes_of(plan), &total))
         return SIZE_MAX;
     return total;
@@ -116,26 +192,43 @@ static void fill(loss_real *x, size_t n, loss_real value)
         x[i] = value;
 }
 
+static struct row row_from(const struct lattice *l, loss_real *at)
+{
+    return (struct row){at, at + l->stride};
+}
+
+static void fill_row(struct row row, size_t first, size_t n, struct number value)
+{
+    fill(row.m + first, n, value.m);
+    fill(row.e + first, n, value.e);
+}
+
 /* Divides the block's scratch memory into a lattice, and fills the parts that are the same for all
    steps. */
 static struct lattice make_lattice(const struct loss_block *b, const struct sequence *q, bool grad)
 {
-    const size_t stride = q->states + MARGIN, room = alpha_size(b->plan);
+    const size_t stride = padded(q->states) + MARGIN, row = ROW_PARTS * stride,
+                 room = alpha_size(b->plan);
     struct lattice l = {.stride = stride, .window = 2};
     if (grad)
-        l.window = q->steps <= room / stride - 1 ? q->steps : square_root(q->steps);
+        l.window = q->steps <= room / row - 1 ? q->steps : square_root(q->steps);
     l.window = l.window < 2 ? 2 : l.window;
     l.rows = b->scratch;
-    l.starts = l.rows + l.window * stride;
-    l.beta[0] = b->scratch + room;
-    l.beta[1] = l.beta[0] + stride;
-    l.emit = l.beta[1] + stride;
-    l.skip = l.emit + stride;
+    l.starts = grad ? l.rows + l.window * row : NULL;
+    loss_real *const rest = b->scratch + room;
+    l.before = row_from(&l, rest);
+    l.beta[0] = row_from(&l, rest + row);
+    l.beta[1] = row_from(&l, rest + 2 * row);
+    l.emit = row_from(&l, rest + 3 * row);
+    l.skip = rest + 4 * row;
     l.share = l.skip + stride;
     for (size_t t = 0; t < l.window; t++)
-        fill(l.rows + t * stride, MARGIN, -INFINITY);
+        fill_row(row_from(&l, l.rows + t * row), 0, MARGIN, ZERO);
+    fill_row(l.before, 0, stride, ZERO);
+    set_number(l.before, MARGIN, ONE);
     for (int k = 0; k < 2; k++)
-        fill(l.beta[k] + q->states, MARGIN, -INFINITY);
+        fill_row(l.beta[k], 0, stride, ZERO);
+    set_number(l.beta[q->steps % 2], q->states - 1, ONE);
     for (size_t s = 0; s < stride; s++)
         l.skip[s] = s >= 2 && s < q->states && s % 2 && label_of(q, s) != label_of(q, s - 2);
     return l;
@@ -143,117 +236,177 @@ static struct lattice make_lattice(const struct loss_block *b, const struct sequ
 
 static loss_real *alpha_at(const struct lattice *l, size_t t)
 {
-    return l->rows + t % l->window * l->stride;
+    return l->rows + t % l->window * ROW_PARTS * l->stride;
 }
 
 /* ---- Recursions ---- */
 
-static void load_emissions(const struct sequence *q, const struct lattice *l, size_t t)
+/* Computes the probabilities of the states at step t, divided by their maximum. Returns its
+   logarithm. */
+static loss_real load_emissions(const struct sequence *q, const struct lattice *l, size_t t)
 {
     const loss_real *const x = q->log_probs + t * q->classes;
-    const loss_real blank = x[q->blank];
+    const struct row emit = l->emit;
+    loss_real most = x[q->blank];
     for (size_t s = 0; s < q->states; s++)
-        l->emit[s] = s % 2 ? x[q->labels[s / 2]] : blank;
-}
-
-/* Computes alpha at step t, equations 5 to 8: the log-probability of all path prefixes that end in
-   each state. */
-static void forward(const struct sequence *q, const struct lattice *l, size_t t)
-{
-    loss_real *const now = alpha_at(l, t) + MARGIN;
-    load_emissions(q, l, t);
-    if (t == 0) {
-        for (size_t s = 0; s < q->states; s++)
-            now[s] = s < 2 ? l->emit[s] : -INFINITY;
-        return;
+        emit.m[s] = x[q->blank];
+    for (size_t s = 1; s < q->states; s += 2) {
+        const loss_real label = x[q->labels[s / 2]];
+        emit.m[s] = label;
+        most = label > most ? label : most;
     }
-    const loss_real *const last = alpha_at(l, t - 1) + MARGIN;
-    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);)
+    const loss_real top = most == -(loss_real)INFINITY ? 0 : most;
+    for (size_t s = q->states; s < padded(q->states); s++)
+        emit.m[s] = -(loss_real)INFINITY;
+    for (struct slice slice = {0}; slice_next(&slice, padded(q->states), q->cancel);)
 #pragma GCC ivdep
-        for (size_t s = slice.first; s < slice.end; s++) {
-            const loss_real over = last[(ptrdiff_t)s - 2];
-            now[s] = l->emit[s] +
-                     log_sum(last[s], last[(ptrdiff_t)s - 1], l->skip[s] != 0 ? over : -INFINITY);
-        }
+        for (size_t s = slice.first; s < slice.end; s++)
+            set_number(emit, s, exponential(emit.m[s] - top));
+    return top;
 }
 
-/* Computes alpha at steps [first, end). If `keep`, stores the first row of each window. */
-static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end,
-                       bool keep)
+/* Computes alpha of states [first, end). The arrays do not overlap. */
+static void forward_states(loss_real *restrict now_m, loss_real *restrict now_e,
+                           const loss_real *restrict last_m, const loss_real *restrict last_e,
+                           const loss_real *restrict emit_m, const loss_real *restrict emit_e,
+                           const loss_real *restrict skip, size_t first, size_t end)
 {
-    for (size_t t = first; t < end && !cancel_requested(q->cancel); t++) {
-        forward(q, l, t);
-        if (keep && t % l->window == 0)
-            memcpy(l->starts + t / l->window * l->stride, alpha_at(l, t),
-                   l->stride * sizeof(loss_real));
+    for (size_t s = first; s < end; s++) {
+        const struct number over = {skip[s] * last_m[s], last_e[s] + (1 - skip[s]) * LEAST},
+                            all = add((struct number){last_m[s + 2], last_e[s + 2]},
+                                      (struct number){last_m[s + 1], last_e[s + 1]}, over),
+                            next = multiply(all, (struct number){emit_m[s], emit_e[s]});
+        now_m[s] = next.m;
+        now_e[s] = next.e;
     }
 }
 
-/* Returns the log-probability of all paths. */
-static loss_real log_probability(const struct sequence *q, const struct lattice *l)
+/* Computes alpha at step t, equations 5 to 8: the probability of all path prefixes that end in each
+   state. Returns the logarithm of what it is divided by, more than at the step before. */
+static loss_real forward(const struct sequence *q, const struct lattice *l, size_t t)
+{
+    const struct row now = row_from(l, alpha_at(l, t)),
+                     last = t == 0 ? l->before : row_from(l, alpha_at(l, t - 1)), emit = l->emit;
+    const loss_real top = load_emissions(q, l, t);
+    for (struct slice slice = {0}; slice_next(&slice, padded(q->states), q->cancel);)
+        forward_states(now.m + MARGIN, now.e + MARGIN, last.m, last.e, emit.m, emit.e, l->skip,
+                       slice.first, slice.end);
+    return top;
+}
+
+/* Computes alpha at steps [first, end). Unless `divisor` is NULL, adds the logarithms of what alpha
+   is divided by, and stores the first row of each window. */
+static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end,
+                       struct sum *divisor)
+{
+    const size_t row = ROW_PARTS * l->stride;
+    for (size_t t = first; t < end && !cancel_requested(q->cancel); t++) {
+        const loss_real top = forward(q, l, t);
+        if (divisor)
+            sum_add(divisor, top);
+        if (divisor && l->starts && t % l->window == 0)
+            memcpy(l->starts + t / l->window * row, alpha_at(l, t), row * sizeof(loss_real));
+    }
+}
+
+/* Returns the probability of all paths, divided like alpha. */
+static struct number probability(const struct sequence *q, const struct lattice *l)
 {
     if (q->steps == 0)
-        return q->states == 1 ? 0 : -INFINITY;
-    const loss_real *const end = alpha_at(l, q->steps - 1) + MARGIN + q->states;
-    return log_sum(end[-1], q->states > 1 ? end[-2] : -INFINITY, -INFINITY);
+        return q->states == 1 ? ONE : ZERO;
+    const struct row last = row_from(l, alpha_at(l, q->steps - 1));
+    const size_t end = MARGIN + q->states;
+    return add(number_at(last, end - 1), number_at(last, end - 2), ZERO);
 }
 
-/* Computes beta at step t from the next step, equations 9 to 11: the log-probability of all path
-   suffixes that start in each state. */
-static void backward(const struct sequence *q, const struct lattice *l, size_t t)
+/* Computes beta of states [first, end), and replaces `emit_m` by the probability of the paths
+   through each state, with `all` that of all paths. The arrays do not overlap. */
+static void backward_states(loss_real *restrict now_m, loss_real *restrict now_e,
+                            const loss_real *restrict later_m, const loss_real *restrict later_e,
+                            loss_real *restrict emit_m, const loss_real *restrict emit_e,
+                            const loss_real *restrict alpha_m, const loss_real *restrict alpha_e,
+                            const loss_real *restrict skip, struct number all, size_t first,
+                            size_t end)
 {
-    loss_real *const now = l->beta[t % 2];
-    const loss_real *const later = l->beta[(t + 1) % 2];
+    for (size_t s = first; s < end; s++) {
+        const struct number over = {skip[s + 2] * later_m[s + 2],
+                                    later_e[s + 2] + (1 - skip[s + 2]) * LEAST},
+                            rest = add((struct number){later_m[s], later_e[s]},
+                                       (struct number){later_m[s + 1], later_e[s + 1]}, over),
+                            next = multiply(rest, (struct number){emit_m[s], emit_e[s]});
+        now_m[s] = next.m;
+        now_e[s] = next.e;
+        emit_m[s] = alpha_m[s] * rest.m * power_of_four((alpha_e[s] - all.e) + rest.e) / all.m;
+    }
+}
+
+/* Computes beta at step t from the next step, equations 9 to 11: the probability of all path
+   suffixes that start in each state. Replaces the probability of each state at the step by that of
+   the paths through it, of which `all` is the sum. */
+static void backward(const struct sequence *q, const struct lattice *l, size_t t, struct number all)
+{
+    const struct row now = l->beta[t % 2], later = l->beta[(t + 1) % 2], emit = l->emit,
+                     alpha = row_from(l, alpha_at(l, t));
     load_emissions(q, l, t);
-    if (t + 1 == q->steps) {
-        for (size_t s = 0; s < q->states; s++)
-            now[s] = s + 2 >= q->states ? l->emit[s] : -INFINITY;
-        return;
-    }
-    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);)
-#pragma GCC ivdep
-        for (size_t s = slice.first; s < slice.end; s++) {
-            const loss_real over = later[s + 2];
-            now[s] = l->emit[s] +
-                     log_sum(later[s], later[s + 1], l->skip[s + 2] != 0 ? over : -INFINITY);
-        }
+    for (struct slice slice = {0}; slice_next(&slice, padded(q->states), q->cancel);)
+        backward_states(now.m, now.e, later.m, later.e, emit.m, emit.e, alpha.m + MARGIN,
+                        alpha.e + MARGIN, l->skip, all, slice.first, slice.end);
 }
 
-/* Computes the probability that the path has each class at step t, equation 16. Overwrites `emit`.
- */
-static void compute_share(const struct sequence *q, const struct lattice *l, size_t t,
-                          loss_real loss)
+/* Adds the probabilities of the states of each class, equation 16. */
+static void compute_share(const struct sequence *q, const struct lattice *l)
 {
-    const loss_real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
-#pragma GCC ivdep
-    for (size_t s = 0; s < q->states; s++) {
-        const loss_real x = l->emit[s], both = alpha[s] + beta[s] - x + loss;
-        l->emit[s] = x == -INFINITY ? 0 : vexp_negative(both);
-    }
+    loss_real blank = 0;
     fill(l->share, q->classes, 0);
-    for (size_t s = 0; s < q->states; s++)
-        l->share[label_of(q, s)] += l->emit[s];
+    for (size_t s = 0; s < q->states; s += 2)
+        blank += l->emit.m[s];
+    for (size_t s = 1; s < q->states; s += 2)
+        l->share[q->labels[s / 2]] += l->emit.m[s];
+    l->share[q->blank] += blank;
+}
+
+/* Computes the gradient of classes [c, c + n), n <= LANES, at a step. */
+static ALWAYS_INLINE void gradient_of_classes(const loss_real *x, const loss_real *share,
+                                              loss_real scale, size_t n, loss_real *grad)
+{
+    loss_real in[LANES] = {0}, probability[LANES];
+    memcpy(in, x, n * sizeof *x);
+    for (size_t c = 0; c < LANES; c++)
+        probability[c] = vexp(in[c]);
+    for (size_t c = 0; c < n; c++)
+        grad[c] =
+            (in[c] == -(loss_real)INFINITY ? (loss_real)NAN : probability[c] - share[c]) * scale;
+}
+
+/* Computes the gradient at step t. */
+static void gradient_of_step(const struct sequence *q, const struct lattice *l, size_t t,
+                             loss_real scale, loss_real *grad)
+{
+    const loss_real *const x = q->log_probs + t * q->classes;
+    size_t c = 0;
+    for (; c + LANES <= q->classes; c += LANES)
+        gradient_of_classes(x + c, l->share + c, scale, LANES, grad + c);
+    gradient_of_classes(x + c, l->share + c, scale, q->classes - c, grad + c);
 }
 
 /* Computes the gradient, exp(log_probs) - share. Like PyTorch's, it includes the gradient of the
    log_softmax that log_probs comes from. It is NaN for an impossible class, as in PyTorch. */
-static void gradient(const struct sequence *q, const struct lattice *l, loss_real loss,
+static void gradient(const struct sequence *q, const struct lattice *l, struct number all,
                      loss_real scale, loss_real *grad)
 {
+    const size_t row = ROW_PARTS * l->stride;
     for (size_t t = q->steps; t-- > 0 && !cancel_requested(q->cancel);) {
         const size_t start = t - t % l->window;
         const bool gone =
             (t + 1) % l->window == 0 && t + 1 < q->steps; /* overwritten by the next window */
         if (gone) {
-            memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride,
-                   l->stride * sizeof(loss_real));
-            forward_to(q, l, start + 1, t + 1, false);
+            memcpy(alpha_at(l, start), l->starts + start / l->window * row,
+                   row * sizeof(loss_real));
+            forward_to(q, l, start + 1, t + 1, NULL);
         }
-        backward(q, l, t);
-        compute_share(q, l, t, loss);
-        const loss_real *const x = q->log_probs + t * q->classes;
-        for (size_t c = 0; c < q->classes; c++)
-            grad[t * q->classes + c] = (x[c] == -INFINITY ? NAN : vexp(x[c]) - l->share[c]) * scale;
+        backward(q, l, t, all);
+        compute_share(q, l);
+        gradient_of_step(q, l, t, scale, grad + t * q->classes);
     }
 }
 
@@ -336,13 +489,16 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     const size_t labels = q->states / 2;
     const loss_real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (loss_real)labels : 1;
     struct lattice l = {0};
+    struct sum divisor = {0};
+    struct number all = ZERO;
     loss_real loss = INFINITY; /* no path exists if there are more labels than steps */
     if (reads_nan(q)) {
         loss = NAN;
     } else if (labels <= q->steps) {
         l = make_lattice(b, q, grad != NULL);
-        forward_to(q, &l, 0, q->steps, grad != NULL);
-        loss = -log_probability(q, &l);
+        forward_to(q, &l, 0, q->steps, &divisor);
+        all = probability(q, &l);
+        loss = 0 - (log_of(all) + sum_value(&divisor));
     }
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
@@ -350,7 +506,7 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
         return;
     fill(grad, b->elements_per_term[LOG_PROBS], 0);
     if (isfinite(loss))
-        gradient(q, &l, loss, b->scale[i] / share, grad);
+        gradient(q, &l, all, b->scale[i] / share, grad);
     else if (!zeroed)
         fill(grad, q->steps * q->classes, NAN);
 }
@@ -389,10 +545,9 @@ static size_t elements(const struct loss_plan *plan)
    computed twice if it does not fit. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const size_t steps = plan->tensor[LOG_PROBS].shape[0],
-                 stride = 2 * most_labels(plan) + 1 + MARGIN;
-    const loss_real again = plan->grad_mask != 0 && alpha_size(plan) / stride <= steps ? 6 : 0;
-    return (struct loss_cost){300, 6, 16 + again, 16 + again};
+    const size_t steps = plan->tensor[LOG_PROBS].shape[0], row = ROW_PARTS * row_length(plan);
+    const loss_real again = plan->grad_mask != 0 && alpha_size(plan) / row <= steps ? 2 : 0;
+    return (struct loss_cost){300, 4, 11 + again, 11 + again};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)

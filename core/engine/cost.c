@@ -92,7 +92,7 @@ static double engine_cost(const struct run *run)
 size_t cost_estimate(const struct loss_plan *plan)
 {
     struct run run;
-    if (!layout_choose(&run, plan))
+    if (plan->elements == SIZE_MAX || !layout_choose(&run, plan)) /* the count overflows */
         return SIZE_MAX;
     const struct loss_method *method = plan->loss->method;
     const struct loss_cost cost = method->cost_of ? method->cost_of(plan) : method->cost;

@@ -17,6 +17,10 @@ enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
    goes over one row at a time, and a chunk of few rows costs more than it does. */
 enum { SHORT_ROW = 64, ROWS_CHUNK = 8 * LOSS_CHUNK };
 
+/* Chunks of more rows than this have a multiple of it, the number of floats in the longest vector,
+   for kernels whose vectors run across rows. */
+enum { ROWS_MULTIPLE = 16 };
+
 /* ---- Operands and derivatives ---- */
 
 static void set_operand(struct run *run, int k, const struct loss_tensor *tensor,
@@ -122,8 +126,11 @@ static void choose_grid(struct run *run)
             longest = size_max(longest, run->operand[k].view.elements_per_term);
 
     const size_t chunk = longest > SHORT_ROW ? ROWS_CHUNK : LOSS_CHUNK;
-    run->chunk = run->method->terms_per_chunk ? run->method->terms_per_chunk(run->plan)
-                                              : size_max(1, chunk / longest);
+    run->chunk = size_max(1, chunk / longest);
+    if (run->method->terms_per_chunk)
+        run->chunk = run->method->terms_per_chunk(run->plan);
+    else if (run->chunk > ROWS_MULTIPLE)
+        run->chunk -= run->chunk % ROWS_MULTIPLE;
     run->block = run->chunk * size_max(1, BLOCK_ELEMENTS / run->chunk / longest);
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 }

@@ -14,7 +14,7 @@ enum { IGNORE_INDEX };
    ignore_index, though one that int64 cannot represent is read as INT64_MIN (strided.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
-    if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))
+    if (!b->index[TARGET] || isnan(b->number[IGNORE_INDEX])) /* null */
         return false;
     const int64_t y = b->index[TARGET][i * b->stride[TARGET]];
     return y == b->param[IGNORE_INDEX].integer &&
@@ -36,6 +36,13 @@ static inline bool class_label(struct loss_block *b, size_t i, size_t classes, s
     }
     *label = (size_t)y;
     return true;
+}
+
+/* Returns true if label y is a class and not ignored. An ignore_index that is null or negative is
+   never equal to a class. */
+static inline bool label_counts(const struct loss_block *b, int64_t y, size_t classes)
+{
+    return ((uint64_t)y < classes) & (y != b->param[IGNORE_INDEX].integer);
 }
 
 /* Returns the weight of class c; 1 if there are no weights. */

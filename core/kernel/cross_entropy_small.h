@@ -6,6 +6,10 @@
  *     CE_NAME(name)                   the name of a function for this type
  *     CE_EXP(x, top)                  exp(x - top) * CE_ONE
  *     CE_ONE                          a power of two
+ *     CE_LOG1P(x)                     log(1 + x)
+ *     CE_INPUT(b)                     the input of a block
+ *     CE_GRAD(row)                    a row of the gradient
+ *     CE_TRANSPOSE                    transpose_f32 or transpose_f64
  *
  * Rows are transposed, so that vectors run across them: all rows of the first class, then all rows
  * of the second class, and so on.
@@ -39,16 +43,7 @@ static struct CE_NAME(rows) CE_NAME(make_rows)(const struct loss_block *b)
 
 static void CE_NAME(load)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
-    for (size_t i = 0; i < r->n; i++) {
-        const size_t row = i * b->stride[INPUT];
-        CE_REAL *const to = r->x + i;
-        for (size_t c = 0; b->in_f32[INPUT] && c < r->classes; c += PREFETCH_LINE)
-            prefetch_read(b->in_f32[INPUT], row + c + PREFETCH_DISTANCE);
-        if (b->in_f32[INPUT])
-            CE_TRANSPOSE(c, r->classes, to[c * r->column] = b->in_f32[INPUT][row + c])
-        else
-            CE_TRANSPOSE(c, r->classes, to[c * r->column] = (CE_REAL)b->in[INPUT][row + c])
-    }
+    CE_TRANSPOSE(CE_INPUT(b), b->stride[INPUT], r->n, r->classes, r->x, r->column);
     for (size_t c = 0; c < r->classes; c++)
         for (size_t i = r->n; i < r->column; i++)
             r->x[c * r->column + i] = 0;
@@ -67,8 +62,21 @@ static void CE_NAME(largest)(const struct CE_NAME(rows) * r)
     }
 }
 
+/* Prefetches CE_PAD numbers of the next block's input and gradient, from number i on. */
+static inline void CE_NAME(prefetch)(const struct loss_block *b, size_t i)
+{
+    enum { FLOATS = sizeof(CE_REAL) / sizeof(float) };
+    const float *const x = (const void *)CE_INPUT(b);
+    float *const grad = (void *)CE_GRAD(gradient_row(b, INPUT, 0));
+    for (size_t k = i * FLOATS; k < (i + CE_PAD) * FLOATS; k += PREFETCH_LINE) {
+        prefetch_read(x, k + FLOATS * PREFETCH_DISTANCE);
+        if (grad)
+            prefetch_write(grad, k + FLOATS * PREFETCH_DISTANCE);
+    }
+}
+
 /* Computes the e_c, and in `rest` the sum of all but the largest of each row, like rest_of(). */
-static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
+static void CE_NAME(softmax)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     const CE_REAL *const top = r->top;
     loss_real *const rest = r->rest;
@@ -77,10 +85,13 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
     for (size_t c = 0; c < r->classes; c++) {
         const CE_REAL *const x = r->x + c * r->column;
         CE_REAL *const e = r->e + c * r->column;
+        for (size_t i = 0; i < r->column; i += CE_PAD) {
+            CE_NAME(prefetch)(b, c * r->n + i);
 #pragma GCC ivdep
-        for (size_t i = 0; i < r->column; i++) {
-            e[i] = CE_EXP(x[i], top[i]);
-            rest[i] += e[i];
+            for (size_t k = i; k < i + CE_PAD; k++) {
+                e[k] = CE_EXP(x[k], top[k]);
+                rest[k] += e[k];
+            }
         }
     }
     for (size_t i = 0; i < r->n; i++) {
@@ -96,16 +107,32 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
         rest[i] /= CE_ONE;
 }
 
-/* Reads the labels and their weights. Those that do not count get weight 0. */
+/* Reads the labels. */
 static void CE_NAME(labels)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
+    const int64_t *const y = b->index[TARGET];
+    const size_t stride = b->stride[TARGET];
+    size_t counted = 0, label;
     for (size_t i = 0; i < r->n; i++) {
-        size_t label = 0;
-        const bool counts = class_label(b, i, r->classes, &label);
-        r->label[i] = counts ? (int32_t)label : NOT_COUNTED;
-        r->factor[i] = counts ? class_weight(b, label) : 0;
-        r->own[i] = r->x[label * r->column + i];
+        const bool counts = label_counts(b, y[i * stride], r->classes);
+        r->label[i] = counts ? (int32_t)y[i * stride] : NOT_COUNTED;
+        counted += counts;
     }
+    for (size_t i = 0; counted < r->n && i < r->n; i++)
+        (void)class_label(b, i, r->classes, &label);
+}
+
+/* Reads the logits and the weights of the labels. Those that do not count get weight 0. */
+static void CE_NAME(own_logits)(struct loss_block *b, const struct CE_NAME(rows) * r)
+{
+    const bool weighted = b->in[WEIGHT] || b->in_f32[WEIGHT];
+    for (size_t i = 0; i < r->n; i++)
+        r->own[i] = r->x[class_of(r->label[i]) * r->column + i];
+    for (size_t i = 0; i < r->n; i++)
+        r->factor[i] = r->label[i] == NOT_COUNTED ? 0 : 1;
+    for (size_t i = 0; weighted && i < r->n; i++)
+        if (r->label[i] != NOT_COUNTED)
+            r->factor[i] = class_weight(b, class_of(r->label[i]));
     for (size_t i = r->n; i < r->column; i++)
         r->factor[i] = 0;
 }
@@ -116,23 +143,8 @@ static void CE_NAME(terms)(struct loss_block *b, const struct CE_NAME(rows) * r)
 #pragma GCC ivdep
     for (size_t i = 0; i < r->n; i++) {
         const loss_real term =
-            (((loss_real)r->top[i] - r->own[i]) + vlog1p(r->rest[i])) * r->factor[i];
+            (((loss_real)r->top[i] - r->own[i]) + CE_LOG1P(r->rest[i])) * r->factor[i];
         b->term[i] = r->label[i] == NOT_COUNTED ? 0 : term;
-    }
-}
-
-/* Transposes the gradient back to rows. */
-static void CE_NAME(store_gradient)(const struct loss_block *b, const struct CE_NAME(rows) * r)
-{
-    for (size_t i = 0; i < r->n; i++) {
-        const struct derivative_row grad = gradient_row(b, INPUT, i);
-        const CE_REAL *const from = r->x + i;
-        for (size_t c = 0; grad.f32 && c < r->classes; c += PREFETCH_LINE)
-            prefetch_write(grad.f32, c + PREFETCH_DISTANCE);
-        if (grad.f32)
-            CE_TRANSPOSE(c, r->classes, grad.f32[c] = (float)from[c * r->column])
-        else
-            CE_TRANSPOSE(c, r->classes, grad.f64[c] = from[c * r->column])
     }
 }
 
@@ -140,7 +152,7 @@ static void CE_NAME(store_gradient)(const struct loss_block *b, const struct CE_
 static void CE_NAME(label_gradient)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     for (size_t i = 0; i < r->n; i++)
-        r->own[i] = r->e[(r->label[i] == NOT_COUNTED ? 0 : (size_t)r->label[i]) * r->column + i];
+        r->own[i] = r->e[class_of(r->label[i]) * r->column + i];
 #pragma GCC ivdep
     for (size_t i = 0; i < r->n; i++) {
         const loss_real own = r->factor[i], inverse = own / (1 + r->rest[i]),
@@ -164,7 +176,7 @@ static void CE_NAME(gradient)(const struct loss_block *b, const struct CE_NAME(r
         else
             for (size_t c = 0; c < r->classes; c++) /* even if the row is NaN */
                 r->x[c * r->column + i] = 0;
-    CE_NAME(store_gradient)(b, r);
+    CE_TRANSPOSE(r->x, r->column, r->classes, r->n, CE_GRAD(gradient_row(b, INPUT, 0)), r->classes);
 }
 
 /* Evaluates a block. */
@@ -173,8 +185,9 @@ static void CE_NAME(block)(struct loss_block *b)
     const struct CE_NAME(rows) rows = CE_NAME(make_rows)(b);
     CE_NAME(load)(b, &rows);
     CE_NAME(largest)(&rows);
-    CE_NAME(softmax)(&rows);
+    CE_NAME(softmax)(b, &rows);
     CE_NAME(labels)(b, &rows);
+    CE_NAME(own_logits)(b, &rows);
     CE_NAME(terms)(b, &rows);
     if (is_requested(gradient_row(b, INPUT, 0)))
         CE_NAME(gradient)(b, &rows);

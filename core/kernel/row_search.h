@@ -5,7 +5,6 @@
 
 #include "kernel/cancel.h"
 #include "kernel/compensated_sum.h"
-#include "kernel/prefetch.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -51,22 +50,21 @@ static inline float max_in_slice_f32(float max, const float *x, size_t n)
     size_t i = 0;
     for (size_t k = 0; k < (size_t)LANES; k++)
         lanes[k] = max;
-    for (; i + LANES <= n; i += LANES) {
-        prefetch_read(x, i + PREFETCH_DISTANCE);
-        prefetch_read(x, i + PREFETCH_DISTANCE + LANES / 2);
+    for (; i + LANES <= n; i += LANES)
         for (size_t k = 0; k < (size_t)LANES; k++)
             lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
-    }
     if (n >= LANES) /* the last ones again, without a remainder */
         i = n - LANES;
     for (size_t k = 0; i + k < n; k++)
         lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
-    for (size_t k = 1; k < (size_t)LANES; k++)
-        lanes[0] = lanes[k] > lanes[0] ? lanes[k] : lanes[0];
+#pragma GCC unroll 8
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            lanes[k] = lanes[k + half] > lanes[k] ? lanes[k + half] : lanes[k];
     return lanes[0];
 }
 
-/* Like max_of(), for floats. */
+/* Like max_of(), for floats. The caller prefetches them. */
 static inline float max_of_f32(const float *x, size_t n, const struct loss_control *cancel)
 {
     float max = x[0];

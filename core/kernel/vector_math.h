@@ -176,11 +176,11 @@ static ALWAYS_INLINE float power_of_two_f32(float shifted, int32_t offset)
     return float_of_bits((bits_of_float(shifted) << 23) + ((uint32_t)(127 + offset) << 23));
 }
 
-/* The functions below return exp(x) * VEXP_F32_ONE. A float is then normal down to exp(-109), so
-   that results keep their digits if they are multiplied by a large weight. */
-#define VEXP_F32_ONE 0x1p32F
+/* The functions below return exp(x) * VEXP_F32_ONE. All results but 0 are then normal, so that they
+   keep their digits if they are multiplied by a large weight. */
+#define VEXP_F32_ONE 0x1p64F
 
-/* Below this, exp(x) * VEXP_F32_ONE rounds to 0. */
+/* Below this, the functions return 0. */
 #define VEXP_F32_MIN (-127.0F)
 
 /* A float with the rounding error of the last addition. */
@@ -189,16 +189,14 @@ struct float_pair {
 };
 
 /* Returns exp(x + lost) * VEXP_F32_ONE for x <= 0 or NaN and a rounding error `lost` of x, within
-   1.1 ulp of float32, or within 0.6 ulp as a pair. Multiplying by 2^n in two steps keeps subnormal
-   results exact until the last one, and keeps NaN. */
+   1.1 ulp of float32, or within 0.6 ulp as a pair. */
 static ALWAYS_INLINE struct float_pair vexp_negative_f32(float x, float lost)
 {
-    const float in_range = x < VEXP_F32_MIN ? VEXP_F32_MIN : x;
-    const float shifted = in_range * 0x1.715476p0F + TO_INTEGER_F32, n = shifted - TO_INTEGER_F32;
-    const float t = expm1_reduced_f32((in_range - n * 0x1.62e4p-1F) - (n * 0x1.7f7d1cp-20F - lost));
+    const float shifted = x * 0x1.715476p0F + TO_INTEGER_F32, n = shifted - TO_INTEGER_F32;
+    const float t = expm1_reduced_f32((x - n * 0x1.62e4p-1F) - (n * 0x1.7f7d1cp-20F - lost));
     const float value = 1 + t, scale = power_of_two_f32(shifted, 64);
-    return (struct float_pair){value * scale * (VEXP_F32_ONE * 0x1p-64F),
-                               (t - (value - 1)) * scale * (VEXP_F32_ONE * 0x1p-64F)};
+    return (struct float_pair){x < VEXP_F32_MIN ? 0 : value * scale,
+                               x < VEXP_F32_MIN ? 0 : (t - (value - 1)) * scale};
 }
 
 /* Returns exp(x - top) * VEXP_F32_ONE for x <= top or NaN, within 1.2 ulp. The rounding error of
@@ -206,7 +204,7 @@ static ALWAYS_INLINE struct float_pair vexp_negative_f32(float x, float lost)
 static ALWAYS_INLINE float vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x, lost = (x - (d - back)) - (top + back);
-    return vexp_negative_f32(d, d < VEXP_F32_MIN ? 0 : lost).value;
+    return vexp_negative_f32(d, lost).value;
 }
 
 /* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, like
@@ -229,6 +227,13 @@ static ALWAYS_INLINE double vlog_f32(float u, float rest)
     const int32_t k = (int32_t)(shifted >> 23) - (tiny ? 127 + 24 : 127);
     return k * (LN2_HIGH + LN2_LOW) +
            log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
+}
+
+/* Returns log(1 + x) for x in [0, 2^100] or NaN, within 1 ulp of float32. */
+static ALWAYS_INLINE double vlog1p_f32(double x)
+{
+    const float u = (float)(1 + x), rest = (float)(x - ((double)u - 1));
+    return vlog_f32(u, rest / u);
 }
 
 /* Returns log(1 + x) - x for x in [0, 1] or NaN. With x added, it is within 1.1 ulp of float32. See

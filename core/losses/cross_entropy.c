@@ -23,6 +23,7 @@
 #include "kernel/compensated_sum.h"
 #include "kernel/prefetch.h"
 #include "kernel/row_search.h"
+#include "kernel/transpose.h"
 
 #include <inttypes.h>
 
@@ -162,11 +163,11 @@ static void target_gradient(const struct row *r, const struct coefficients *k,
 enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLASSES * CE_PAD };
 enum { NOT_COUNTED = -1 };
 
-/* Executes `copy` for each class c. Unrolling halves the time of such short loops. */
-#define CE_TRANSPOSE(c, classes, copy)                                                             \
-    {                                                                                              \
-        _Pragma("GCC unroll 8") for (size_t c = 0; c < (classes); c++) copy;                       \
-    }
+/* Returns the class of a label; class 0 if it is not counted. */
+static inline size_t class_of(int32_t label)
+{
+    return label == NOT_COUNTED ? 0 : (size_t)label;
+}
 
 /* If the sum of all e_c minus 1 is below this, it has too few correct digits, and `rest` is summed
    again without the largest. */
@@ -176,26 +177,49 @@ enum { NOT_COUNTED = -1 };
 #define CE_NAME(name)  ce_f64_##name
 #define CE_EXP(x, top) vexp((x) - (top))
 #define CE_ONE         1.0
+#define CE_LOG1P(x)    vlog1p(x)
+#define CE_INPUT(b)    (b)->in[INPUT]
+#define CE_GRAD(row)   (row).f64
+#define CE_TRANSPOSE   transpose_f64
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
 #undef CE_ONE
+#undef CE_LOG1P
+#undef CE_INPUT
+#undef CE_GRAD
+#undef CE_TRANSPOSE
 
 #define CE_REAL        float
 #define CE_NAME(name)  ce_f32_##name
 #define CE_EXP(x, top) vexp_difference_f32(x, top)
 #define CE_ONE         VEXP_F32_ONE
+#define CE_LOG1P(x)    vlog1p_f32(x)
+#define CE_INPUT(b)    (b)->in_f32[INPUT]
+#define CE_GRAD(row)   (row).f32
+#define CE_TRANSPOSE   transpose_f32
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
 #undef CE_EXP
 #undef CE_ONE
+#undef CE_LOG1P
+#undef CE_INPUT
+#undef CE_GRAD
+#undef CE_TRANSPOSE
 
 /* ---- Many classes, in float32 ---- */
 
-/* A longer row does not stay in the L1 cache until it is read. */
-enum { LONG_ROW = 8192 };
+/* A longer row does not stay in the L1 cache, or in the L2 cache, until the next row is read. */
+enum { L1_ROW = 8192, L2_ROW = 1 << 17 };
+
+/* Returns how far ahead to prefetch what is read or written again for the next row: that row, or
+   the next page if rows are shorter than a page or longer than `max`. */
+static size_t prefetch_distance(size_t classes, size_t max)
+{
+    return classes > PREFETCH_DISTANCE && classes <= max ? classes : PREFETCH_DISTANCE;
+}
 
 /* In this section `e` contains the e_c times VEXP_F32_ONE. */
 
@@ -225,16 +249,21 @@ static ALWAYS_INLINE void add_to_lanes(const float *x, float top, float *e, stru
     sum_add_lanes(sum, each);
 }
 
-/* The same for n < SUM_LANES numbers, padded with -inf, whose e_c are 0. */
+/* The same for the last n < SUM_LANES numbers of a row of at least SUM_LANES. The numbers before
+   them are computed again, and not added again. */
 static inline void add_rest_to_lanes(const float *x, float top, float *e, size_t n,
                                      struct sum_lanes *sum)
 {
-    float padded[SUM_LANES], each[SUM_LANES];
-    for (size_t k = 0; k < SUM_LANES; k++)
-        padded[k] = -INFINITY;
-    memcpy(padded, x, n * sizeof *x);
-    add_to_lanes(padded, top, each, sum);
-    memcpy(e, each, n * sizeof *e);
+    const size_t again = SUM_LANES - n;
+    loss_real each[SUM_LANES];
+#pragma GCC ivdep
+#pragma GCC unroll 1
+    for (size_t k = 0; k < SUM_LANES; k++) {
+        const float new = vexp_difference_f32(x[k - again], top);
+        e[k - again] = new;
+        each[k] = k < again ? 0 : new;
+    }
+    sum_add_lanes(sum, each);
 }
 
 /* Like softmax(), in float32: writes the e_c to `e`. Returns `rest`. */
@@ -242,20 +271,19 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
                              const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
-    /* The next row, or the next page if rows are shorter or too long. */
-    const size_t ahead =
-        classes > PREFETCH_DISTANCE && classes <= LONG_ROW ? classes : PREFETCH_DISTANCE;
+    const size_t x_ahead = prefetch_distance(classes, L2_ROW),
+                 e_ahead = prefetch_distance(classes, L1_ROW);
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
         size_t c = s.first;
         for (; c + SUM_LANES <= s.end; c += SUM_LANES) {
-            prefetch_read(x, c + ahead);
-            prefetch_write(e, c + ahead);
+            prefetch_read(x, c + x_ahead);
+            prefetch_write(e, c + e_ahead);
             add_to_lanes(x + c, top, e + c, &sum);
         }
         if (c < s.end)
             add_rest_to_lanes(x + c, top, e + c, s.end - c, &sum);
     }
-    return rest_of(sum_up(&sum), e, classes, cancel);
+    return rest_of(sum_pairwise(&sum), e, classes, cancel);
 }
 
 /* Evaluates row i with the class index `label` in float32. Nothing is subtracted from a class's

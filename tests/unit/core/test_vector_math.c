@@ -100,6 +100,18 @@ START_TEST(float32_functions_stay_near_one_ulp)
 }
 END_TEST
 
+START_TEST(float32_log1p_is_relative_to_its_result)
+{
+    double error = 0;
+    for (uint64_t i = 0; i < 2000000; i++) {
+        const double x = ldexp(1 + (double)(i % 9973) / 9973, (int)(i % 120) - 100);
+        error = fmax(error, ulps_f32(vlog1p_f32(x), log1pl((long double)x)));
+    }
+    ck_assert_msg(error <= 1, "log1p is wrong by %g ulps", error);
+    ck_assert(vlog1p_f32(0) == 0 && isnan(vlog1p_f32(NAN)));
+}
+END_TEST
+
 START_TEST(float32_functions_have_the_special_values_of_libm)
 {
     static const float at[] = {0,      -0.0F,   -1,      -INFINITY,  NAN,      -0x1p-149F,
@@ -155,6 +167,7 @@ Suite *vector_math_suite(void)
     TCase *tcase = tcase_create("vector_math");
     tcase_set_timeout(tcase, 120);
     CASE_ADD(tcase, errors_stay_near_half_an_ulp, float32_functions_stay_near_one_ulp,
+             float32_log1p_is_relative_to_its_result,
              float32_functions_have_the_special_values_of_libm,
              those_of_part_of_the_line_are_as_good, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);

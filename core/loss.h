@@ -284,8 +284,8 @@ uint32_t loss_predictions(const struct loss_descriptor *loss);
    core (x86-64-v3 or better, about 3 GHz), summed over all threads. The estimate depends on shapes,
    dtypes, parameters and requested results, not on the machine. `make check-cost` checks that it is
    within a factor of LOSS_WORK_FACTOR of the measured cost, after scaling to the speed of the
-   machine. A block with infinite or NaN terms costs twice as much, because these terms are counted.
-   */
+   machine. Terms that differ in magnitude by more than 2^80, or are infinite or NaN, cost up to
+   10 ns more each, because their exact sum takes longer. */
 enum { LOSS_WORK_FACTOR = 4 };
 
 /* Flags with which other threads cancel a run and monitor its progress. They are owned by the
@@ -344,12 +344,15 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
                            struct loss_error *error);
 
 /* Evaluates a plan on up to `threads` OpenMP threads. Small plans use fewer. One thread opens no
-   parallel region. The result has the same bits for any number of threads. On failure, output
-   buffers have undefined contents. Returns
-       LOSS_INVALID      if an element is invalid, such as a class index out of range; error.tensor
-                         and error.element identify the first one
+   parallel region. Every sum over terms is the exact sum of float64 numbers, rounded once: that of
+   a loss, of the divisor of a mean, and of the gradient of an element that several terms share. So
+   the result has the same bits for any number of threads and any order of the terms. On failure,
+   output buffers have undefined contents. Returns LOSS_INVALID      if an element is invalid, such
+   as a class index out of range; error.tensor and error.element identify the first one
        LOSS_UNAVAILABLE  if memory ran out
-       LOSS_CANCELLED    if plan->control.cancel became true */
+       LOSS_CANCELLED    if plan->control.cancel became true
+       LOSS_INTERNAL     if the calling thread does not round to nearest, or replaces subnormal
+                         numbers by 0 */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
                           struct loss_error *error);
 

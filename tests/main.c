@@ -47,6 +47,7 @@ static const struct {
     {"properties", properties_suite, PART_UNTIMED},
     {"accuracy", accuracy_suite, PART_UNTIMED},
     {"row_independence", row_independence_suite, PART_UNTIMED},
+    {"exact_sums", exact_sums_suite, PART_UNTIMED},
     {"sequences", sequences_suite, PART_UNTIMED},
     {"cancel", cancel_suite, PART_TIMED},
     {"costs", costs_suite, PART_TIMED},

@@ -25,6 +25,7 @@ Suite *domains_suite(void);
 Suite *properties_suite(void);
 Suite *accuracy_suite(void);
 Suite *row_independence_suite(void);
+Suite *exact_sums_suite(void);
 Suite *sequences_suite(void);
 Suite *cancel_suite(void);
 Suite *costs_suite(void);

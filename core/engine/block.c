@@ -192,20 +192,13 @@ static void sum_weights(const struct run *run, struct loss_block *b, loss_real *
         for (size_t i = 0; i < b->n; i++)
             b->term[i] = 1;
     multiply_by_sample_weights(run, b, scratch + run->scale_scratch);
-    sum_add_all(&partial->sum, b->term, b->n);
+    accumulator_add(&partial->sum, b->term, b->n);
 }
-
-/* The result of a block while its chunks are evaluated. */
-struct block_accumulator {
-    struct partial partial;
-    struct sum_lanes lanes; /* float32: the sum of the terms, added to `partial` at the end */
-    bool count_nonfinite;
-};
 
 /* Counts terms that are NaN or infinite in the dtype of the output. */
 static size_t count_nonfinite(const struct run *run, const loss_real *term, size_t n)
 {
-    const bool narrow = run->plan->reduction == LOSS_NONE && run->plan->dtype == LOSS_FLOAT32;
+    const bool narrow = run->plan->dtype == LOSS_FLOAT32;
     size_t nonfinite = 0;
     for (size_t i = 0; i < n; i++)
         nonfinite += isfinite(narrow ? (float)term[i] : term[i]) ? 0 : 1;
@@ -214,30 +207,20 @@ static size_t count_nonfinite(const struct run *run, const loss_real *term, size
 
 /* Adds the chunk's terms to the result, or writes them to the output. */
 static void collect_terms(const struct run *run, const struct loss_block *b,
-                          struct block_accumulator *accumulator)
+                          struct partial *partial)
 {
-    struct partial *const partial = &accumulator->partial;
     const struct loss_plan *plan = run->plan;
     if (plan->reduction == LOSS_NONE) {
         strided_write(&run->output_view, plan->output.data, plan->output.dtype, b->first, b->n,
                       b->term);
         partial->nonfinite += count_nonfinite(run, b->term, b->n);
-        return;
+    } else if (!b->reduced) {
+        accumulator_add(&partial->sum, b->term, b->n);
     }
-    if (accumulator->count_nonfinite)
-        partial->nonfinite += count_nonfinite(run, b->term, b->n);
-    if (b->reduced)
-        sum_add_lanes(&accumulator->lanes, b->sum);
-    else if (plan->dtype == LOSS_FLOAT32)
-        sum_add_array(&accumulator->lanes, b->term, b->n);
-    else
-        sum_add_all(&partial->sum, b->term, b->n);
 }
 
-static void collect(const struct run *run, const struct loss_block *b,
-                    struct block_accumulator *accumulator)
+static void collect(const struct run *run, const struct loss_block *b, struct partial *partial)
 {
-    struct partial *const partial = &accumulator->partial;
     partial->ignored += b->ignored;
     if (b->invalid < b->n && b->first + b->invalid < partial->invalid) {
         partial->invalid = b->first + b->invalid;
@@ -249,12 +232,12 @@ static void collect(const struct run *run, const struct loss_block *b,
         if (!d->in_place && !d->summed)
             write_derivative(run, b, d);
     }
-    collect_terms(run, b, accumulator);
+    collect_terms(run, b, partial);
 }
 
 /* PASS_PREPARE and PASS_EVALUATE. */
 static void evaluate_chunk(const struct run *run, struct loss_block *b, loss_real *scratch,
-                           struct block_accumulator *accumulator)
+                           struct partial *partial)
 {
     loss_real *const scale = scratch + run->scale_scratch;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -268,47 +251,30 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, loss_rea
         run->method->prepare[run->pass - PASS_PREPARE](b);
         return;
     }
-    b->reduce = run->plan->reduction != LOSS_NONE && b->scale == run->constant &&
-                !run->operand[SAMPLE_WEIGHT].present && !accumulator->count_nonfinite;
+    if (run->plan->reduction != LOSS_NONE && b->scale == run->constant &&
+        !run->operand[SAMPLE_WEIGHT].present)
+        b->sum = &partial->sum;
     (run->f32 ? run->method->kernel_f32 : run->method->kernel_f64)(b);
     multiply_by_sample_weights(run, b, scale);
-    collect(run, b, accumulator);
+    collect(run, b, partial);
 }
 
 /* ---- Blocks ---- */
 
-static struct partial evaluate_chunks(const struct run *run, size_t block, loss_real *scratch,
-                                      bool count_nonfinite)
+void block_evaluate(struct run *run, size_t block, int thread)
 {
-    struct block_accumulator accumulator = {.partial = {.invalid = run->terms},
-                                            .count_nonfinite = count_nonfinite};
+    loss_real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
+    struct partial *const partial = &run->partial[thread];
     const size_t first = block * run->block, end = first + size_min(run->terms - first, run->block);
     const struct loss_block all = make_block(run, scratch);
     for (size_t t = first; t < end && !cancel_requested(&run->plan->control); t += run->chunk) {
         struct loss_block b = all;
         set_terms(&b, t, size_min(end - t, run->chunk));
         if (run->pass == PASS_WEIGHTS)
-            sum_weights(run, &b, scratch, &accumulator.partial);
+            sum_weights(run, &b, scratch, partial);
         else
-            evaluate_chunk(run, &b, scratch, &accumulator);
+            evaluate_chunk(run, &b, scratch, partial);
     }
-    sum_add(&accumulator.partial.sum, sum_up(&accumulator.lanes));
-    return accumulator.partial;
-}
-
-void block_evaluate(struct run *run, size_t block, int thread)
-{
-    if (cancel_requested(&run->plan->control)) {
-        run->partial[block] = (struct partial){.invalid = run->terms};
-        return;
-    }
-    loss_real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
-    struct partial partial = evaluate_chunks(run, block, scratch, false);
-    /* Count nonfinite terms only in the rare case that the sum is not finite. */
-    if (!isfinite(partial.sum.value) && run->pass == PASS_EVALUATE &&
-        run->plan->reduction != LOSS_NONE)
-        partial = evaluate_chunks(run, block, scratch, true);
-    run->partial[block] = partial;
 }
 
 void block_start_method(const struct run *run)

@@ -33,17 +33,44 @@ static size_t first_of(const struct strided_view *view, size_t at)
     return first + within;
 }
 
+/* The summands of one element. Those before the last ones, which `buffer` contains, are in `sum`,
+   if there are any. */
+struct summands {
+    bool many;
+    struct exact_accumulator sum;
+    size_t n;
+    loss_real buffer[WINDOW_TERMS];
+};
+
+static void add_summand(struct summands *to, loss_real x)
+{
+    if (to->n == WINDOW_TERMS) {
+        if (!to->many)
+            accumulator_init(&to->sum);
+        to->many = true;
+        accumulator_add(&to->sum, to->buffer, to->n);
+        to->n = 0;
+    }
+    to->buffer[to->n++] = x;
+}
+
+static loss_real sum_of(struct summands *summands)
+{
+    if (!summands->many)
+        return exact_sum_of(summands->buffer, summands->n);
+    accumulator_add(&summands->sum, summands->buffer, summands->n);
+    accumulator_flush(&summands->sum);
+    return exact_sum_value(&summands->sum.sum);
+}
+
 /* Adds the numbers along the last dimension, starting at x. */
-static void add_line(struct sum *sum, const struct reduction *reduction, const loss_real *x)
+static void add_line(struct summands *to, const struct reduction *reduction, const loss_real *x)
 {
     const size_t n = reduction->dim[reduction->rank - 1],
                  stride = reduction->stride[reduction->rank - 1];
-    for (struct slice s = {0}; slice_next(&s, n, reduction->cancel);) {
-        if (stride == 1)
-            sum_add_all(sum, x + s.first, slice_len(&s));
-        for (size_t i = s.first; stride != 1 && i < s.end; i++)
-            sum_add(sum, x[i * stride]);
-    }
+    for (struct slice s = {0}; slice_next(&s, n, reduction->cancel);)
+        for (size_t i = s.first; i < s.end; i++)
+            add_summand(to, x[i * stride]);
 }
 
 static void reduce_element(const struct reduction *reduction, size_t at)
@@ -51,9 +78,11 @@ static void reduce_element(const struct reduction *reduction, size_t at)
     const struct loss_tensor *into = reduction->derivative->into;
     const loss_real *x = reduction->derivative->summed + first_of(&reduction->derivative->view, at);
     size_t counter[LOSS_MAX_RANK] = {0};
-    struct sum sum = {0};
+    struct summands summands;
+    summands.many = false;
+    summands.n = 0;
     for (int d = reduction->empty ? -1 : 0; d >= 0 && !cancel_requested(reduction->cancel);) {
-        add_line(&sum, reduction, x);
+        add_line(&summands, reduction, x);
         /* Advance to the next line: increment the second to last index and carry to those before
            it. */
         for (d = reduction->rank - 2; d >= 0; d--) {
@@ -66,7 +95,7 @@ static void reduce_element(const struct reduction *reduction, size_t at)
     }
     const struct strided_view scalar = strided_scalar();
     strided_write(&scalar, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0,
-                  1, &(loss_real){sum_value(&sum)});
+                  1, &(loss_real){sum_of(&summands)});
 }
 
 static void reduce_piece(void *context, size_t i, int thread)

@@ -2,7 +2,7 @@
  * Chooses how a plan is run: the grid of chunks and blocks, the kernel, the tensors that it uses in
  * place, and the layout of a thread's scratch memory.
  *
- * The grid depends only on shapes, so that sums are the same for any number of threads.
+ * The grid depends only on shapes, so that a plan takes the same memory and time on every machine.
  */
 #include "engine/run.h"
 
@@ -212,7 +212,7 @@ size_t layout_bytes(const struct loss_plan *plan, int threads)
         fits = fits && add_array(&total, run.terms, run.method->state_per_term(plan));
     fits = fits && add_array(&total, run.thread_scratch, layout_threads(&run, threads)) &&
            add_array(&total, run.chunk, 3) &&
-           add_array(&total, size_max(run.blocks, 1),
+           add_array(&total, layout_threads(&run, threads),
                      (sizeof *run.partial + sizeof(loss_real) - 1) / sizeof(loss_real));
     return fits ? total : SIZE_MAX;
 }
@@ -255,7 +255,7 @@ bool layout_allocate(struct run *run, const struct loss_plan *plan, int threads)
         !(run->per_term_state = allocate(run->terms, run->method->state_per_term(plan))))
         return false;
     run->scratch = allocate(run->thread_scratch, layout_threads(run, threads));
-    run->partial = malloc(size_max(run->blocks, 1) * sizeof *run->partial);
+    run->partial = malloc(layout_threads(run, threads) * sizeof *run->partial);
     run->constant = allocate(run->chunk, 3);
     return run->scratch && run->partial && run->constant;
 }

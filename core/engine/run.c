@@ -2,8 +2,7 @@
  * Runs plans: evaluates all blocks of a plan, or of several plans together, and combines their
  * results.
  *
- * Threads take blocks in any order, but the sums are combined in grid order, so no result depends
- * on the number of threads.
+ * Threads take blocks in any order. The sums are exact, so no result depends on it.
  */
 #include "engine/run.h"
 #include "kernel/cancel.h"
@@ -12,6 +11,14 @@
 #include <stdlib.h>
 
 /* ---- Passes over all blocks ---- */
+
+/* Sets a result to that of no blocks. */
+static void clear_partial(const struct run *run, struct partial *partial)
+{
+    partial->ignored = partial->nonfinite = 0;
+    partial->invalid = run->terms;
+    accumulator_init(&partial->sum);
+}
 
 /* Runs that have the same grid. */
 struct fused_runs {
@@ -31,28 +38,32 @@ static void evaluate_block_of_each(void *context, size_t block, int thread)
 static void run_pass(struct run *const runs[], size_t n, int pass, int threads)
 {
     struct fused_runs fused = {runs, n};
-    for (size_t i = 0; i < n; i++)
+    const size_t used = layout_threads(runs[0], threads);
+    for (size_t i = 0; i < n; i++) {
         runs[i]->pass = pass;
-    parallel_for(runs[0]->blocks, (int)layout_threads(runs[0], threads), evaluate_block_of_each,
-                 &fused);
+        for (size_t k = 0; k < used; k++)
+            clear_partial(runs[i], &runs[i]->partial[k]);
+    }
+    parallel_for(runs[0]->blocks, (int)used, evaluate_block_of_each, &fused);
 }
 
-/* Combines the results of the last pass in grid order. */
-static struct partial combine(const struct run *run)
+/* Combines the results of the threads in the last pass. */
+static void combine(const struct run *run, int threads, struct partial *whole)
 {
-    struct partial whole = {.invalid = run->terms};
-    for (size_t block = 0; block < run->blocks; block++) {
-        const struct partial *part = &run->partial[block];
-        sum_merge(&whole.sum, &part->sum);
-        whole.ignored += part->ignored;
-        whole.nonfinite += part->nonfinite;
-        if (part->invalid < whole.invalid) {
-            whole.invalid = part->invalid;
-            whole.invalid_element = part->invalid_element;
-            whole.invalid_tensor = part->invalid_tensor;
+    clear_partial(run, whole);
+    for (size_t k = 0; k < layout_threads(run, threads); k++) {
+        struct partial *part = &run->partial[k];
+        accumulator_flush(&part->sum);
+        exact_sum_merge(&whole->sum.sum, &part->sum.sum);
+        whole->ignored += part->ignored;
+        whole->nonfinite += part->nonfinite;
+        if (part->invalid < whole->invalid) {
+            whole->invalid = part->invalid;
+            whole->invalid_element = part->invalid_element;
+            whole->invalid_tensor = part->invalid_tensor;
         }
     }
-    return whole;
+    whole->nonfinite += exact_sum_nonfinite(&whole->sum.sum);
 }
 
 /* ---- One run ---- */
@@ -75,8 +86,9 @@ static void begin(struct run *run, int threads)
     const struct loss_plan *plan = run->plan;
     if (plan->reduction == LOSS_MEAN && (plan->has_term_weights || plan->has_sample_weight)) {
         run_pass(&run, 1, PASS_WEIGHTS, threads);
-        const struct partial weights = combine(run);
-        run->divisor = sum_value(&weights.sum);
+        struct partial weights;
+        combine(run, threads, &weights);
+        run->divisor = exact_sum_value(&weights.sum.sum);
     }
     block_set_constants(run);
     block_start_method(run);
@@ -89,7 +101,8 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
                                struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
-    const struct partial whole = combine(run);
+    struct partial whole;
+    combine(run, threads, &whole);
     if (cancel_requested(&plan->control))
         return cancelled_error(plan, error);
     if (whole.invalid < run->terms)
@@ -100,7 +113,7 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
     *result =
         (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
-        result->loss = sum_value(&whole.sum) / run->divisor;
+        result->loss = exact_sum_value(&whole.sum.sum) / run->divisor;
     return LOSS_OK;
 }
 

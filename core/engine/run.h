@@ -12,7 +12,7 @@
 #define CORE_ENGINE_RUN_H
 
 #include "engine/strided.h"
-#include "kernel/compensated_sum.h"
+#include "kernel/exact_window.h"
 
 static inline size_t size_max(size_t a, size_t b)
 {
@@ -59,11 +59,12 @@ struct derivative {
 };
 enum { DERIVATIVES = 2 * LOSS_MAX_TENSORS };
 
-/* The result of one block, or of several combined. */
+/* The result of the blocks that one thread evaluated, or of all blocks. */
 struct partial {
-    struct sum sum;
-    size_t ignored, nonfinite;
-    size_t invalid; /* first term that has an invalid element; the number of terms if none */
+    struct exact_accumulator sum; /* of the terms; empty with LOSS_NONE */
+    size_t ignored;
+    size_t nonfinite; /* with LOSS_NONE: how many terms are NaN or infinite; else the sum knows */
+    size_t invalid;   /* first term that has an invalid element; the number of terms if none */
     size_t invalid_element; /* which element of that term ... */
     int invalid_tensor;     /* ... of which tensor */
 };
@@ -89,7 +90,7 @@ struct run {
     loss_real *scratch;        /* owned: the scratch of all threads */
     loss_real *constant;       /* owned: three arrays of a chunk: 1 / divisor, ones, float ones */
     loss_real *per_term_state; /* owned: method->state_per_term numbers for each term */
-    struct partial *partial;   /* owned: one for each block */
+    struct partial *partial;   /* owned: one for each thread */
     double divisor;
     int pass;
 };
@@ -109,8 +110,8 @@ size_t layout_bytes(const struct loss_plan *plan, int threads);
 
 /* ---- block.c ---- */
 
-/* Evaluates block `block` in the current pass on thread `thread` and stores its result in
-   run->partial[block]. */
+/* Evaluates block `block` in the current pass on thread `thread` and adds its result to
+   run->partial[thread]. */
 void block_evaluate(struct run *run, size_t block, int thread);
 /* Converts terms [t, t + n) of an operand to the format that the kernel reads. */
 void block_copy_operand(const struct run *run, const struct operand *operand, size_t t, size_t n,

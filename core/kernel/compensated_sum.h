@@ -125,18 +125,6 @@ static inline double compensated_value(const struct compensated_lanes *lanes)
     return sum_value(&sum);
 }
 
-/* Adds n numbers. */
-static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
-{
-    struct compensated_lanes lanes = {0};
-    struct sum_lanes next;
-    for (size_t i = 0; i < n; i += SUM_LANES) {
-        sum_load(&next, x, i, n);
-        compensated_add_lanes(&lanes, &next);
-    }
-    sum_merge_lanes(sum, &lanes);
-}
-
 /* Adds n numbers to lanes. */
 static inline void sum_add_array(struct sum_lanes *value, const double *x, size_t n)
 {

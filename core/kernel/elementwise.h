@@ -21,11 +21,11 @@
  *     }
  *     static void mse_f64(struct loss_block *b)
  *     {
- *         elementwise(b, mse, NULL, NULL, 2, false);
+ *         elementwise(b, mse, NULL, NULL, 2, false, false);
  *     }
  *     static void mse_f32(struct loss_block *b)
  *     {
- *         elementwise(b, mse, NULL, NULL, 2, true);
+ *         elementwise(b, mse, NULL, NULL, 2, true, false);
  *     }
  *
  * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
@@ -39,6 +39,7 @@
 #include "inline.h"
 #include "kernel/loss_kernel.h"
 #include "kernel/prefetch.h"
+#include "kernel/wide_vector.h"
 
 enum { ELEMENT_OPERANDS = 4 }; /* maximum number of operands of a formula */
 
@@ -62,16 +63,21 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
                                              const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS(formula, operands)                                              \
-    DEFINE_KERNELS_OF(formula, operands, NULL, NULL)
+    DEFINE_KERNELS_OF(formula, operands, false, NULL, NULL)
 
-#define DEFINE_KERNELS_OF(formula, operands, formula_f32, of_labels)                               \
+/* For a short formula whose terms are NaN or at least 0 and which rejects no element. Its sums are
+   faster. */
+#define DEFINE_NONNEGATIVE_KERNELS(formula, operands)                                              \
+    DEFINE_KERNELS_OF(formula, operands, true, NULL, NULL)
+
+#define DEFINE_KERNELS_OF(formula, operands, nonnegative, formula_f32, of_labels)                  \
     static void formula##_f64(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, NULL, NULL, operands, false);                                      \
+        elementwise(b, formula, NULL, NULL, operands, false, nonnegative);                         \
     }                                                                                              \
     static void formula##_f32(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, formula_f32, of_labels, operands, true);                           \
+        elementwise(b, formula, formula_f32, of_labels, operands, true, nonnegative);              \
     }
 
 /*
@@ -96,7 +102,7 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
 
 /* Like DEFINE_ELEMENTWISE_KERNELS, for a loss with both formulas. */
 #define DEFINE_ELEMENTWISE_KERNELS_F32(formula, operands)                                          \
-    DEFINE_KERNELS_OF(formula, operands, formula##_in_f32, NULL)
+    DEFINE_KERNELS_OF(formula, operands, false, formula##_in_f32, NULL)
 
 /* The head of a formula that gives the same bits as LOSS_FORMULA_F32 if the target is 0 or 1, with
    less work. It is used for blocks of such targets. */
@@ -105,7 +111,7 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
                                                              const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
-    DEFINE_KERNELS_OF(formula, operands, formula##_in_f32, formula##_of_labels)
+    DEFINE_KERNELS_OF(formula, operands, false, formula##_in_f32, formula##_of_labels)
 
 /* The kernels as members of a struct loss_method. */
 #define ELEMENTWISE_KERNELS(formula) .kernel_f64 = formula##_f64, .kernel_f32 = formula##_f32
@@ -118,6 +124,7 @@ struct elementwise {
     int operands;
     int operands_present; /* leading operands that are read; the others are absent and count as 1 */
     bool f32;             /* operands and derivatives are float32 */
+    bool nonnegative;     /* no term is negative, and none is rejected; the formula is short */
     int grads, hess;      /* leading operands that are differentiated once, and twice */
 };
 
@@ -183,22 +190,24 @@ static ALWAYS_INLINE void elements(struct loss_block *b, const struct elementwis
         find_invalid(b, p, e);
 }
 
-/* What reduce_elements() keeps in registers: a sum for each lane, and whether an element was
- * invalid. */
-typedef int32_t flag_vector __attribute__((vector_size(SUM_LANES * sizeof(int32_t))));
+/* Which elements were invalid. */
+typedef int32_t flag_vector __attribute__((vector_size(WINDOW_LANES * sizeof(int32_t))));
+
+/* What reduce_elements() keeps in registers. */
 struct reduction {
-    struct sum_lanes sum;
+    struct window window;
+    double start; /* of the window */
     flag_vector invalid;
 };
 
-/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is off because the
-   loop becomes vectors as it is. */
+/* Adds the terms of elements [i, i + n), n <= WINDOW_LANES. Unrolling is off because the loop
+   becomes vectors as it is. */
 static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size_t i,
-                                       size_t n, loss_real scale, struct reduction *to,
-                                       const struct elementwise e)
+                                       size_t n, struct reduction *to, const struct elementwise e)
 {
-    loss_real term[SUM_LANES] = {0};
-    int32_t invalid[SUM_LANES] = {0};
+    loss_real term[WINDOW_LANES] = {0};
+    int32_t invalid[WINDOW_LANES] = {0};
+    const loss_real scale = b->scale[0];
     flag_vector flags;
 #pragma GCC ivdep
 #pragma GCC unroll 1
@@ -209,9 +218,51 @@ static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[]
             b->grad_f32[g][i + k] = (float)(out.grad[g] * scale);
         invalid[k] = out.invalid;
     }
-    sum_add_lanes(&to->sum, term);
+    for (int v = 0; v < WINDOW_VECTORS; v++)
+        window_add(&to->window, v, read_doubles(term + v * SUM_WIDTH), to->start, WINDOW_FEW_LEVELS,
+                   e.nonnegative);
     memcpy(&flags, invalid, sizeof flags);
     to->invalid |= flags;
+}
+
+/* The same for SUM_WIDTH elements, which it adds to vector v of the window, and a short formula
+   that rejects no element. Floats are widened as they are read and narrowed as they are written,
+   which saves instructions that would limit the speed of such formulas. */
+static ALWAYS_INLINE void reduce_vector(struct loss_block *b, const loss_real p[], size_t i, int v,
+                                        struct reduction *to, const struct elementwise e)
+{
+    loss_real in[ELEMENT_OPERANDS][SUM_WIDTH], term[SUM_WIDTH], grad[SUM_WIDTH] = {0};
+    const loss_real scale = b->scale[0];
+    for (int k = 0; k < e.operands_present; k++)
+        write_doubles(in[k], read_floats(b->in_f32[k] + i));
+#pragma GCC unroll 1
+    for (int lane = 0; lane < SUM_WIDTH; lane++) {
+        loss_real x[ELEMENT_OPERANDS];
+        for (int k = 0; k < e.operands; k++)
+            x[k] = k < e.operands_present ? in[k][lane] : 1;
+        const struct element out = e.formula(x, p);
+        term[lane] = out.term;
+        if (e.grads > 0)
+            grad[lane] = out.grad[0] * scale;
+    }
+    if (e.grads > 0)
+        write_floats(b->grad_f32[0] + i, read_doubles(grad));
+    window_add(&to->window, v, read_doubles(term), to->start, WINDOW_FEW_LEVELS, e.nonnegative);
+}
+
+/* Adds the terms of PREFETCH_LINE elements. With vectors of two doubles, GCC may compute single
+   elements, and assembling vectors of them would be slow. */
+static ALWAYS_INLINE void reduce_line(struct loss_block *b, const loss_real p[], size_t i,
+                                      struct reduction *to, const struct elementwise e)
+{
+    if (e.nonnegative && SUM_WIDTH > 2)
+#pragma GCC unroll 8
+        for (size_t k = 0; k < PREFETCH_LINE; k += SUM_WIDTH)
+            reduce_vector(b, p, i + k, (int)(k / SUM_WIDTH) % WINDOW_VECTORS, to, e);
+    else
+#pragma GCC unroll 2
+        for (size_t k = 0; k < PREFETCH_LINE; k += WINDOW_LANES)
+            reduce_lanes(b, p, i + k, WINDOW_LANES, to, e);
 }
 
 /* Prefetches for a later iteration. */
@@ -223,26 +274,30 @@ static ALWAYS_INLINE void prefetch(const struct loss_block *b, size_t i, const s
         prefetch_write(b->grad_f32[g], i + PREFETCH_DISTANCE);
 }
 
-/* Like elements(), but sums the terms in registers instead of storing them. */
-static ALWAYS_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
+/* Like elements(), but adds the terms to b->sum from registers instead of storing them. Returns
+   false if the window does not hold; nothing is then added. */
+static ALWAYS_INLINE bool reduce_elements(struct loss_block *b, const struct elementwise e)
 {
-    const loss_real scale = b->scale[0];
-    struct reduction to = {.invalid = {0}};
+    const int exponent = b->sum->exponent;
+    struct reduction to = {.start = window_start(exponent), .invalid = {0}};
     size_t i = 0;
     loss_real p[LOSS_MAX_PARAMS];
     memcpy(p, b->number, sizeof p);
-    for (; i + SUM_LANES <= b->n; i += SUM_LANES) {
+    window_open(&to.window, exponent, WINDOW_FEW_LEVELS);
+    for (; i + PREFETCH_LINE <= b->n; i += PREFETCH_LINE) {
         prefetch(b, i, e);
-        reduce_lanes(b, p, i, SUM_LANES, scale, &to, e);
+        reduce_line(b, p, i, &to, e);
     }
-    reduce_lanes(b, p, i, b->n - i, scale, &to, e);
-    memcpy(b->sum, &to.sum, sizeof b->sum);
-    b->reduced = true;
+    for (; i < b->n; i += WINDOW_LANES)
+        reduce_lanes(b, p, i, b->n - i < WINDOW_LANES ? b->n - i : WINDOW_LANES, &to, e);
     int invalid = 0;
-    for (int k = 0; k < SUM_LANES; k++)
+    for (int k = 0; k < WINDOW_LANES; k++)
         invalid |= to.invalid[k];
     if (invalid)
         find_invalid(b, p, e);
+    if (e.nonnegative)
+        window_check_end(&to.window, to.start);
+    return accumulator_close(b->sum, &to.window, WINDOW_FEW_LEVELS);
 }
 
 /* Points absent operands to ones, and derivatives that are not requested to an array that is
@@ -268,9 +323,9 @@ static ALWAYS_INLINE void set_defaults(struct loss_block *b, int operands, bool 
 /* Runs the loop for the requested derivatives, whose numbers are constants for the compiler. */
 static ALWAYS_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
 {
-    if (e.f32 && b->reduce && e.hess == 0 && e.grads <= 1)
-        reduce_elements(b, e);
-    else
+    if (e.f32 && b->sum && b->sum->levels == WINDOW_FEW_LEVELS && e.hess == 0 && e.grads <= 1)
+        b->reduced = reduce_elements(b, e);
+    if (!b->reduced)
         elements(b, e);
 }
 
@@ -325,10 +380,11 @@ static ALWAYS_INLINE void elementwise_present(struct loss_block *b, const struct
 /* The first two operands are always present. Without weights the formula is simpler. */
 static ALWAYS_INLINE void elementwise(struct loss_block *b, element_formula *formula,
                                       element_formula_f32 *formula_f32,
-                                      element_formula_f32 *of_labels, int operands, bool f32)
+                                      element_formula_f32 *of_labels, int operands, bool f32,
+                                      bool nonnegative)
 {
-    const struct elementwise weighted = {formula, NULL, operands, operands, f32, 0, 0},
-                             pair = {formula, NULL, operands, 2, f32, 0, 0};
+    const struct elementwise weighted = {formula, NULL, operands, operands, f32, false, 0, 0},
+                             pair = {formula, NULL, operands, 2, f32, nonnegative, 0, 0};
     bool weights = false;
     for (int k = 2; k < operands; k++)
         weights |= b->in[k] || b->in_f32[k];

@@ -13,6 +13,7 @@
 #include "loss.h"
 
 #include "kernel/compensated_sum.h"
+#include "kernel/exact_window.h"
 #include "kernel/vector_math.h"
 
 /* The type of formulas. float32 requests too are computed in double and rounded once, at the end,
@@ -54,12 +55,10 @@ struct loss_block {
     loss_real *grad[LOSS_MAX_TENSORS], *hess[LOSS_MAX_TENSORS];
     float *grad_f32[LOSS_MAX_TENSORS], *hess_f32[LOSS_MAX_TENSORS];
 
-    /* If `reduce`, only the sum of the terms is needed and `scale` is the same for all terms. A
-       kernel may then set `reduced` and write the sum, in lanes, to `sum` instead of writing terms.
-       */
-    bool reduce;
+    /* If not NULL, only the sum of the terms is needed and `scale` is the same for all terms. A
+       kernel may then add the terms to `sum` and set `reduced`, instead of writing them. */
+    struct exact_accumulator *sum;
     bool reduced;
-    loss_real sum[SUM_LANES];
 
     size_t ignored;         /* out: number of ignored terms */
     size_t invalid;         /* out: the first term with an invalid element; initially n: none */

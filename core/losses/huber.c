@@ -17,7 +17,7 @@ LOSS_FORMULA(huber)
         .hess = {[INPUT] = near ? w : 0},
     };
 }
-DEFINE_ELEMENTWISE_KERNELS(huber, 3)
+DEFINE_NONNEGATIVE_KERNELS(huber, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(0.5, 3, -2)}, [TARGET] = {1, {3}, NUMBERS(0, 1, -2.25)}},

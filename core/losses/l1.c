@@ -9,7 +9,7 @@ LOSS_FORMULA(l1)
     const loss_real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = sign(d) * w;
     return (struct element){.term = fabs(d) * w, .grad = {[INPUT] = slope, [TARGET] = -slope}};
 }
-DEFINE_ELEMENTWISE_KERNELS(l1, 3)
+DEFINE_NONNEGATIVE_KERNELS(l1, 3)
 
 static const struct loss_example example = {
     .tensors =

@@ -10,7 +10,7 @@ LOSS_FORMULA(mse)
     return (struct element){
         .term = d * d * w, .grad = {[INPUT] = slope, [TARGET] = -slope}, .hess = {[INPUT] = 2 * w}};
 }
-DEFINE_ELEMENTWISE_KERNELS(mse, 3)
+DEFINE_NONNEGATIVE_KERNELS(mse, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},

@@ -19,7 +19,7 @@ LOSS_FORMULA(smooth_l1)
         .hess = {[INPUT] = a < beta ? inverse : 0},
     };
 }
-DEFINE_ELEMENTWISE_KERNELS(smooth_l1, 2)
+DEFINE_NONNEGATIVE_KERNELS(smooth_l1, 2)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(0.9, 2, 3)}, [TARGET] = {1, {3}, NUMBERS(1, 2, 5)}},

@@ -3,10 +3,12 @@
  */
 #include "server.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -152,12 +154,17 @@ static void append_addresses(const struct listener *listener, bool admin, struct
     }
 }
 
-/* Returns false if the line cannot be written or the reader does not accept it in time. */
-static bool write_stdout(const struct announcement *line)
+/* Writes the line. Returns NULL on success, or the reason of the failure. */
+static const char *write_stdout(const struct announcement *line)
 {
     struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return poll(&wait, 1, STDOUT_TIMEOUT_MS) == 1 && (wait.revents & POLLOUT) != 0 &&
-           write(STDOUT_FILENO, line->text, line->len) == (ssize_t)line->len;
+    const int ready = poll(&wait, 1, STDOUT_TIMEOUT_MS);
+    if (ready == 0)
+        return "its reader accepted nothing for one second";
+    const ssize_t written = ready < 0 ? -1 : write(STDOUT_FILENO, line->text, line->len);
+    if (written < 0)
+        return strerror(errno);
+    return written == (ssize_t)line->len ? NULL : "its reader accepted only a part of the line";
 }
 
 /* Announces on stdout and to systemd that the server accepts requests. */
@@ -171,8 +178,9 @@ static void announce(const struct server *server, const struct options *options)
         append_addresses(server->listener, true, &line);
     }
     append(&line, " (threads %d, io-threads %d)\n", options->threads, options->io_threads);
-    if (!write_stdout(&line))
-        log_message(LOG_LEVEL_WARNING, "cannot announce on stdout that the server is ready");
+    const char *const reason = write_stdout(&line);
+    if (reason)
+        log_message(LOG_LEVEL_WARNING, "cannot write the startup line to stdout: %s", reason);
     systemd_notify_ready();
 }
 

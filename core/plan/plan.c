@@ -81,7 +81,7 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
     const bool low = spec->has_min && (spec->exclusive_min ? !(x > spec->min) : !(x >= spec->min));
     const bool high = spec->has_max && (spec->exclusive_max ? !(x < spec->max) : !(x <= spec->max));
     if (isnan(x))
-        return fail_field(error, spec->name, "%s must be a number", spec->name);
+        return fail_field(error, spec->name, "%s is NaN; it must be a number", spec->name);
     if (isinf(x) && !spec->infinite)
         return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name,
                           number_text(x, text));
@@ -236,7 +236,7 @@ static enum loss_status check_grad_output(struct loss_plan *plan,
         return fail_field(
             error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
             loss_shape_text(upstream, shape),
-            plan->reduction == LOSS_NONE ? ", or have the loss's shape,  "
+            plan->reduction == LOSS_NONE ? ", or have the loss's shape, "
                                          : ", since the loss is one",
             plan->reduction == LOSS_NONE ? loss_shape_text(&plan->output, wanted) : "");
     plan->has_grad_output = true;

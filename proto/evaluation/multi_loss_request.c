@@ -47,6 +47,7 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
 {
     struct head *const head = context;
     struct multi_loss_shared *const all = head->multi_loss->shared;
+    char quote[JSON_QUOTE];
     const bool is_losses = strcmp(json->key, "losses") == 0;
     bool twice = is_losses && head->losses;
     for (int i = 0; i < head->shared; i++)
@@ -57,9 +58,12 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
         head->losses = json->at;
         return object_reader_skip(json);
     }
-    if (head->shared == MULTI_LOSS_SHARED || strlen(json->key) >= KEY)
+    if (strlen(json->key) >= KEY)
+        return object_reader_malformed(json, json->at, "no loss has a field '%s'",
+                                       json_quote(json->key, quote));
+    if (head->shared == MULTI_LOSS_SHARED)
         return object_reader_malformed(json, json->at,
-                                       "no such field, or more than %d fields besides 'losses'",
+                                       "the request has more than %d fields besides 'losses'",
                                        MULTI_LOSS_SHARED);
     struct multi_loss_shared *const shared = &all[head->shared++];
     memcpy(shared->key, json->key, strlen(json->key) + 1);
@@ -99,9 +103,11 @@ static enum loss_status take_shared(struct fields *f, struct multi_loss_entry *e
 /* Reads the name of a loss. */
 static enum loss_status read_name(struct object_reader *json, const struct loss_descriptor **loss)
 {
-    char name[KEY];
+    char name[KEY], found[JSON_QUOTE];
     if (*json->at != '"')
-        return object_reader_malformed(json, json->at, "the name of a loss must be a string");
+        return object_reader_malformed(json, json->at,
+                                       "the name of a loss is %s; it must be a string",
+                                       json_value_text(json->at, json->end, found));
     const char *const start = json->at;
     if (object_reader_string(json, "a string", name, sizeof name) != LOSS_OK)
         return json->error->status;
@@ -143,6 +149,7 @@ static enum loss_status identify(struct object_reader *json, size_t i,
                                  const struct loss_descriptor **loss)
 {
     const char *const start = json->at;
+    char found[JSON_QUOTE];
     *loss = NULL;
     json->path[0] = '\0';
     if (*json->at == '"') {
@@ -153,7 +160,8 @@ static enum loss_status identify(struct object_reader *json, size_t i,
     if (*json->at != '{') {
         object_reader_malformed(
             json, json->at,
-            "losses[%zu] must be the name of a loss, or an object with a field 'loss'", i);
+            "losses[%zu] is %s; it must be the name of a loss, or an object with a field 'loss'", i,
+            json_value_text(json->at, json->end, found));
         return in_entry(i, json->error);
     }
     if (object_reader_members(json, find_name, loss) != LOSS_OK)
@@ -161,7 +169,8 @@ static enum loss_status identify(struct object_reader *json, size_t i,
     if (*loss)
         return LOSS_OK;
     json->path[0] = '\0';
-    object_reader_malformed(json, start, "losses[%zu] has no field 'loss', the name of a loss", i);
+    object_reader_malformed(json, start, "losses[%zu] lacks the field 'loss', the name of a loss",
+                            i);
     return in_entry(i, json->error);
 }
 
@@ -206,12 +215,14 @@ static enum loss_status count_entry(struct object_reader *json, size_t i, void *
 /* Counts the entries. */
 static enum loss_status count_losses(struct object_reader *json, size_t *count)
 {
+    char found[JSON_QUOTE];
     *count = 0;
     object_reader_set_key(json, "losses");
     if (*json->at != '[')
         return json_malformed(
             json->error, json->body, json->at, json->path,
-            "losses must be a list of names of losses, or of objects with a field 'loss'");
+            "losses is %s; it must be a list of names of losses, or of objects with a field 'loss'",
+            json_value_text(json->at, json->end, found));
     if (object_reader_elements(json, count_entry, count) != LOSS_OK)
         return json->error->status;
     if (*count == 0 || *count > MULTI_LOSS_MAX)

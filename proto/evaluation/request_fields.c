@@ -135,8 +135,6 @@ static enum loss_status read_encoding(struct fields *f)
     return chosen >= 0 ? LOSS_OK : f->json.error->status;
 }
 
-static const char names_expected[] = "true, false, or a list of tensor names";
-
 /* Reads one name into a bit set. */
 static enum loss_status read_name(struct fields *f, uint32_t *mask)
 {
@@ -165,9 +163,12 @@ struct name_list {
 static enum loss_status read_listed_name(struct object_reader *json, size_t index, void *context)
 {
     const struct name_list *const list = context;
+    char found[JSON_QUOTE];
     snprintf(json->path, sizeof json->path, "/%.8s/%zu", json->key, index);
-    return *json->at == '"' ? read_name(list->fields, list->mask)
-                            : wrong_type(list->fields, names_expected);
+    if (*json->at == '"')
+        return read_name(list->fields, list->mask);
+    return object_reader_malformed(json, json->at, "%s[%zu] is %s; it must be the name of a tensor",
+                                   json->key, index, json_value_text(json->at, json->end, found));
 }
 
 /* Reads true or false from plain text, also as Python's True or False. Returns false if the text is
@@ -206,7 +207,7 @@ static enum loss_status read_names(struct fields *f, uint32_t *mask)
         return read_plain_names(f, mask);
     if (*f->json.at == '[')
         return object_reader_elements(&f->json, read_listed_name, &(struct name_list){f, mask});
-    if (object_reader_boolean(&f->json, names_expected, &all) != LOSS_OK)
+    if (object_reader_boolean(&f->json, "true, false, or a list of tensor names", &all) != LOSS_OK)
         return f->json.error->status;
     *mask = all ? loss_predictions(f->out->request.loss) : 0;
     return LOSS_OK;

@@ -56,7 +56,7 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
                                    int max_count, int *count)
 {
     struct fields *const f = file->fields;
-    char message[96];
+    char message[OBJECT_KEY + 96], found[JSON_QUOTE];
     *count = 0;
     if (*f->json.at != '[')
         return object_reader_unexpected(&f->json, f->json.at, "an array");
@@ -65,11 +65,14 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
         int64_t size;
         const char *end;
         f->json.at = json_blank(f->json.at, f->json.quota);
-        if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0)
-            return malformed_entry(file, entry,
-                                   "shape and data_offsets must be integers in [0, 2^63)");
+        if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0) {
+            snprintf(message, sizeof message, "%s[%d] is %s; it must be an integer in [0, 2^63)",
+                     f->json.key, *count, json_value_text(f->json.at, f->json.end, found));
+            return malformed_entry(file, entry, message);
+        }
         if (*count == max_count) {
-            snprintf(message, sizeof message, "this array has more than %d numbers", max_count);
+            snprintf(message, sizeof message, "%s has more than %d numbers", f->json.key,
+                     max_count);
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
@@ -116,7 +119,8 @@ static enum loss_status read_property(struct object_reader *json, void *context)
         which++;
     entry->at = json->at;
     if (which == 3) {
-        snprintf(message, sizeof message, "a tensor has dtype, shape and data_offsets, but no '%s'",
+        snprintf(message, sizeof message,
+                 "unknown field '%s'; a tensor has dtype, shape and data_offsets",
                  json_quote(json->key, quote));
         return malformed_entry(file, entry, message);
     }
@@ -132,9 +136,12 @@ static enum loss_status read_property(struct object_reader *json, void *context)
     size_t offsets[2];
     if (take_sizes(file, entry, offsets, 2, &count) != LOSS_OK)
         return json->error->status;
-    if (count != 2)
-        return malformed_entry(file, entry,
-                               "data_offsets must be two numbers, the start and end of the bytes");
+    if (count != 2) {
+        snprintf(message, sizeof message,
+                 "the length of data_offsets is %d; it must be 2, the start and end of the bytes",
+                 count);
+        return malformed_entry(file, entry, message);
+    }
     entry->offsets = entry->at;
     entry->begin = offsets[0];
     entry->end = offsets[1];

@@ -162,10 +162,13 @@ static enum loss_status take_field(struct npy *npy)
     if (take_string(npy, key, sizeof key, "'descr', 'fortran_order' or 'shape'") != LOSS_OK)
         return npy->error->status;
     bool *const has = flag_of(npy, key);
-    if (!has || *has)
-        return malformed(
-            npy, at, has ? "the header has a duplicate field '%s'" : "the header has no field '%s'",
-            json_quote(key, quote));
+    if (!has)
+        return malformed(npy, at,
+                         "the header has an unknown field '%s'; expected 'descr', 'fortran_order' "
+                         "and 'shape'",
+                         json_quote(key, quote));
+    if (*has)
+        return malformed(npy, at, "the header has a duplicate field '%s'", key);
     *has = true;
     if (!skip(npy, ':'))
         return unexpected(npy, "':'");
@@ -199,7 +202,7 @@ static enum loss_status read_header(struct npy *npy)
         return unexpected(npy, "its end");
     const char *const missing = missing_field(npy);
     if (missing)
-        return malformed(npy, npy->end, "the header has no '%s'", missing);
+        return malformed(npy, npy->end, "the header lacks the field '%s'", missing);
     return LOSS_OK;
 }
 

@@ -34,7 +34,9 @@ enum loss_status object_reader_unexpected(struct object_reader *json, const char
 
 enum loss_status object_reader_wrong_type(struct object_reader *json, const char *expected)
 {
-    return object_reader_malformed(json, json->at, "%s must be %s", json->key, expected);
+    char found[JSON_QUOTE];
+    return object_reader_malformed(json, json->at, "%s is %s; it must be %s", json->key,
+                                   json_value_text(json->at, json->end, found), expected);
 }
 
 /* Fails at byte `at`, where json_skip_value has stopped. */
@@ -285,7 +287,7 @@ int object_reader_find(struct object_reader *json, const char *const names[], ui
         *seen |= UINT32_C(1) << i;
         return i;
     }
-    object_reader_malformed(json, json->at, "%s has no field '%s'%s", what,
+    object_reader_malformed(json, json->at, "%s has an unknown field '%s'%s", what,
                             json_quote(json->key, quote),
                             loss_nearest_text(&search, "'", "'", NULL, suggestion));
     return -1;

@@ -325,6 +325,16 @@ const char *json_quote_value(const char *text, const char *end, char *out)
     return out;
 }
 
+const char *json_value_text(const char *at, const char *end, char *out)
+{
+    if (*at == '[')
+        return "an array";
+    if (*at == '{')
+        return "an object";
+    const char *const rest = at + strcspn(at, ",]} \n\r\t");
+    return rest > at ? json_quote_value(at, rest, out) : json_byte_text(at, end, out);
+}
+
 void json_pointer_add(char *path, size_t size, const char *token)
 {
     const size_t start = strlen(path);

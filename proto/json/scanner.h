@@ -71,6 +71,11 @@ const char *json_quote_long(const char *text, char *out);
    quotes, and gets a closing one if it is truncated. Returns `out`. */
 const char *json_quote_value(const char *text, const char *end, char *out);
 
+/* Describes the value at `at` for messages: "an array", "an object", or a scalar like
+   json_quote_value(); if there is no value, the byte as json_byte_text() does. `end` is the end of
+   the body. `out` has JSON_QUOTE bytes. Returns the description. */
+const char *json_value_text(const char *at, const char *end, char *out);
+
 /* Appends "/" and a reference token, escaped as RFC 6901 requires, to a JSON Pointer of `size`
    bytes. A token that does not fit is omitted; the pointer then names the parent. */
 void json_pointer_add(char *path, size_t size, const char *token);

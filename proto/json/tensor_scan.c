@@ -369,7 +369,7 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
     static const char *const known[] = {"buffer", "encoding", NULL};
     *text = json_blank(*text + 1, scan->quota);
     for (bool more = **text != '}' || !++*text; more;) {
-        char name[FIELD_NAME], value[FIELD_NAME];
+        char name[FIELD_NAME], value[FIELD_NAME], quote[JSON_QUOTE];
         const char *at;
         if (take_key(scan, text, name) != LOSS_OK)
             return scan->error->status;
@@ -391,7 +391,8 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
             if (!json_decode_string(*text, end, value, sizeof value) ||
                 strcmp(value, "base64") != 0)
                 return json_malformed(scan->error, scan->body, *text, scan->path,
-                                      "the encoding of a buffer must be \"base64\"");
+                                      "the encoding of a buffer is %s; it must be \"base64\"",
+                                      json_quote_value(*text, end, quote));
         }
         *text = end;
         if (take_separator(scan, text, &more) != LOSS_OK)
@@ -399,7 +400,8 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
     }
     if (!object->has_buffer || !object->has_encoding)
         return json_malformed(scan->error, scan->body, *text, scan->path,
-                              "%s must have both 'buffer' and 'encoding'", scan->path + 1);
+                              "%s lacks '%s'; it must have both 'buffer' and 'encoding'",
+                              scan->path + 1, object->has_buffer ? "encoding" : "buffer");
     return LOSS_OK;
 }
 
@@ -488,7 +490,7 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
     struct loss_tensor data = {.rank = tensor->rank};
     memcpy(data.shape, tensor->shape, sizeof data.shape);
     if (!object->has_data)
-        return at_field(scan, "", "the tensor object has no 'data'");
+        return at_field(scan, "", "the tensor object lacks the field 'data'");
     tensor->form = tensor->rank > 1 ? FORM_NESTED : FORM_FLAT;
     if (object->has_buffer)
         tensor->form = FORM_BASE64;

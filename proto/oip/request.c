@@ -32,7 +32,8 @@ static enum loss_status take_scalar(struct object_reader *json, char *text, size
         return object_reader_string(json, "a string", text, size);
     if (*at == '[' || *at == '{')
         return object_reader_malformed(
-            json, at, "%s must be a string, a number or a boolean, like all parameters", json->key);
+            json, at, "%s is %s; it must be a string, a number or a boolean, like all parameters",
+            json->key, json_value_text(at, json->end, text));
     if (object_reader_validate(json) != LOSS_OK)
         return json->error->status;
     snprintf(text, size, "%.*s", json->at - at < (ptrdiff_t)size ? (int)(json->at - at) : (int)size,

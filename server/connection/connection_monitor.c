@@ -198,7 +198,8 @@ static void check_headers(struct monitor *monitor, struct connection_state *moni
         disconnect(monitored, NULL, NULL);
     else if (monitored->begun > 0 && now - monitored->begun >= limits->header_timeout)
         disconnect_slow(monitor, monitored, REJECTION_HEADER_TIME,
-                        "the headers of the request did not arrive in time");
+                        "the headers of the request did not arrive within the time that "
+                        "--header-timeout allows");
     monitored->next_check = now + (period < MONITOR_IDLE_MS ? period : MONITOR_IDLE_MS);
 }
 
@@ -270,7 +271,7 @@ static void check_body(struct monitor *monitor, struct connection_state *monitor
         disconnect(monitored, NULL, NULL);
     else if (is_slow(monitor, monitored, MONITOR_BODY, monitor->limits->min_body_rate, now))
         disconnect_slow(monitor, monitored, REJECTION_BODY_RATE,
-                        "the body of the request arrived too slowly");
+                        "the body of the request arrived more slowly than --min-body-rate allows");
 }
 
 static void check_response(struct monitor *monitor, struct connection_state *monitored, int64_t now)
@@ -366,10 +367,10 @@ static void disconnect_holders(struct monitor *monitor, size_t lacking)
             freed -= memory; /* not needed */
         else
             disconnect_slow(monitor, monitored, REJECTION_MEMORY_HOLD,
-                            body
-                                ? "the body of the request arrived too slowly while other requests "
-                                  "lacked the memory that it uses"
-                                : NULL);
+                            body ? "the body of the request arrived too slowly for "
+                                   "--slow-client-memory-timeout while other requests lacked the "
+                                   "memory that it uses"
+                                 : NULL);
     }
 }
 

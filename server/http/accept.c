@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "connection/client_key.h"
@@ -33,15 +34,21 @@ bool http_has_room(void *context, const struct listen_address *listen_address)
 static void reject_connection(struct http *http, int fd,
                               const struct listen_address *listen_address)
 {
-    static const char text[] =
-        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 114\r\nContent-Type: "
-        "application/problem+json\r\n"
-        "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-        "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
-        "\"detail\":\"too many connections from this address\"}\n";
+    char body[256], text[512];
+    const int len =
+        snprintf(body, sizeof body,
+                 "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
+                 "\"detail\":\"too many connections from this address; the limit that "
+                 "--max-connections-per-address sets is %d\"}\n",
+                 http->settings.limits.max_connections_per_address);
+    const int size =
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 429 Too Many Requests\r\nContent-Length: %d\r\nContent-Type: "
+                 "application/problem+json\r\n"
+                 "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s",
+                 len, body);
     rejections_add(metrics_rejections(http->settings.metrics), REJECTION_CONNECTIONS_PER_ADDRESS);
-    if (!listen_address->secure &&
-        send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    if (!listen_address->secure && send(fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         shutdown(fd, SHUT_WR);
         lingering_close_add(http->settings.linger, fd);
     }

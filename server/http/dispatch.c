@@ -130,7 +130,9 @@ static bool check_rate(struct request *request)
     if (early_ns == 0)
         return true;
     request_count_rejection(request, REJECTION_RATE);
-    reply_error(&request->response, 429, "the client sent more than %d requests per second",
+    reply_error(&request->response, 429,
+                "the client sent more than %d requests per second, the limit that --request-rate "
+                "sets",
                 http->settings.limits.request_rate);
     request->response.retry_after = (int)(early_ns / 1000000000) + 1;
     return false;

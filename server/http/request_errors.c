@@ -100,7 +100,10 @@ void request_fail_timeout(struct request *request)
 void request_fail_queue_full(struct request *request)
 {
     request_count_rejection(request, REJECTION_QUEUE);
-    reply_error(&request->response, 503, "too many requests are waiting to be computed");
+    reply_error(
+        &request->response, 503,
+        "too many requests are waiting to be computed; the limit that --max-queue sets is %d",
+        request->http->settings.limits.max_queue);
     request->response.retry_after = executor_retry_after(request->http->settings.executor);
 }
 

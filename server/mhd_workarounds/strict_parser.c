@@ -295,7 +295,8 @@ static void read_length(struct strict_parser *parser, char byte)
         parser->length = parser->length * 10 + (uint64_t)(byte - '0');
         parser->digits++;
     } else if (parser->length > UINT64_MAX / 100) {
-        fail_with(parser, 413, "Content-Length is too large");
+        fail_with(parser, 413,
+                  "Content-Length is too large: it exceeds the limit that --max-body sets");
     } else {
         fail(parser, "Content-Length has more than 19 digits");
     }

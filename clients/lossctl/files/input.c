@@ -314,9 +314,10 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
     if (!file)
         return code;
     if (file->format != FILE_SAFETENSORS && file->format != FILE_JSON)
-        return fail(EXIT_USAGE,
-                    "%s: a batch must be a safetensors or JSON file, in which tensors have names",
-                    file->label);
+        return fail(
+            EXIT_USAGE,
+            "%s is not a batch; it must be a safetensors or JSON file, in which tensors have names",
+            file->label);
     if (file->format == FILE_JSON)
         code = find_json(file, name, true, &text);
     if (code != EXIT_OK ||

@@ -221,7 +221,8 @@ START_TEST(file_errors_name_file_and_position)
     assert_wrong(INPUT, "target has shape (4,); it does not broadcast with (3,) of input",
                  "seq 4 | $L eval mse --input x.npy --target -");
     assert_wrong(USAGE,
-                 "bad.csv: a batch must be a safetensors or JSON file, in which tensors have names",
+                 "bad.csv is not a batch; it must be a safetensors or JSON file, in which tensors "
+                 "have names",
                  "$L eval mse --batch bad.csv");
     assert_wrong(INPUT, "both.json contains none of the tensors of ctc",
                  "$L eval ctc --batch both.json");

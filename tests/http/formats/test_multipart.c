@@ -297,11 +297,12 @@ START_TEST(malformed_array_is_rejected_with_the_position)
         {"[]", "input: '[' where '{' was expected in the header"},
         {"{",
          "input: its end where 'descr', 'fortran_order' or 'shape' was expected in the header"},
-        {"{}", "input: the header has no 'descr'"},
-        {"{'descr': '<f4'}", "input: the header has no 'fortran_order'"},
-        {"{'descr': '<f4', 'fortran_order': False}", "input: the header has no 'shape'"},
+        {"{}", "input: the header lacks the field 'descr'"},
+        {"{'descr': '<f4'}", "input: the header lacks the field 'fortran_order'"},
+        {"{'descr': '<f4', 'fortran_order': False}", "input: the header lacks the field 'shape'"},
         {"{'descr': '<f4', 'descr': '<f4'}", "input: the header has a duplicate field 'descr'"},
-        {"{'desc': '<f4'}", "input: the header has no field 'desc'"},
+        {"{'desc': '<f4'}", "input: the header has an unknown field 'desc'; expected 'descr', "
+                            "'fortran_order' and 'shape'"},
         {"{'descr' '<f4'}", "input: '\\\\'' where ':' was expected in the header"},
         {"{'descr: <f4}", "input: its end where the end of a string was expected in the header"},
         {DICT("'<u3'", "False", "(3,)"), "input: dtype '<u3' is not supported; f8, f4, f2, i8, i4, "

@@ -252,7 +252,8 @@ START_TEST(the_queue_has_room_for_every_client)
     metric_wait("lossd_queue_clients", 2);
     ck_assert(metric_value(METRIC_QUEUED) == 2);
     ck_assert(http_client_read(&many[1], &response, false));
-    expect_response(503, "too many requests are waiting");
+    expect_response(
+        503, "too many requests are waiting to be computed; the limit that --max-queue sets");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
     for (int i = 0; i < 2; i++)
         http_client_reset(&many[i]);
@@ -276,7 +277,8 @@ START_TEST(compute_queue_has_a_maximum_length)
     ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
     ask_for_minutes(&third);
     ck_assert(http_client_read(&third, &response, false));
-    expect_response(503, "too many requests are waiting");
+    expect_response(
+        503, "too many requests are waiting to be computed; the limit that --max-queue sets");
     http_client_close(&third);
     http_client_reset(&second);
     http_client_reset(&client);

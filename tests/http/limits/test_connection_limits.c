@@ -88,7 +88,8 @@ START_TEST(connections_of_an_address_are_counted)
         struct http_client second = client;
         ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
         http_client_send_text(&client, POST_MSE "Content-Length: 2\r\n\r\n{}");
-        expect_problem_and_end(429, "too many connections from this address");
+        expect_problem_and_end(429, "too many connections from this address; the limit that "
+                                    "--max-connections-per-address sets is ");
         ck_assert(http_response_header(&response, "Retry-After", (char[8]){0}, 8) != NULL);
         http_client_close(&client);
         client = second;
@@ -158,7 +159,7 @@ START_TEST(requests_have_a_maximum_rate)
         expect_evaluated();
     ck_assert(
         http_client_ask(&client, "POST", mse_path, NULL, mse_body, strlen(mse_body), &response));
-    expect_response(429, "more than 2 requests per second");
+    expect_response(429, "more than 2 requests per second, the limit that --request-rate sets");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", after, sizeof after));
     ck_assert_str_eq(after, "1");
     /* The rate limit affects neither other clients nor probes. */

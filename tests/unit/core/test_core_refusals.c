@@ -132,10 +132,10 @@ START_TEST(missing_and_invalid_fields_are_reported)
     batch.request.param[0].number = -1;
     batch_refused(&batch, "/beta", "beta is -1; it must be at least 0");
     batch.request.param[0].number = (double)NAN;
-    batch_refused(&batch, "/beta", "beta must be a number");
+    batch_refused(&batch, "/beta", "beta is NaN; it must be a number");
     batch = batch_of("hinge_embedding", &x, &x); /* its margin may be any number */
     batch.request.param[0].number = (double)NAN;
-    batch_refused(&batch, "/margin", "margin must be a number");
+    batch_refused(&batch, "/margin", "margin is NaN; it must be a number");
     batch = batch_of("cross_entropy", &rows, &labels);
     batch.request.param[1].number = 1.5;
     batch_refused(&batch, "/label_smoothing", "label_smoothing is 1.5; it must be in [0, 1]");

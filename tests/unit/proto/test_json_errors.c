@@ -96,39 +96,44 @@ START_TEST(unknown_duplicate_and_mistyped_fields_are_rejected)
     evaluate_expect_problem("mse", "{\"input\":[1],\"input\":[2]}", 400,
                             "\"duplicate field 'input' (byte 21)\",\"pointer\":\"/input\"");
     evaluate_expect_problem("huber", "{\"delta\":1,\"delta\":1}", 400, "\"duplicate field 'delta'");
-    evaluate_expect_problem(
-        "mse", "{\"grad\":1}", 400,
-        "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
+    evaluate_expect_problem("mse", "{\"grad\":1}", 400,
+                            "\"grad is 1; it must be true, false, or a list of tensor names (byte "
+                            "8)\",\"pointer\":\"/grad\"");
     evaluate_expect_problem(
         "mse", "{\"grad\":[1]}", 400,
-        "\"grad must be true, false, or a list of tensor names (byte 9)\",\"pointer\":\"/grad/0\"");
+        "\"grad[0] is 1; it must be the name of a tensor (byte 9)\",\"pointer\":\"/grad/0\"");
     evaluate_expect_problem("mse", "{\"grad\":[\"input\",{}]}", 400,
-                            "\"grad must be true, false, or a list of tensor names (byte 17)\"");
-    evaluate_expect_problem("mse", "{\"grad\":\"input\"}", 400,
-                            "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+                            "\"grad[1] is an object; it must be the name of a tensor (byte 17)\"");
+    evaluate_expect_problem(
+        "mse", "{\"grad\":\"input\"}", 400,
+        "\"grad is \\\"input\\\"; it must be true, false, or a list of tensor names (byte 8)\"");
     evaluate_expect_problem("mse", "{\"grad\":[\"input\" \"target\"]}", 400,
                             "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
     evaluate_expect_problem("mse", "{\"grad\":[\"input\",]}", 400,
-                            "\"grad must be true, false, or a list of tensor names (byte 17)\"");
+                            "\"grad[1] is ']'; it must be the name of a tensor (byte 17)\"");
     evaluate_expect_problem("mse", "{\"grad\":truer}", 400,
                             "\"'r' where ',' or '}' was expected (byte 12)\"");
-    evaluate_expect_problem("mse", "{\"grad\":tru}", 400,
-                            "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    evaluate_expect_problem(
+        "mse", "{\"grad\":tru}", 400,
+        "\"grad is tru; it must be true, false, or a list of tensor names (byte 8)\"");
     evaluate_expect_problem("mse", "{\"reduction\":[\"mean\"]}", 400,
-                            "\"reduction must be a string (byte 13)\"");
+                            "\"reduction is an array; it must be a string (byte 13)\"");
     evaluate_expect_problem("mse", "{\"reduction\":\"mean}", 400,
                             "\"the end where the rest of a string was expected (byte 19)\"");
     evaluate_expect_problem("mse", "{\"reduction\":\"\\ud800\"}", 400,
                             "\"reduction is not valid text (byte 13)\"");
-    evaluate_expect_problem("mse", "{\"reduction\":1}", 400,
-                            "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
-    evaluate_expect_problem("huber", "{\"delta\":\"1\"}", 400,
-                            "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
-    evaluate_expect_problem("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
+    evaluate_expect_problem(
+        "mse", "{\"reduction\":1}", 400,
+        "\"reduction is 1; it must be a string (byte 13)\",\"pointer\":\"/reduction\"");
+    evaluate_expect_problem(
+        "huber", "{\"delta\":\"1\"}", 400,
+        "\"delta is \\\"1\\\"; it must be a number (byte 9)\",\"pointer\":\"/delta\"");
+    evaluate_expect_problem("huber", "{\"delta\":NaN}", 400,
+                            "\"delta is NaN; it must be a number (byte 9)\"");
     evaluate_expect_problem("nll", "{\"ignore_index\":1.5}", 400,
-                            "\"ignore_index must be a whole number (byte 16)\"");
+                            "\"ignore_index is 1.5; it must be a whole number (byte 16)\"");
     evaluate_expect_problem("kl_div", "{\"log_target\":1}", 400,
-                            "\"log_target must be true or false (byte 14)\"");
+                            "\"log_target is 1; it must be true or false (byte 14)\"");
     evaluate_expect_problem("kl_div", "{\"log_target\":truex}", 400,
                             "\"'x' where ',' or '}' was expected");
     evaluate_expect_problem(
@@ -257,8 +262,9 @@ START_TEST(shapes_and_data_must_agree)
     evaluate_expect_problem("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
                             "\"input: the data has shape (1, 2), but 'shape' is (2, "
                             "1)\",\"pointer\":\"/input/data\"");
-    evaluate_expect_problem("mse", "{\"input\":{\"shape\":[1]}}", 422,
-                            "\"input: the tensor object has no 'data'\",\"pointer\":\"/input\"");
+    evaluate_expect_problem(
+        "mse", "{\"input\":{\"shape\":[1]}}", 422,
+        "\"input: the tensor object lacks the field 'data'\",\"pointer\":\"/input\"");
     evaluate_expect_problem("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}",
                             422,
                             "\"input: the shape has more elements than can be "
@@ -283,7 +289,7 @@ START_TEST(shapes_and_data_must_agree)
     evaluate_expect_problem("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
                             "\"no such dtype 'float'; the dtypes are float64, float32,");
     evaluate_expect_problem("mse", "{\"input\":{}}", 422,
-                            "\"input: the tensor object has no 'data'\"");
+                            "\"input: the tensor object lacks the field 'data'\"");
 }
 END_TEST
 
@@ -315,7 +321,7 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     refuses_buffer("AACA\\nw==", "base64", 400, "\"input/data/buffer is not base64");
     refuses_buffer("AACAP===", "base64", 400, "\"input/data/buffer is not base64");
     refuses_buffer("AACAPw==", "hex", 400,
-                   "\"the encoding of a buffer must be \\\"base64\\\" (byte");
+                   "\"the encoding of a buffer is \\\"hex\\\"; it must be \\\"base64\\\" (byte");
     evaluate_expect_problem(
         "mse",
         "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}",
@@ -325,8 +331,9 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
         "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":"
         "\"base64\"}}}",
         422, "\"input: a buffer requires a shape\"");
-    evaluate_expect_problem("mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
-                            "\"input/data must have both 'buffer' and 'encoding'");
+    evaluate_expect_problem(
+        "mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
+        "\"input/data lacks 'encoding'; it must have both 'buffer' and 'encoding'");
 }
 END_TEST
 

@@ -27,11 +27,11 @@ START_TEST(parameters_may_be_infinite_or_null_if_documented)
     evaluate_expect_problem("huber", "{" PAIR "\"delta\":\"-Infinity\"}", 422,
                             "\"delta is -Infinity; it must be greater than 0\"");
     evaluate_expect_problem("huber", "{" PAIR "\"delta\":\"NaN\"}", 400,
-                            "\"delta must be a number (byte 39)\"");
+                            "\"delta is \\\"NaN\\\"; it must be a number (byte 39)\"");
     evaluate_expect_problem("huber", "{" PAIR "\"delta\":\"inf\"}", 400,
-                            "\"delta must be a number (byte 39)\"");
+                            "\"delta is \\\"inf\\\"; it must be a number (byte 39)\"");
     evaluate_expect_problem("huber", "{" PAIR "\"delta\":null}", 400,
-                            "\"delta must be a number (byte 39)\"");
+                            "\"delta is null; it must be a number (byte 39)\"");
     evaluate_expect_problem("smooth_l1", "{" PAIR "\"beta\":Infinity}", 422,
                             "\"beta is Infinity; it must be finite\"");
     evaluate_expect("nll", "{\"input\":[[-1,-2]],\"target\":[1],\"ignore_index\":null}",

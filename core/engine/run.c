@@ -88,7 +88,8 @@ static void begin(struct run *run, int threads)
         run_pass(&run, 1, PASS_WEIGHTS, threads);
         struct partial weights;
         combine(run, threads, &weights);
-        run->divisor = exact_sum_value(&weights.sum.sum);
+        run->weights = weights.sum.sum;
+        run->divisor = exact_sum_value(&run->weights);
     }
     block_set_constants(run);
     block_start_method(run);
@@ -98,7 +99,7 @@ static void begin(struct run *run, int threads)
 
 /* Combines the results of the pass that evaluates. */
 static enum loss_status finish(struct run *run, int threads, struct loss_result *result,
-                               struct loss_error *error)
+                               struct loss_sums *sums, struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     struct partial whole;
@@ -114,6 +115,8 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
         (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
         result->loss = exact_sum_value(&whole.sum.sum) / run->divisor;
+    if (sums)
+        *sums = (struct loss_sums){.terms = whole.sum.sum, .weights = run->weights};
     return LOSS_OK;
 }
 
@@ -158,7 +161,8 @@ static size_t allocate_all(struct run *run, const struct loss_plan *const plans[
 }
 
 enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
-                         struct loss_result results[], size_t *failed, struct loss_error *error)
+                         struct loss_result results[], struct loss_sums sums[], size_t *failed,
+                         struct loss_error *error)
 {
     struct run one, *only = &one;
     struct run *const run = n == 1 ? &one : malloc(n * sizeof *run);
@@ -177,7 +181,7 @@ enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int th
         i += evaluate_fused(order + i, n - i, threads);
     for (size_t i = 0; i < n && status == LOSS_OK; i++) {
         *failed = i;
-        status = finish(&run[i], threads, &results[i], error);
+        status = finish(&run[i], threads, &results[i], sums ? &sums[i] : NULL, error);
     }
     for (size_t i = 0; i < ready; i++)
         layout_free(&run[i]);

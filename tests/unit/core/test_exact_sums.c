@@ -3,8 +3,8 @@
  * any length: numbers of every magnitude, subnormal and huge ones, cancellation, NaN, infinities;
  * on every instruction set, permuted and divided.
  */
+#include "dispatch/run_sums.h"
 #include "suites.h"
-#include "sum/exact_sum.h"
 #include "support/batch.h"
 #include "support/big_sum.h"
 #include "support/random.h"
@@ -271,6 +271,29 @@ static void check_f32(const char *name, double target, size_t n, enum kind kind,
     batch_clear(&batch);
 }
 
+/* Evaluates a batch in parts, and returns the loss of their merged sums. */
+static double loss_of_parts(const struct loss_request *request, size_t n)
+{
+    struct loss_sums whole = {{{0}, 0, 0, 0, 0}, {{0}, 0, 0, 0, 0}}, sums;
+    struct loss_tensor input = *request->tensor[0], target = *request->tensor[1],
+                       weight = *request->sample_weight;
+    for (size_t first = 0; first < n; first += input.shape[0]) {
+        struct batch part = {.request = *request};
+        part.request.tensor[0] = &input;
+        part.request.tensor[1] = &target;
+        part.request.sample_weight = &weight;
+        input.data = (double *)request->tensor[0]->data + first;
+        target.data = (int64_t *)request->tensor[1]->data + first;
+        weight.data = (double *)request->sample_weight->data + first;
+        input.shape[0] = target.shape[0] = weight.shape[0] = 1 + below(n - first);
+        ck_assert_int_eq(loss_plan(&part.plan, &part.request, &part.error), LOSS_OK);
+        ck_assert_int_eq(loss_run_sums(&part.plan, 2, &part.result, &sums, &part.error), LOSS_OK);
+        exact_sum_merge(&whole.terms, &sums.terms);
+        exact_sum_merge(&whole.weights, &sums.weights);
+    }
+    return exact_sum_value(&whole.terms) / exact_sum_value(&whole.weights);
+}
+
 /* nll of one class is -x, a term for each row; its mean divides by the exact sum of the weights. */
 static void check_weighted_mean(double *x, size_t n, enum kind kind)
 {
@@ -289,6 +312,7 @@ static void check_weighted_mean(double *x, size_t n, enum kind kind)
     const struct big_sum sum = big_sum_of(product, n), divisor = big_sum_of(weight, n);
     assert_same(batch.result.loss, big_sum_value(&sum) / big_sum_value(&divisor), "the mean", kind,
                 n);
+    assert_same(loss_of_parts(&batch.request, n), batch.result.loss, "the mean in parts", kind, n);
     batch_clear(&batch);
 }
 

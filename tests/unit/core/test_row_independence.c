@@ -1,8 +1,9 @@
 /*
  * A term depends on its own numbers only: each row evaluated alone gives the bits that it gives in
- * a batch. Ordinary rows have neighbours with soft labels, distant logits, subnormal and huge
- * numbers, NaN and infinities.
+ * a batch, and the sums of all rows, merged in any order, give the loss of the batch. Ordinary rows
+ * have neighbours with soft labels, distant logits, subnormal and huge numbers, NaN and infinities.
  */
+#include "dispatch/run_sums.h"
 #include "suites.h"
 #include "support/batch.h"
 #include "support/random.h"
@@ -251,6 +252,7 @@ static size_t differences(const struct loss_tensor *batch, const struct span *sp
 
 struct found {
     size_t terms, gradients, rows;
+    struct exact_sum sum; /* of all rows */
 };
 
 static void check_row(struct rows *rows, size_t row, struct found *found)
@@ -286,6 +288,12 @@ static void check_row(struct rows *rows, size_t row, struct found *found)
         if (span.axis >= 0)
             gradients += differences(&plan->grad[k], &span, row, rows->count, &alone.plan.grad[k]);
     }
+    if (plan->reduction == LOSS_SUM) {
+        struct loss_sums sums;
+        ck_assert_int_eq(loss_run_sums(&alone.plan, 1, &alone.result, &sums, &alone.error),
+                         LOSS_OK);
+        exact_sum_merge(&found->sum, &sums.terms);
+    }
     found->terms += terms;
     found->gradients += gradients;
     found->rows += terms + gradients > 0;
@@ -301,8 +309,12 @@ static void check(struct rows *rows)
         return;
     run_batch(rows);
     ck_assert_uint_gt(rows->count, 1);
-    for (size_t row = 0; row < rows->count; row++)
-        check_row(rows, row, &found);
+    for (size_t row = rows->count; row > 0; row--)
+        check_row(rows, row - 1, &found);
+    const double loss = rows->batch.result.loss, merged = exact_sum_value(&found.sum);
+    ck_assert_msg((isnan(loss) && isnan(merged)) || memcmp(&loss, &merged, sizeof loss) == 0,
+                  "%s, %s: the loss is %a, that of the rows %a", rows->batch.request.loss->name,
+                  rows->option, loss, merged);
     ck_assert_msg(found.rows == 0,
                   "%s, %s = %g, %s%s%s, %zu columns, reduction %s%s: %zu of %zu rows differ (%zu "
                   "terms, %zu gradients)",

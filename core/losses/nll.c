@@ -1,11 +1,21 @@
 /* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
 #include "kernel/class_rows.h"
+#include "kernel/prefetch.h"
+
+/* Prefetches x_y of all rows, so that their cache misses overlap. */
+static void prefetch_labels(const struct loss_block *b)
+{
+    for (size_t i = 0; b->in_f32[INPUT] && i < b->n; i++)
+        prefetch_read(b->in_f32[INPUT],
+                      i * b->stride[INPUT] + (size_t)b->index[TARGET][i * b->stride[TARGET]]);
+}
 
 /* l = -w_y x_y for log-probabilities x; 0 if y = ignore_index. mean divides by the sum of the w_y
    that are not ignored. */
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
+    prefetch_labels(b);
     for (size_t i = 0; i < b->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
         size_t y;

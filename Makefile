@@ -92,8 +92,8 @@ MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans \
                   --param=max-unswitch-insns=500
 # Debuggers and coverage need code that follows the source: not vectorized, unrolled or merged.
-OPTIMISE_debug    := -O0
-OPTIMISE_coverage := -O0
+OPTIMIZE_debug    := -O0
+OPTIMIZE_coverage := -O0
 
 # ARCHITECTURE.md lists the folders, and which others each may include.
 SOURCES_OF = $(wildcard $(1)/*.c $(1)/*/*.c)
@@ -165,7 +165,7 @@ define KERNELS
 $(BUILD)/kernels/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC $$@)
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) $$(OPTIMISE_$$(MODE)) \
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) $$(OPTIMIZE_$$(MODE)) \
 	    -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))

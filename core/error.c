@@ -45,7 +45,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Returns the number of edits (insert, delete, replace, swap neighbours) that turn a into b,
+/* Returns the number of edits (insert, delete, replace, swap neighbors) that turn a into b,
    ignoring case: the optimal string alignment distance. */
 static size_t edits(const char *a, size_t a_len, const char *b, size_t b_len)
 {

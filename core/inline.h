@@ -1,4 +1,4 @@
-/* Inlining that the speed of a loop depends on: the compiler must see through the call to vectorise
+/* Inlining that the speed of a loop depends on: the compiler must see through the call to vectorize
    the loop, or to drop what constant arguments exclude. */
 #ifndef CORE_INLINE_H
 #define CORE_INLINE_H

@@ -4,7 +4,7 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-/* libgomp synchronises with futexes, which ThreadSanitizer does not see. These macros declare what
+/* libgomp synchronizes with futexes, which ThreadSanitizer does not see. These macros declare what
    libgomp guarantees: everything before the region happens before each thread's part of it, and
    each part happens before everything after the region. Only the addresses of the variables matter.
    Functions with regions are not instrumented, because the compiler passes their variables to the

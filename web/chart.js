@@ -1,10 +1,10 @@
-// Line charts and histograms, drawn by uPlot in the colours of the page.
+// Line charts and histograms, drawn by uPlot in the colors of the page.
 
 import {make} from './dom.js';
 import {short} from './format.js';
 
 const uPlot = globalThis.uPlot;
-const drawn = new Map(); // charts by host, to redraw them when colours change
+const drawn = new Map(); // charts by host, to redraw them when colors change
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
 dark.addEventListener('change', () => {
@@ -17,13 +17,13 @@ const resized = new ResizeObserver((entries) => {
 });
 
 const sizeOf = (host) => ({width: host.clientWidth, height: host.clientHeight});
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /**
  * Draws a chart into a host, replacing its content.
  * @param {HTMLElement} host
- * @param {{label: string, x: number[], series: {label: string, data: number[], colour: string,
- *     kind?: string}[], sync?: string}} spec label is the text alternative; colours are names of
+ * @param {{label: string, x: number[], series: {label: string, data: number[], color: string,
+ *     kind?: string}[], sync?: string}} spec label is the text alternative; colors are names of
  *     custom properties; kinds are 'line', 'dashed', 'points', 'rings', 'bars'
  */
 export function draw(host, spec) {
@@ -50,8 +50,8 @@ export function clear(host) {
 }
 
 function optionsOf(host, {x, series, sync}) {
-    const text = colour('--soft'),
-        grid = {stroke: colour('--grid'), width: 1},
+    const text = color('--soft'),
+        grid = {stroke: color('--grid'), width: 1},
         font = '12px system-ui, sans-serif';
     const axis = {
         stroke: text,
@@ -110,8 +110,8 @@ function heights(series) {
     return [isBars ? 0 : min - room, max + room];
 }
 
-function seriesOf({label, colour: name, kind = 'line'}) {
-    const stroke = colour(name),
+function seriesOf({label, color: name, kind = 'line'}) {
+    const stroke = color(name),
         rings = kind === 'rings';
     if (kind === 'points' || rings) {
         return {
@@ -123,7 +123,7 @@ function seriesOf({label, colour: name, kind = 'line'}) {
                 size: 9,
                 width: 2,
                 stroke,
-                fill: rings ? colour('--panel') : stroke,
+                fill: rings ? color('--panel') : stroke,
             },
         };
     }
@@ -131,7 +131,7 @@ function seriesOf({label, colour: name, kind = 'line'}) {
         return {
             label,
             stroke,
-            fill: colour(`${name}-weak`),
+            fill: color(`${name}-weak`),
             width: 1,
             paths: uPlot.paths.bars({size: [1, Infinity], align: 1, gap: 1}),
             points: {show: false},

@@ -7,8 +7,8 @@ import {LossdError} from './error.js';
 import {short} from './format.js';
 import {Samples} from './samples.js';
 
-const colours = ['--line', '--series-2', '--series-3', '--series-4', '--series-5', '--series-6'];
-const maxLosses = colours.length;
+const colors = ['--line', '--series-2', '--series-3', '--series-4', '--series-5', '--series-6'];
+const maxLosses = colors.length;
 
 export class CompareView {
     #losses = [];
@@ -86,7 +86,7 @@ export class CompareView {
                     attempt(curveOf(request)),
                     attempt(client.loss(loss, {...taken, ...own}, {signal})),
                 ]);
-                return {loss, curve, result, colour: colours[i]};
+                return {loss, curve, result, color: colors[i]};
             }),
         );
         byId('compare-table').replaceChildren(...table(entries));
@@ -140,9 +140,9 @@ function drawAll(host, what, entries) {
         return;
     }
     const x = [...new Set(entries.flatMap(({curve}) => curve.x))].sort((a, b) => a - b);
-    const series = entries.map(({loss, curve, colour}) => ({
+    const series = entries.map(({loss, curve, color}) => ({
         label: loss,
-        colour,
+        color,
         data: resampled(x, curve.x, curve[what]),
     }));
     draw(host, {
@@ -181,9 +181,9 @@ function table(entries) {
             ...['loss', 'mean over the batch'].map((text) => make('th', {scope: 'col'}, text)),
         ),
     );
-    const rows = entries.map(({loss, curve, result, colour}) => {
+    const rows = entries.map(({loss, curve, result, color}) => {
         const swatch = make('span', {className: 'swatch'});
-        swatch.style.setProperty('--own', `var(${colour})`);
+        swatch.style.setProperty('--own', `var(${color})`);
         const error = result.failed ?? curve.failed;
         return make(
             'tr',

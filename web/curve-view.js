@@ -102,11 +102,11 @@ export class CurveView {
         const words = wordsOf(curve, description, samples, name, sample, element);
         byId('curve-summary').textContent = words;
         byId('curve-legend').replaceChildren(...legend(curve, defaults));
-        for (const [what, host, colour] of [
+        for (const [what, host, color] of [
             ['loss', 'curve-loss', '--line'],
             ['derivative', 'curve-derivative', '--line-2'],
         ]) {
-            const {x, series} = aligned(curve, defaults, what, colour);
+            const {x, series} = aligned(curve, defaults, what, color);
             draw(byId(host), {
                 label: `${what} of ${description.title}. ${words}`,
                 x,
@@ -162,7 +162,7 @@ async function defaultCurve(request) {
 }
 
 // Merges the x of both curves, with gaps where a curve has no value.
-function aligned(curve, defaults, what, colour) {
+function aligned(curve, defaults, what, color) {
     const all = new Map();
     const put = (x, key, value) => {
         if (!all.has(x)) all.set(x, {});
@@ -179,13 +179,13 @@ function aligned(curve, defaults, what, colour) {
         defaults && {
             label: 'default',
             data: filled(x, column('default')),
-            colour: '--soft',
+            color: '--soft',
             kind: 'dashed',
         },
-        {label: what, data: filled(x, column('curve')), colour},
-        {label: 'sample', data: point, colour: '--mark', kind: 'points'},
-        {label: 'jump', data: column('jump'), colour, kind: 'points'},
-        {label: 'bend', data: column('bend'), colour, kind: 'rings'},
+        {label: what, data: filled(x, column('curve')), color},
+        {label: 'sample', data: point, color: '--mark', kind: 'points'},
+        {label: 'jump', data: column('jump'), color, kind: 'points'},
+        {label: 'bend', data: column('bend'), color, kind: 'rings'},
     ];
     return {
         x,

@@ -114,7 +114,7 @@ function drawHistogram(host, title, numbers) {
             `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, largest ` +
             `often near ${short(min + (mode + 0.5) * width)}`,
         x: [...counts.map((_, i) => min + i * width), max],
-        series: [{label: 'count', data: [...counts, null], colour: '--line-2', kind: 'bars'}],
+        series: [{label: 'count', data: [...counts, null], color: '--line-2', kind: 'bars'}],
     });
 }
 

@@ -1,4 +1,4 @@
-// A table with cells coloured by value: one colour for negative, one for positive numbers, stronger
+// A table with cells colored by value: one color for negative, one for positive numbers, stronger
 // for larger magnitudes.
 
 import {make} from './dom.js';

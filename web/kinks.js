@@ -1,4 +1,4 @@
-// Finds kinks of a sampled curve: steps that are many times larger than their neighbours.
+// Finds kinks of a sampled curve: steps that are many times larger than their neighbors.
 
 const factor = 8;
 

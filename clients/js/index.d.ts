@@ -128,7 +128,7 @@ export interface ClientOptions {
     /** Bearer token; default if no url is given: the environment variable LOSSD_TOKEN. */
     token?: string;
     /**
-     * Number of retries if the server is overloaded (429, 502, 503, 504; honours Retry-After) or
+     * Number of retries if the server is overloaded (429, 502, 503, 504; honors Retry-After) or
      * unreachable; default: 2.
      */
     retries?: number;

@@ -233,7 +233,7 @@ static ALWAYS_INLINE void visit_lines(const struct strided_view *view, size_t t,
 /* ---- Conversion ---- */
 
 /* Converts IEEE 754 binary16 to binary32. A multiplication changes the exponent's bias, which also
- * normalises subnormals. */
+ * normalizes subnormals. */
 static float from_float16(uint16_t half)
 {
     const uint32_t magnitude = half & 0x7fffu, sign = (uint32_t)(half & 0x8000u) << 16;
@@ -270,7 +270,7 @@ struct transfer {
 };
 
 /* Converts one line of elements of type T, not necessarily aligned, to type U. The loop for
- * contiguous elements is separate so that it is vectorised. */
+ * contiguous elements is separate so that it is vectorized. */
 #define CONVERT(T, U, value)                                                                       \
     if (line->step == 1)                                                                           \
         for (size_t i = 0; i < line->count; i++) {                                                 \

@@ -31,7 +31,7 @@
  * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
  *
  * The compiler inlines the formula into loops over the block, one for each set of requested
- * derivatives. It vectorises them if the formula has no branches, and drops what is not requested.
+ * derivatives. It vectorizes them if the formula has no branches, and drops what is not requested.
  */
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H

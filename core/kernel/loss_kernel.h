@@ -185,7 +185,7 @@ static inline void zero_all(loss_real *x, size_t n, const struct loss_control *c
         memset(x + s.first, 0, slice_len(&s) * sizeof *x);
 }
 
-/* Returns the larger number; b if either is NaN. Unlike fmax(), it can be vectorised. */
+/* Returns the larger number; b if either is NaN. Unlike fmax(), it can be vectorized. */
 static inline loss_real vmax(loss_real a, loss_real b)
 {
     return a > b ? a : b;

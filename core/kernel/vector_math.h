@@ -1,5 +1,5 @@
 /* exp, log and log1p for formulas. They are inline and without branches, so that the compiler can
-   vectorise the loops that call them, and use correctly rounded operations only, so that they give
+   vectorize the loops that call them, and use correctly rounded operations only, so that they give
    the same bits on every machine and at every vector width. tests/unit/core/test_vector_math.c
    measures their errors. core/kernel/make_polynomials.py computes the coefficients. */
 #ifndef CORE_KERNEL_VECTOR_MATH_H

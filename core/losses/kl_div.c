@@ -20,7 +20,7 @@ LOSS_FORMULA(kl_div)
                                 .invalid = invalid};
     }
     /* For y = 0 or infinite this is PyTorch's xlogy(y, y) - y x: NaN for opposite infinities, also
-       in the slope at y = 0. It has no branches, so that it is vectorised. */
+       in the slope at y = 0. It has no branches, so that it is vectorized. */
     const loss_real ratio = vlog(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
         .term = (y == 0) | (y == (loss_real)INFINITY) | (y == -(loss_real)INFINITY)

@@ -8,7 +8,7 @@
 
 #include "evaluation/request_fields.h"
 
-/* Reads the body of an initialised evaluation: fills its request, its sources and its encoding. */
+/* Reads the body of an initialized evaluation: fills its request, its sources and its encoding. */
 enum loss_status json_request_read(struct evaluation *evaluation, struct loss_error *error);
 
 /* ---- Parts, for requests that contain such members ---- */

@@ -32,8 +32,8 @@ struct decoding {
 enum {
     BLOCKS_MAX =
         32, /* blocks of 64 bytes that are decoded at a time; their bounds fit in the L1 cache */
-    MARKS_MIN = 3, /* bytes of text that justify a parallel region, which costs up to 30 us if
-                      threads do not spin */
+    MARKS_MIN = 3, /* marks, at least 64 KiB of text apart, that justify a parallel region, which
+                      costs up to 30 us if threads do not spin */
 };
 
 static bool is_end(char c)

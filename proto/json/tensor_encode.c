@@ -36,7 +36,7 @@ static void append_f32(struct buffer *out, float value)
     if (to)
         out->len += number_write_f32(to, value);
     else
-        json_append_number(out, (double)value); /* not finite, or bulk writing is not possible */
+        json_append_number(out, (double)value); /* not finite, or memory ran out */
 }
 
 void json_append_string(struct buffer *out, const char *text)
@@ -76,7 +76,7 @@ enum {
                                  if threads do not spin */
 };
 
-/* Returns the bytes that `n` elements need at most, with brackets and commas. */
+/* Returns the bytes that `count` elements need at most, with brackets and commas. */
 static size_t max_bytes(const struct encoding *encoding, size_t count)
 {
     const size_t number =
@@ -115,10 +115,11 @@ static char *write_elements(const struct encoding *encoding, char *to, size_t fr
 {
     const int last = encoding->rank - 1;
     const size_t row = encoding->shape[last], end = from + n;
-    size_t column = from % row, index[LOSS_MAX_RANK]; /* elements left in the row */
+    size_t column = from % row, index[LOSS_MAX_RANK];
     for (size_t axis = (size_t)last, rest = from / row; axis-- > 0; rest /= encoding->shape[axis])
         index[axis] = rest % encoding->shape[axis];
     while (from < end) {
+        /* Elements left in the row, up to `end`. */
         const size_t rest = row - column < end - from ? row - column : end - from;
         size_t written = write_run(encoding, &to, from, rest);
         if (written == 0) {

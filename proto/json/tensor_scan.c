@@ -71,7 +71,7 @@ static enum loss_status open_array(const struct scan *scan, struct nesting *nest
         return json_malformed(scan->error, scan->body, at, scan->path,
                               "%s has more than %d dimensions", scan->path + 1, LOSS_MAX_RANK);
     if (nest->rank >= 0 && nest->depth >= nest->rank)
-        return ragged(scan, nest, nest->depth, "is an array where its neighbours are numbers");
+        return ragged(scan, nest, nest->depth, "is an array where its neighbors are numbers");
     nest->seen[nest->depth++] = 0;
     return LOSS_OK;
 }
@@ -83,7 +83,7 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
     if (nest->rank < 0) /* an empty array also fixes the depth */
         nest->rank = level + 1;
     if (nest->known[level] && nest->length[level] != length)
-        return ragged(scan, nest, level, "has %zu elements where its neighbours have %zu", length,
+        return ragged(scan, nest, level, "has %zu elements where its neighbors have %zu", length,
                       nest->length[level]);
     nest->known[level] = true;
     nest->length[level] = length;
@@ -118,7 +118,7 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
     if (nest->rank < 0)
         nest->rank = nest->depth;
     if (nest->rank != nest->depth)
-        return ragged(scan, nest, nest->depth, "is a number where its neighbours are arrays");
+        return ragged(scan, nest, nest->depth, "is a number where its neighbors are arrays");
     if (nest->depth > 0)
         nest->seen[nest->depth - 1]++;
     nest->count++;

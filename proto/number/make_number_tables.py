@@ -58,7 +58,7 @@ def clearances(a, n):
     if a.denominator <= n:
         return Fraction(1, a.denominator), Fraction(1, a.denominator)
     num, den = a.numerator, a.denominator
-    # low < a < high are neighbours in the Stern-Brocot tree.
+    # low < a < high are neighbors in the Stern-Brocot tree.
     low_p, low_q, high_p, high_q = num // den, 1, 1, 0
     while True:
         low_gap, high_gap = num * low_q - den * low_p, den * high_p - num * high_q
@@ -97,7 +97,7 @@ def check_writing(precision, q_min, q_max, above, below):
         assert 1 <= q + (-k * 1741647 >> 19) + 1 <= 4
         over, under = clearances(a / 2, 2 ** (precision + 2))
         assert 2 * over >= above and 2 * under > below
-        # The neighbour below a power of two is nearer, and k may be smaller.
+        # The neighbor below a power of two is nearer, and k may be smaller.
         k = (q * 1262611 - 524031) >> 22
         assert 1 <= q + (-k * 1741647 >> 19) + 1 <= 4
         for x in range(2 ** (precision + 1) - 1, 2 ** (precision + 1) + 3):

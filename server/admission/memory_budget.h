@@ -118,9 +118,11 @@ bool reservation_complete(struct reservation *reservation, size_t claim);
    not 0 or the request is admitted and stays within its claim. */
 bool reservation_may_wait(const struct reservation *reservation);
 
-/* Waits for the memory that was unavailable, until `latest` (clock_ms; INT64_MAX: no limit). Calls
-   `wake` once, from any thread, possibly before this returns. `wake` then owns the reservation.
-   Returns false, without calling `wake`, if too many requests are waiting. */
+/* Queues the reservation until the memory is available, but not beyond `latest` (clock_ms;
+   INT64_MAX: no limit). Does not block. Calls `wake` once, from any thread, possibly before this
+   function returns; `granted` says whether the memory is reserved. `wake` then owns the
+   reservation. Returns false, without calling `wake`, if too many requests are waiting or the
+   budget is closed. */
 bool reservation_wait(struct reservation *reservation, int64_t latest,
                       void (*wake)(struct reservation *reservation, bool granted));
 

@@ -51,35 +51,35 @@ struct fair_queue;
 struct fair_queue *fair_queue_new(size_t max_entries);
 
 /* No-op if NULL. */
-void fair_queue_free(struct fair_queue *queue);
+void fair_queue_free(struct fair_queue *fair_queue);
 
 /* Adds an entry at time `now` in nanoseconds, which must not decrease. Returns NULL on success. If
    the queue is full, returns the rejected entry: either the last entry of the client with the most
    entries, which was removed, or `entry`, if its own client would have as many. */
-struct fair_queue_entry *fair_queue_add(struct fair_queue *queue, struct fair_queue_entry *entry,
-                                        int64_t now);
+struct fair_queue_entry *fair_queue_add(struct fair_queue *fair_queue,
+                                        struct fair_queue_entry *entry, int64_t now);
 
 /* Adds the last entry taken again, with its original arrival time, even if the queue is full. */
-void fair_queue_readd(struct fair_queue *queue, struct fair_queue_entry *entry);
+void fair_queue_readd(struct fair_queue *fair_queue, struct fair_queue_entry *entry);
 
 /* Removes and returns the next entry, or returns NULL if the queue is empty. fair_queue_charge must
    be called before the next call. */
-struct fair_queue_entry *fair_queue_take(struct fair_queue *queue);
+struct fair_queue_entry *fair_queue_take(struct fair_queue *fair_queue);
 
 /* Adds `ns`, the duration of the last entry taken, to the time of its client. */
-void fair_queue_charge(struct fair_queue *queue, int64_t ns);
+void fair_queue_charge(struct fair_queue *fair_queue, int64_t ns);
 
 /* Removes a waiting entry. */
-void fair_queue_remove(struct fair_queue *queue, struct fair_queue_entry *entry);
+void fair_queue_remove(struct fair_queue *fair_queue, struct fair_queue_entry *entry);
 
 /* Calls `visit` for each waiting entry. `visit` may remove that entry. */
-void fair_queue_each(struct fair_queue *queue,
+void fair_queue_each(struct fair_queue *fair_queue,
                      void (*visit)(struct fair_queue_entry *entry, void *context), void *context);
 
 /* Return the number of waiting entries, the number of their clients, and the arrival time of the
    oldest entry (INT64_MAX if there is none). */
-size_t fair_queue_entries(const struct fair_queue *queue);
-size_t fair_queue_clients(const struct fair_queue *queue);
-int64_t fair_queue_oldest(const struct fair_queue *queue);
+size_t fair_queue_entries(const struct fair_queue *fair_queue);
+size_t fair_queue_clients(const struct fair_queue *fair_queue);
+int64_t fair_queue_oldest(const struct fair_queue *fair_queue);
 
 #endif

@@ -99,7 +99,7 @@ static bool store_chunk(struct request *request, const char *data, size_t size)
         reservation_extend(&request->memory, next > request->capacity ? next + 1 - has : 0,
                            request_expected_bytes(request, next));
     if (!room && reservation_may_wait(&request->memory)) {
-        request_wait_for_memory(request, REQUEST_WAITING);
+        request_wait_for_memory(request, REQUEST_WAITING_FOR_BODY_MEMORY);
         return false;
     }
     if (!room || (next > request->capacity && !resize_body(request, next))) {

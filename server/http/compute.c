@@ -236,7 +236,7 @@ enum MHD_Result request_on_body_complete(struct request *request)
     if (filled)
         return request_enqueue_compute(request) ? MHD_YES : request_fail_enqueue(request);
     if (reservation_may_wait(&request->memory)) {
-        request_wait_for_memory(request, REQUEST_GATHERING);
+        request_wait_for_memory(request, REQUEST_WAITING_FOR_COMPUTE_MEMORY);
         return MHD_YES;
     }
     request_free_body(request);

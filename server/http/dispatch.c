@@ -168,6 +168,7 @@ bool request_dispatch(struct request *request)
         .public = match.route && match.route->public};
     const bool allowed = auth_allow(request->http->settings.auth, &auth_request, &request->identity,
                                     &request->response);
+    /* The rate also applies to rejected requests; auth_allow has set the client's name. */
     if (!auth_request.public && !request->connection_info->listen_address->admin &&
         !check_rate(request))
         return false;

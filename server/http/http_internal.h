@@ -45,8 +45,8 @@ enum {
 
 /* request.c shows the transitions. */
 enum request_state {
-    REQUEST_WAITING,    /* waiting for memory for the body; suspended, owned by memory_budget.h */
-    REQUEST_GATHERING,  /* waiting for memory to compute; suspended, owned by memory_budget.h */
+    REQUEST_WAITING_FOR_BODY_MEMORY,    /* suspended, owned by memory_budget.h */
+    REQUEST_WAITING_FOR_COMPUTE_MEMORY, /* likewise */
     REQUEST_REJECTED,   /* the wait for memory failed; the body may still be arriving */
     REQUEST_RECEIVING,  /* the body is being stored */
     REQUEST_DISCARDING, /* the response is known; the body is being discarded */
@@ -184,7 +184,8 @@ uint64_t request_body_length(const struct request *request);
 enum MHD_Result request_reserve_memory(struct request *request);
 
 /* Suspends the connection until the memory last requested is available. The rest of the body stays
-   in the socket. `state` is REQUEST_WAITING or REQUEST_GATHERING. */
+   in the socket. `state` is REQUEST_WAITING_FOR_BODY_MEMORY or REQUEST_WAITING_FOR_COMPUTE_MEMORY.
+ */
 void request_wait_for_memory(struct request *request, enum request_state state);
 
 /* Reduces the reservation to what the response needs. Call it when the response is known. */

@@ -12,19 +12,19 @@
  *          |  no body needed                                                   ^
  *          |  +----------------------------------------------------------------+
  *          v                                                                   |
- *      WAITING (for memory) -- too late --> LATE: respond and close            |
+ *      WAITING_FOR_BODY_MEMORY -- too late --> REJECTED: respond and close     |
  *          |  ^ the body grows                                                 |
  *      RECEIVING -- body complete, small: compute inline ----------------------+
- *          |  +------- body complete, memory short: GATHERING ----- too late --+  resumed
- *          |                                      v                            |
+ *          |  +-- memory short: WAITING_FOR_COMPUTE_MEMORY -------- too late --+  resumed
+ *          |                              v                                    |
  *          +------- body complete, large: queued --> COMPUTING ----------------+  resumed
  *
  * READY changes to COMPUTING at most once, if the executor must compress the response.
  *
  * Ownership of a request (struct request): the I/O thread owns it from the first call until
- * http_on_completed frees it, except in three states. In COMPUTING the executor owns it. In WAITING
- * and GATHERING memory_budget.h owns it, and may pass it to the executor directly. These owners
- * return it by calling on_job_done or on_memory. They may do so on the executor thread, its
+ * http_on_completed frees it, except in three states. In COMPUTING the executor owns it. In the
+ * two WAITING states memory_budget.h owns it, and may pass it to the executor directly. These
+ * owners return it by calling on_job_done or on_memory. They may do so on the executor thread, its
  * supervisor, the monitor thread, or an I/O thread that frees memory or queues a job. This is safe
  * for three reasons:
  * (1) The connection is suspended before the request changes owner. libmicrohttpd does not access a
@@ -200,11 +200,11 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
     case REQUEST_DISCARDING:
     case REQUEST_READY:
         return request_finish_response(request);
-    case REQUEST_WAITING:   /* impossible: the connection is suspended */
-    case REQUEST_GATHERING: /* likewise */
-    case REQUEST_REJECTED:  /* impossible: the connection is closed */
-    case REQUEST_COMPUTING: /* impossible: the connection is suspended */
-    case REQUEST_RESPONDED: /* impossible: libmicrohttpd makes no further call */
+    case REQUEST_WAITING_FOR_BODY_MEMORY:    /* impossible: the connection is suspended */
+    case REQUEST_WAITING_FOR_COMPUTE_MEMORY: /* likewise */
+    case REQUEST_REJECTED:                   /* impossible: the connection is closed */
+    case REQUEST_COMPUTING:                  /* impossible: the connection is suspended */
+    case REQUEST_RESPONDED:                  /* impossible: libmicrohttpd makes no further call */
         break;
     }
     return MHD_YES;

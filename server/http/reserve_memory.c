@@ -38,7 +38,7 @@ uint64_t request_body_length(const struct request *request)
 /* Rejects a request that waited for memory, and resumes its connection. */
 static void fail_memory_wait(struct request *request)
 {
-    const bool whole = request->state == REQUEST_GATHERING;
+    const bool whole = request->state == REQUEST_WAITING_FOR_COMPUTE_MEMORY;
     if (whole)
         request->waited = clock_ns() - request->body_complete;
     if (request_is_cancelled(request))
@@ -62,7 +62,7 @@ static void on_memory(struct reservation *memory, bool granted)
         (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
     if (!granted) {
         fail_memory_wait(request);
-    } else if (request->state == REQUEST_GATHERING) {
+    } else if (request->state == REQUEST_WAITING_FOR_COMPUTE_MEMORY) {
         request->waited = clock_ns() - request->body_complete;
         if (request_enqueue_suspended(request))
             return;
@@ -79,7 +79,8 @@ static void on_memory(struct reservation *memory, bool granted)
 
 void request_wait_for_memory(struct request *request, enum request_state state)
 {
-    const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
+    const int64_t deadline =
+        state == REQUEST_WAITING_FOR_COMPUTE_MEMORY ? request_deadline(request) : INT64_MAX;
     request->state = state;
     request->memory.quota.heartbeat = NULL; /* it belongs to this thread */
     monitor_set_phase(request->monitored, MONITOR_COMPUTING);
@@ -101,7 +102,7 @@ enum MHD_Result request_reserve_memory(struct request *request)
         return MHD_YES;
     }
     if (framing->has_length && reservation_may_wait(&request->memory)) {
-        request_wait_for_memory(request, REQUEST_WAITING);
+        request_wait_for_memory(request, REQUEST_WAITING_FOR_BODY_MEMORY);
         return MHD_YES;
     }
     request_fail_no_memory(request, "the request");

@@ -646,7 +646,7 @@ struct http_error strict_parser_early_fault(const struct strict_parser *parser, 
 
 /* Returns the active parser of `fd` if its bytes come from TLS as `encrypted` says; otherwise
    NULL. */
-static struct strict_parser *reading(int fd, bool encrypted)
+static struct strict_parser *active_parser(int fd, bool encrypted)
 {
     return fd >= 0 && (size_t)fd < strict_parser_count && parsers[fd].active &&
                    parsers[fd].encrypted == encrypted
@@ -654,22 +654,23 @@ static struct strict_parser *reading(int fd, bool encrypted)
                : NULL;
 }
 
-/* Parses received bytes. Returns how many bytes to pass to the library, or `nothing` if there are
+/* Parses received bytes. Returns how many bytes to pass to the library, or `if_none` if there are
    none. */
-static ssize_t given(struct strict_parser *parser, void *bytes, ssize_t got, size_t size,
-                     ssize_t nothing)
+static ssize_t filter_received(struct strict_parser *parser, void *bytes, ssize_t got, size_t size,
+                               ssize_t if_none)
 {
     if (!parser || got <= 0)
         return got;
     const size_t len = strict_parser_read(parser, bytes, (size_t)got, size);
-    return len > 0 ? (ssize_t)len : nothing;
+    return len > 0 ? (ssize_t)len : if_none;
 }
 
 /* Replaces libc's recv. The dynamic linker searches the program before its libraries, so
    libmicrohttpd calls this function. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
-    struct strict_parser *const parser = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
+    struct strict_parser *const parser =
+        flags & (MSG_PEEK | MSG_TRUNC) ? NULL : active_parser(fd, false);
     const size_t rest = parser ? strict_parser_rest(parser, bytes, size) : 0;
     if (rest > 0)
         return (ssize_t)rest;
@@ -680,7 +681,7 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
     }
     if (got > 0)
         errno = EAGAIN; /* in case no byte is passed on */
-    return given(parser, bytes, got, size, -1);
+    return filter_received(parser, bytes, got, size, -1);
 }
 
 /* Replaces GnuTLS's function for libmicrohttpd, and calls the original. */
@@ -691,8 +692,9 @@ __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session
     static _Atomic(receive *) library;
     if (!library)
         library = (receive *)dlsym(RTLD_NEXT, "gnutls_record_recv"); /* linked, so never NULL */
-    struct strict_parser *const parser = reading(gnutls_transport_get_int(session), true);
+    struct strict_parser *const parser = active_parser(gnutls_transport_get_int(session), true);
     const size_t rest = parser ? strict_parser_rest(parser, bytes, size) : 0;
     return rest > 0 ? (ssize_t)rest
-                    : given(parser, bytes, library(session, bytes, size), size, GNUTLS_E_AGAIN);
+                    : filter_received(parser, bytes, library(session, bytes, size), size,
+                                      GNUTLS_E_AGAIN);
 }

@@ -6,7 +6,7 @@
 
 tests/mutants/*.txt list the mutants, one per paragraph:
 
-    a description of the changed behaviour
+    a description of the changed behavior
     file: core/losses/huber.c
     - a piece of code that occurs once in the file; line breaks and spaces are ignored
     + its replacement

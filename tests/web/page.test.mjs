@@ -399,7 +399,7 @@ test('narrow screens do not scroll horizontally', async () => {
     }
 });
 
-test('colours follow the colour scheme, charts included', () =>
+test('colors follow the color scheme, charts included', () =>
     onPage('mse', async (page) => {
         const look = () =>
             page.evaluate(() => {

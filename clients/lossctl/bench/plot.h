@@ -1,4 +1,4 @@
-/* Line plots as SVG elements within an HTML page, which defines the colours of the classes line0,
+/* Line plots as SVG elements within an HTML page, which defines the colors of the classes line0,
    line1, line2, grid and axis. */
 #ifndef LOSSCTL_BENCH_PLOT_H
 #define LOSSCTL_BENCH_PLOT_H

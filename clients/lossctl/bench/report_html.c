@@ -1,4 +1,4 @@
-/* Results of a benchmark as one self-contained HTML page with plots, in light and dark colours. */
+/* Results of a benchmark as one self-contained HTML page with plots, in light and dark colors. */
 #include "bench/plot.h"
 #include "bench/report.h"
 

@@ -30,7 +30,7 @@ static struct loss_tensor layout_shape(enum layout layout, int k, size_t n, size
                              labels = {.rank = 1, .shape = {rows}},
                              lengths = {.rank = 1, .shape = {batch}},
                              sequences = {.rank = 3, .shape = {columns, batch, columns}},
-                             labellings = {.rank = 2, .shape = {batch, columns}};
+                             labelings = {.rank = 2, .shape = {batch, columns}};
     switch (layout) {
     case VECTOR:
         return vector;
@@ -41,7 +41,7 @@ static struct loss_tensor layout_shape(enum layout layout, int k, size_t n, size
     case SEQUENCES:
         if (k == 0)
             return sequences;
-        return k == 1 ? labellings : lengths;
+        return k == 1 ? labelings : lengths;
     default:
         return table;
     }

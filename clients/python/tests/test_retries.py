@@ -84,7 +84,7 @@ def test_remaining_timeout_is_sent(timeout, min_timeout, max_timeout):
         )
 
 
-def test_retry_after_is_honoured():
+def test_retry_after_is_honored():
     with Fake(answer(503, b"", Retry_After="1"), answer()) as server:
         assert ask(server).loss == 0.25
     assert server.times[1] - server.times[0] >= 1

@@ -203,7 +203,7 @@ START_TEST(file_errors_name_file_and_position)
     assert_wrong(INPUT, "labels.csv: line 2, column 1: '1.5' where a whole number was expected",
                  "echo '[[1, 2], [2, 1], [0, 0]]' | $L eval nll --input - --target labels.csv");
     assert_wrong(INPUT,
-                 "bad.json: input[2] is an array where its neighbours are numbers; nested arrays "
+                 "bad.json: input[2] is an array where its neighbors are numbers; nested arrays "
                  "must be rectangular",
                  "$L eval mse --input bad.json");
     assert_wrong(INPUT, "cut.json: invalid JSON at the end (byte 28)",

@@ -120,8 +120,8 @@ static bool try_ask(const struct fault_request *ask)
     return answered;
 }
 
-/* Closes the connection, and waits until the server does too, so that it makes no more calls for
- * it. */
+/* Closes the connection, and waits until the server has closed its end. After that, the server
+   makes no more library calls for this connection. */
 static void leave(void)
 {
     http_client_close(&client);

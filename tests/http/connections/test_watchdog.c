@@ -210,8 +210,8 @@ static void send_stalled(const char *thread, int len)
 }
 
 static const struct {
-    const char *name;
-    int len; /* bytes of a body that such a thread evaluates */
+    const char *name; /* thread to stall */
+    int len; /* length of the body, in bytes, for which this thread evaluates the request */
     const char *metric, *log;
 } stuck[] = {
     {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}",

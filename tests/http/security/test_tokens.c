@@ -189,7 +189,8 @@ START_TEST(keeps_its_tokens_if_the_new_file_is_invalid)
 }
 END_TEST
 
-/* A file truncated at the end of a line would silently reject some clients. */
+/* If the server accepted a file that is truncated at the end of a line, it would reject the clients
+   on the missing lines, and no error would be reported. */
 START_TEST(rejects_a_truncated_token_file)
 {
     char text[512];

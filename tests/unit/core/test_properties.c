@@ -180,8 +180,8 @@ static void turn_around(struct batch *batch)
         for (int axis = tensor->rank - 1; axis >= 0; axis--) {
             tensor->stride[axis] = gap;
             gap *= (ptrdiff_t)tensor->shape[axis];
-            /* ctc's target lengths run along the batch, although all of them are within each term.
-             */
+            /* Also reverse ctc's target_lengths: its axis is the batch, but the plan marks it
+               LOSS_WITHIN, because each term reads all lengths. */
             if (batch->plan.axis[k][axis] != 0 &&
                 strcmp(batch->request.loss->tensors[k].name, "target_lengths") != 0)
                 continue;
@@ -241,9 +241,9 @@ START_TEST(sizes_around_every_edge_add_up)
 }
 END_TEST
 
-/* Random shapes: the terms add up to the sum, the sum divided by their number is the mean, and
-   slopes are right. */
-START_TEST(random_shapes_hold_what_usual_ones_do)
+/* For random shapes, the terms add up to the sum, the mean is the sum divided by the number of
+   terms, and the gradients match central differences. */
+START_TEST(properties_hold_for_random_shapes)
 {
     uint32_t state = 12345;
     for (unsigned seed = 0; seed < 24; seed++) {
@@ -448,7 +448,7 @@ Suite *properties_suite(void)
                                   the_order_of_the_batch_does_not_matter,
                                   sizes_around_every_edge_add_up,
                                   vectors_of_every_size_give_the_bits_of_single_elements,
-                                  random_shapes_hold_what_usual_ones_do,
+                                  properties_hold_for_random_shapes,
                                   broadcast_operands_are_as_if_written_out,
                                   half_precision_computes_as_single};
     static const char *const names[] = {"slopes",  "diagonals", "weights",   "order", "sizes",

@@ -1,7 +1,7 @@
 /*
  * A term depends on its own numbers only: each row evaluated alone gives the bits that it gives in
  * a batch, and the sums of all rows, merged in any order, give the loss of the batch. Ordinary rows
- * have neighbours with soft labels, distant logits, subnormal and huge numbers, NaN and infinities.
+ * have neighbors with soft labels, distant logits, subnormal and huge numbers, NaN and infinities.
  */
 #include "dispatch/run_sums.h"
 #include "suites.h"

@@ -200,20 +200,20 @@ START_TEST(ragged_arrays_are_rejected_at_the_first_mismatch)
 {
     evaluate_expect_problem(
         "mse", "{\"input\":[[1,2],[3]]}", 422,
-        "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be "
+        "\"input[1] has 1 elements where its neighbors have 2; nested arrays must be "
         "rectangular\",\"pointer\":\"/input/1\"");
     evaluate_expect_problem(
         "mse", "{\"input\":[[1,2],3]}", 422,
-        "\"input[1] is a number where its neighbours are arrays; nested arrays must be "
+        "\"input[1] is a number where its neighbors are arrays; nested arrays must be "
         "rectangular\"");
     evaluate_expect_problem("mse", "{\"input\":[1,[2]]}", 422,
-                            "\"input[1] is an array where its neighbours are numbers");
+                            "\"input[1] is an array where its neighbors are numbers");
     evaluate_expect_problem("mse", "{\"input\":[[],[1]]}", 422,
-                            "\"input[1] has 1 elements where its neighbours have 0");
+                            "\"input[1] has 1 elements where its neighbors have 0");
     evaluate_expect_problem("mse", "{\"input\":[[[1]],[]]}", 422,
-                            "\"input[1] has 0 elements where its neighbours have 1");
+                            "\"input[1] has 0 elements where its neighbors have 1");
     evaluate_expect_problem("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422,
-                            "\"input[1][1] has 2 elements where its neighbours have 1");
+                            "\"input[1][1] has 2 elements where its neighbors have 1");
     evaluate_expect_problem("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400,
                             "\"input has more than 16 dimensions (byte 25)\"");
 }

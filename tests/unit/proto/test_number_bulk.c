@@ -360,7 +360,7 @@ START_TEST(bulk_writing_gives_the_same_text_as_single_writing)
             uint32_t narrow_bits = (uint32_t)(bits >> 20);
             if (round % 4 == 0) /* few digits, or none */
                 narrow_bits &= (uint32_t)(UINT64_MAX << bits % 33);
-            if (round < 1000) /* subnormal numbers, powers of two, and their neighbours */
+            if (round < 1000) /* subnormal numbers, powers of two, and their neighbors */
                 narrow_bits = round < 200
                                   ? (uint32_t)(round * N + (int)i)
                                   : (uint32_t)(bits % 256) << 23 | (uint32_t)(bits >> 8) % 5;

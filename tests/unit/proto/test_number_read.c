@@ -80,8 +80,8 @@ START_TEST(hard_numbers_are_rounded_correctly)
 }
 END_TEST
 
-/* Checks all digits of the midpoint of a positive float and the next one, and texts that are
- * slightly less or more. */
+/* Checks that the exact midpoint between a positive float and the next one, and numbers slightly
+   below and above it, are read as strtod and strtof read them. */
 static void reads_around_midpoint(long double midpoint)
 {
     static char text[2600];

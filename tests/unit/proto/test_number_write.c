@@ -100,7 +100,7 @@ static void check_shortest(double value, bool narrow)
     const int n = significant_digits(text, digits);
 
     /* At powers of two the interval is lopsided: the lower half is narrower. So the number above
-       may read back although the nearest does not. With one digit less, the neighbours of the
+       may read back although the nearest does not. With one digit less, the neighbors of the
        nearest number are tried too.
      */
     snprintf(nearest, sizeof nearest, "%.*e", n - 1, value);
@@ -149,7 +149,7 @@ END_TEST
 
 START_TEST(special_numbers_are_written_shortest_and_nearest)
 {
-    for (int e = -1074; e < 1024; e++) { /* powers of two, and their neighbours */
+    for (int e = -1074; e < 1024; e++) { /* powers of two, and their neighbors */
         const double power = ldexp(1, e);
         check_shortest(power, false);
         check_shortest(nextafter(power, INFINITY), false);

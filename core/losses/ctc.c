@@ -92,15 +92,18 @@ static inline loss_real power_of_four(loss_real e)
     return power_of_two(vmax(2 * e, -1022));
 }
 
-/* Returns exp(x) for x <= 0. e has as many digits as x: m is 1 for a vast x. */
-static inline struct number exponential(loss_real x)
+/* Returns exp(x) for x <= 0, and NaN with a finite e for infinite x. e has as many digits as x: m
+   is 1 for a vast x. */
+static inline struct number exponential(loss_real given)
 {
-    const loss_real e = x * (0x1.71547652b82fep0 / 2);
+    const bool infinite = given > 0;
+    const loss_real x = infinite ? 0 : given, e = x * (0x1.71547652b82fep0 / 2);
     const bool vast = e < -0x1p50;
     const loss_real n = vast ? 0 : (2 * e + TO_INTEGER) - TO_INTEGER,
                     r = vast ? 0 : (x - n * LN2_HIGH) - n * LN2_LOW;
     const bool none = x == -(loss_real)INFINITY;
-    return (struct number){none ? 0 : 1 + (r + r * r * exp_tail(r)), vast ? vmax(e, LEAST) : n / 2};
+    const loss_real m = none ? 0 : 1 + (r + r * r * exp_tail(r));
+    return (struct number){infinite ? (loss_real)NAN : m, vast ? vmax(e, LEAST) : n / 2};
 }
 
 static inline struct number add(struct number a, struct number b, struct number c)
@@ -111,9 +114,10 @@ static inline struct number add(struct number a, struct number b, struct number 
                            most};
 }
 
+/* Returns a b; 0 if a is 0, even if b is NaN. */
 static inline struct number multiply(struct number a, struct number b)
 {
-    const loss_real m = a.m * b.m;
+    const loss_real product = a.m * b.m, m = a.m == 0 ? 0 : product;
     const uint64_t biased = bits_of_double(m) >> 52;
     const loss_real exponent =
         double_of_bits(biased | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
@@ -242,18 +246,18 @@ static loss_real *alpha_at(const struct lattice *l, size_t t)
 /* ---- Recursions ---- */
 
 /* Computes the probabilities of the states at step t, divided by their maximum. Returns its
-   logarithm. */
+   logarithm. An infinite probability becomes NaN, and affects only states that paths reach. */
 static loss_real load_emissions(const struct sequence *q, const struct lattice *l, size_t t)
 {
     const loss_real *const x = q->log_probs + t * q->classes;
     const struct row emit = l->emit;
-    loss_real most = x[q->blank];
+    loss_real most = x[q->blank] < (loss_real)INFINITY ? x[q->blank] : -(loss_real)INFINITY;
     for (size_t s = 0; s < q->states; s++)
         emit.m[s] = x[q->blank];
     for (size_t s = 1; s < q->states; s += 2) {
         const loss_real label = x[q->labels[s / 2]];
         emit.m[s] = label;
-        most = label > most ? label : most;
+        most = label > most && label < (loss_real)INFINITY ? label : most;
     }
     const loss_real top = most == -(loss_real)INFINITY ? 0 : most;
     for (size_t s = q->states; s < padded(q->states); s++)
@@ -272,7 +276,8 @@ static void forward_states(loss_real *restrict now_m, loss_real *restrict now_e,
                            const loss_real *restrict skip, size_t first, size_t end)
 {
     for (size_t s = first; s < end; s++) {
-        const struct number over = {skip[s] * last_m[s], last_e[s] + (1 - skip[s]) * LEAST},
+        const loss_real skipped = last_m[s]; /* may be NaN */
+        const struct number over = {skip[s] == 0 ? 0 : skipped, last_e[s] + (1 - skip[s]) * LEAST},
                             all = add((struct number){last_m[s + 2], last_e[s + 2]},
                                       (struct number){last_m[s + 1], last_e[s + 1]}, over),
                             next = multiply(all, (struct number){emit_m[s], emit_e[s]});
@@ -329,14 +334,17 @@ static void backward_states(loss_real *restrict now_m, loss_real *restrict now_e
                             size_t end)
 {
     for (size_t s = first; s < end; s++) {
-        const struct number over = {skip[s + 2] * later_m[s + 2],
+        const loss_real skipped = later_m[s + 2];
+        const struct number over = {skip[s + 2] == 0 ? 0 : skipped,
                                     later_e[s + 2] + (1 - skip[s + 2]) * LEAST},
                             rest = add((struct number){later_m[s], later_e[s]},
                                        (struct number){later_m[s + 1], later_e[s + 1]}, over),
                             next = multiply(rest, (struct number){emit_m[s], emit_e[s]});
         now_m[s] = next.m;
         now_e[s] = next.e;
-        emit_m[s] = alpha_m[s] * rest.m * power_of_four((alpha_e[s] - all.e) + rest.e) / all.m;
+        const loss_real through =
+            alpha_m[s] * rest.m * power_of_four((alpha_e[s] - all.e) + rest.e) / all.m;
+        emit_m[s] = (alpha_m[s] == 0) | (rest.m == 0) ? 0 : through;
     }
 }
 

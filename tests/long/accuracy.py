@@ -23,6 +23,7 @@ from generate import FUNCTION  # noqa: E402
 
 warnings.simplefilter("ignore")
 random.seed(18)
+torch.manual_seed(18)
 N, ROWS, COLUMNS = 480, 60, 8  # golden_bits.c prints results of up to 512 numbers completely
 
 # ---- Grids ----
@@ -99,6 +100,17 @@ def pair(make=real):
     return {"input": x, "target": near(x)}
 
 
+def sequences(steps=8, batch=10, labels=3, columns=6):
+    return {
+        "log_probs": matrix(None, steps * batch, columns)
+        .log_softmax(-1)
+        .view(steps, batch, columns),
+        "targets": torch.randint(1, columns, (batch, labels)),
+        "input_lengths": torch.full((batch,), steps),
+        "target_lengths": torch.full((batch,), labels),
+    }
+
+
 GRIDS = {
     "mse": (pair, [{}]),
     "l1": (pair, [{}]),
@@ -146,6 +158,7 @@ GRIDS = {
         [{}],
     ),
     "info_nce": (lambda: {"query": matrix(1.0), "key": matrix(1.0)}, [{}]),
+    "ctc": (sequences, [{}]),
     "dice": (
         lambda: {"input": unit().view(6, 8, 10), "target": soft().view(6, 8, 10)},
         [{}, {"jaccard": True}, {"squared_pred": True}],

@@ -141,6 +141,45 @@ START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 }
 END_TEST
 
+/* Label 2 at the first step, label 1 at the last one, and a class without label. */
+START_TEST(infinity_beside_all_paths_does_not_count)
+{
+    static const struct {
+        size_t step, class;
+    } at[] = {{0, 2}, {STEPS - 1, 1}, {2, 3}};
+    for (size_t k = 0; k < sizeof at / sizeof *at; k++) {
+        const struct spoilt s = {.dtype = LOSS_FLOAT32,
+                                 .grad = true,
+                                 .step = at[k].step,
+                                 .class = at[k].class,
+                                 .at = INFINITY};
+        struct batch batch;
+        run_spoilt(&s, &batch);
+        ck_assert(isfinite(batch.result.loss));
+        const double *const grad = batch.plan.grad[0].data;
+        for (size_t i = 0; i < STEPS * BATCH * CLASSES; i++)
+            ck_assert_int_eq(isfinite(grad[i]), i != s.step * BATCH * CLASSES + s.class);
+        batch_clear(&batch);
+    }
+}
+END_TEST
+
+/* Labels 1, 1 in three steps have the path 1, blank, 1. Label 1 at step 1 must not reach the other
+   label 1 at step 2. */
+START_TEST(infinity_does_not_skip_the_blank_between_equal_labels)
+{
+    const struct spoilt s = {.dtype = LOSS_FLOAT32, .step = 1, .class = 1, .at = INFINITY};
+    struct batch batch;
+    steps[0] = 3;
+    padded[1] = 1;
+    run_spoilt(&s, &batch);
+    ck_assert(isfinite(batch.result.loss));
+    batch_clear(&batch);
+    steps[0] = STEPS;
+    padded[1] = 2;
+}
+END_TEST
+
 /* ---- Memory and time ---- */
 
 /* A batch of sequences with the same number of labels, padded or concatenated. Owns its data. */
@@ -373,6 +412,8 @@ Suite *sequences_suite(void)
     tcase_add_loop_test(nan, nan_in_a_step_that_counts_makes_the_term_nan, 0, 16);
     tcase_add_loop_test(nan, nan_in_a_step_beyond_the_input_length_does_not_count, 0, 2);
     tcase_add_test(nan, zero_infinity_replaces_infinity_and_never_nan);
+    tcase_add_test(nan, infinity_beside_all_paths_does_not_count);
+    tcase_add_test(nan, infinity_does_not_skip_the_blank_between_equal_labels);
     suite_add_tcase(suite, nan);
     TCase *lattice = tcase_create("sequences_lattice");
     tcase_add_loop_test(lattice, gradients_are_those_of_the_whole_lattice, 0,

@@ -554,8 +554,8 @@ static size_t elements(const struct loss_plan *plan)
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const size_t steps = plan->tensor[LOG_PROBS].shape[0], row = ROW_PARTS * row_length(plan);
-    const loss_real again = plan->grad_mask != 0 && alpha_size(plan) / row <= steps ? 2 : 0;
-    return (struct loss_cost){300, 4, 11 + again, 11 + again};
+    const loss_real again = plan->grad_mask != 0 && alpha_size(plan) / row <= steps ? 1 : 0;
+    return (struct loss_cost){200, 2, 6 + again, 6 + again};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)

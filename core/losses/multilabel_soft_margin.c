@@ -198,7 +198,7 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
                         "(C), or broadcast to input with C last", LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {20, 3, 3, 4},
+    .method = &(const struct loss_method){.cost = {100, 2.6, 2.6, 3.4},
                                           .shape = shape,
                                           .kernel_f64 = multilabel_soft_margin_f64,
                                           .kernel_f32 = multilabel_soft_margin_f32},

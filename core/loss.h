@@ -273,6 +273,11 @@ struct loss_request {
         *sample_weight; /* multiplies the terms. Has the shape of the terms, or one number for each
                            index of their first dimension; NULL: 1. LOSS_MEAN divides by the sum of
                            the weights. */
+    bool partial;     /* the tensors are a part of a larger batch: loss_run() also gives the partial
+                         result. Losses that cannot be split into parts are rejected. */
+    bool has_divisor; /* LOSS_MEAN and LOSS_BATCHMEAN divide by `divisor`, such as that of a larger
+                         batch, instead of by what these tensors determine */
+    double divisor;   /* finite */
 };
 
 /* Starts a request: default parameters, reduction mean, no tensors, no gradients. */
@@ -295,9 +300,44 @@ struct loss_control {
     bool *heartbeat;    /* loss_run() resets this to false if it is true */
 };
 
+/* ---- Partial results ---- */
+
+/* An integer times a power of two. The integer is odd, so that there is one representation of each
+   value; 0 has no limbs and the exponent 0. */
+enum { LOSS_LIMBS = 68 };
+struct loss_integer {
+    bool negative;
+    int exponent;              /* of the power of two */
+    size_t limbs;              /* how many of `limb` are used: the last one is not 0 */
+    uint32_t limb[LOSS_LIMBS]; /* of the magnitude, 32 bits each, the least significant first */
+};
+
+/* The counts of a partial result are less than this, so that JSON numbers are exact. */
+#define LOSS_COUNT_LIMIT (UINT64_C(1) << 53)
+
+/* The result of a part of a batch, exact: parts can be added in any order, and the result of all
+   has the same bits as if the batch were evaluated at once. {0} is the result of no terms. */
+struct loss_partial {
+    struct loss_integer sum;    /* of the finite terms */
+    bool weighed;               /* LOSS_MEAN divides by the sum of weights ... */
+    struct loss_integer weight; /* ... which is this; else 0 */
+    uint64_t terms;             /* number of terms ... */
+    uint64_t samples;           /* ... and of indices of their first dimension */
+    uint64_t count;             /* terms without ignored ones */
+    uint64_t nan, inf, neg_inf; /* how many terms are NaN, +inf and -inf */
+};
+
+/* Where a tensor of a part has its samples: the axis along which the batch is split; or one of
+   these. */
+enum {
+    LOSS_SHARED = -1, /* nowhere: all parts have the same tensor, such as the class weights */
+    LOSS_OWN = -2,    /* in one row of different lengths; each part has its own tensor */
+};
+
 /* A checked request. Before loss_run(), the caller sets `data` of each operand that has none, of
    `output` if the reduction is LOSS_NONE, of each gradient in `grad_mask`, and of each diagonal in
-   `hess_mask`. Each buffer has loss_tensor_bytes() bytes. */
+   `hess_mask`. Each buffer has loss_tensor_bytes() bytes. If `has_partial`, the caller also sets
+   `partial`. */
 struct loss_plan {
     const struct loss_descriptor *loss;
     enum loss_reduction reduction;
@@ -315,6 +355,9 @@ struct loss_plan {
         output; /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
     struct loss_tensor grad[LOSS_MAX_TENSORS]; /* those in grad_mask: the tensor's shape, `dtype` */
     struct loss_tensor hess[LOSS_MAX_TENSORS]; /* those in hess_mask, likewise */
+    bool has_partial;                          /* the request's `partial` */
+    struct loss_partial *partial;              /* where loss_run() writes the partial result */
+    signed char sample_axis[LOSS_MAX_TENSORS]; /* of present tensors, if `has_partial` */
     struct loss_control control;               /* set by the caller at any time before loss_run() */
     const char
         *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn about; static, terminated by NULL */
@@ -324,7 +367,8 @@ struct loss_plan {
     bool indexed[LOSS_MAX_TENSORS]; /* elements are read as integers */
     struct loss_tensor terms;       /* shape of the terms before reduction */
     bool has_term_weights; /* the mean divides by the sum of the method's `term_weights` ... */
-    double divisor;        /* ... else by this, unless there are sample weights */
+    double divisor;        /* ... else by this, unless there are sample weights ... */
+    bool has_divisor;      /* ... but if this is true, always by `divisor` */
     /* For each axis of each tensor, the dimension of `terms` that it corresponds to (an axis of
        length 1 is repeated), or LOSS_WITHIN if the axis is within a term, like the classes of a
        row. */
@@ -338,6 +382,14 @@ struct loss_result {
     size_t nonfinite; /* number of terms that are NaN or infinite */
 };
 
+/* Checks the value of a parameter against its range. On failure, returns LOSS_INVALID, with
+   error.path the parameter's. loss_plan() checks all parameters. */
+enum loss_status loss_check_param(const struct loss_param_spec *spec, struct loss_value value,
+                                  struct loss_error *error);
+
+/* Returns the warning at `index`, static text; NULL if `index` is past the last one. */
+const char *loss_warning_at(size_t index);
+
 /* Checks a request: tensors, shapes, dtypes, parameters, gradients. Returns LOSS_OK, or
    LOSS_INVALID with error.path pointing to the field. */
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request,
@@ -348,7 +400,8 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
    a loss, of the divisor of a mean, and of the gradient of an element that several terms share. So
    the result has the same bits for any number of threads and any order of the terms. On failure,
    output buffers have undefined contents. Returns LOSS_INVALID      if an element is invalid, such
-   as a class index out of range; error.tensor and error.element identify the first one
+   as a class index out of range; error.tensor and error.element identify the first one. Or if
+   weights are NaN or infinite and a partial result is requested, which cannot contain their sum
        LOSS_UNAVAILABLE  if memory ran out
        LOSS_CANCELLED    if plan->control.cancel became true
        LOSS_INTERNAL     if the calling thread does not round to nearest, or replaces subnormal
@@ -360,6 +413,15 @@ enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss
    SIZE_MAX on overflow. Buffers that are not yet set are assumed to be aligned. loss_run_all()
    allocates the sum over its plans. */
 size_t loss_run_bytes(const struct loss_plan *plan, int threads);
+
+/* Adds another part of the same batch to `partial`. Returns false, with `partial` undefined, if a
+   count reaches LOSS_COUNT_LIMIT, if a sum is 2^63 times a float64 number or more, or if only one
+   of the two is `weighed`. */
+bool loss_partial_add(struct loss_partial *partial, const struct loss_partial *part);
+/* Returns the result of the batch whose parts have been added, with the same bits as those of
+   loss_run() over the whole batch. `reduction` is not LOSS_NONE. */
+struct loss_result loss_partial_result(const struct loss_partial *partial,
+                                       enum loss_reduction reduction);
 
 /* Evaluates `n` plans. Each result has the same bits as with loss_run(). Plans that have equally
    many terms of equal length are evaluated together, which is faster if they read the same tensors.

@@ -4,7 +4,6 @@
  */
 #include "dispatch/cpu_dispatch.h"
 #include "dispatch/kernel_table.h"
-#include "dispatch/run_sums.h"
 #include "sum/exact_sum.h"
 
 #include <stdatomic.h>
@@ -182,34 +181,25 @@ size_t loss_run_bytes(const struct loss_plan *plan, int threads)
 
 /* Runs plans on the chosen kernels, if this thread's arithmetic is the one they assume. */
 static enum loss_status run(const struct loss_plan *const plans[], size_t n, int threads,
-                            struct loss_result results[], struct loss_sums sums[], size_t *failed,
-                            struct loss_error *error)
+                            struct loss_result results[], size_t *failed, struct loss_error *error)
 {
     const char *const obstacle = exact_sum_obstacle();
     *failed = 0;
     if (obstacle)
         return loss_fail(error, LOSS_INTERNAL, "the arithmetic of this thread %s", obstacle);
-    return loss_kernels()->run(plans, n, threads, results, sums, failed, error);
+    return loss_kernels()->run(plans, n, threads, results, failed, error);
 }
 
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
                           struct loss_error *error)
 {
     size_t failed;
-    return run(&plan, 1, threads, result, NULL, &failed, error);
-}
-
-enum loss_status loss_run_sums(const struct loss_plan *plan, int threads,
-                               struct loss_result *result, struct loss_sums *sums,
-                               struct loss_error *error)
-{
-    size_t failed;
-    return run(&plan, 1, threads, result, sums, &failed, error);
+    return run(&plan, 1, threads, result, &failed, error);
 }
 
 enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads,
                               struct loss_result results[], size_t *failed,
                               struct loss_error *error)
 {
-    return n > 0 ? run(plans, n, threads, results, NULL, failed, error) : LOSS_OK;
+    return n > 0 ? run(plans, n, threads, results, failed, error) : LOSS_OK;
 }

@@ -6,7 +6,6 @@
 #define CORE_DISPATCH_KERNEL_TABLE_H
 
 #include "loss.h"
-#include "sum/loss_sums.h"
 
 struct loss_kernels {
     const struct loss_descriptor *const *table;
@@ -14,8 +13,7 @@ struct loss_kernels {
     size_t (*work)(const struct loss_plan *plan);
     size_t (*bytes)(const struct loss_plan *plan, int threads);
     enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads,
-                            struct loss_result results[], struct loss_sums sums[], size_t *failed,
-                            struct loss_error *error);
+                            struct loss_result results[], size_t *failed, struct loss_error *error);
 };
 
 /* Returns the kernels in use. */

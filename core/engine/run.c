@@ -80,26 +80,60 @@ static enum loss_status out_of_memory_error(const struct loss_plan *plan, struct
                      plan->loss->name);
 }
 
+/* Sums the weights that the mean divides by, if their sum is needed. */
+static void sum_weights(struct run *run, int threads)
+{
+    const struct loss_plan *plan = run->plan;
+    const bool weighed =
+        plan->reduction == LOSS_MEAN && (plan->has_term_weights || plan->has_sample_weight);
+    struct partial weights;
+    if (plan->has_partial)
+        *plan->partial = (struct loss_partial){.weighed = weighed};
+    if (!weighed || (plan->has_divisor && !plan->has_partial))
+        return;
+    run_pass(&run, 1, PASS_WEIGHTS, threads);
+    combine(run, threads, &weights);
+    if (!plan->has_divisor)
+        run->divisor = exact_sum_value(&weights.sum.sum);
+    if (plan->has_partial)
+        plan->partial->weight = exact_sum_integer(&weights.sum.sum);
+    run->nonfinite_weights = exact_sum_nonfinite(&weights.sum.sum);
+}
+
 /* Runs the passes before the one that evaluates. */
 static void begin(struct run *run, int threads)
 {
-    const struct loss_plan *plan = run->plan;
-    if (plan->reduction == LOSS_MEAN && (plan->has_term_weights || plan->has_sample_weight)) {
-        run_pass(&run, 1, PASS_WEIGHTS, threads);
-        struct partial weights;
-        combine(run, threads, &weights);
-        run->weights = weights.sum.sum;
-        run->divisor = exact_sum_value(&run->weights);
-    }
+    sum_weights(run, threads);
     block_set_constants(run);
     block_start_method(run);
     for (int i = 0; i < LOSS_MAX_PASSES && run->method->prepare[i]; i++)
         run_pass(&run, 1, PASS_PREPARE + i, threads);
 }
 
+/* Writes the partial result, except for the weights. */
+static enum loss_status write_partial(const struct run *run, const struct partial *whole,
+                                      struct loss_error *error)
+{
+    const struct loss_plan *plan = run->plan;
+    const struct exact_sum *sum = &whole->sum.sum;
+    if (run->nonfinite_weights > 0)
+        return loss_fail_at(error, LOSS_INVALID, "/partial",
+                            "%zu weights are NaN or infinite; a partial result cannot contain "
+                            "their sum",
+                            run->nonfinite_weights);
+    plan->partial->sum = exact_sum_integer(sum);
+    plan->partial->terms = run->terms;
+    plan->partial->samples = plan->terms.shape[0];
+    plan->partial->count = run->terms - whole->ignored;
+    plan->partial->nan = sum->nan;
+    plan->partial->inf = sum->infinite;
+    plan->partial->neg_inf = sum->negative_infinite;
+    return LOSS_OK;
+}
+
 /* Combines the results of the pass that evaluates. */
 static enum loss_status finish(struct run *run, int threads, struct loss_result *result,
-                               struct loss_sums *sums, struct loss_error *error)
+                               struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     struct partial whole;
@@ -111,12 +145,12 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
     broadcast_reduce(run, threads);
     if (cancel_requested(&plan->control))
         return cancelled_error(plan, error);
+    if (plan->has_partial && write_partial(run, &whole, error) != LOSS_OK)
+        return error->status;
     *result =
         (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
         result->loss = exact_sum_value(&whole.sum.sum) / run->divisor;
-    if (sums)
-        *sums = (struct loss_sums){.terms = whole.sum.sum, .weights = run->weights};
     return LOSS_OK;
 }
 
@@ -161,8 +195,7 @@ static size_t allocate_all(struct run *run, const struct loss_plan *const plans[
 }
 
 enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
-                         struct loss_result results[], struct loss_sums sums[], size_t *failed,
-                         struct loss_error *error)
+                         struct loss_result results[], size_t *failed, struct loss_error *error)
 {
     struct run one, *only = &one;
     struct run *const run = n == 1 ? &one : malloc(n * sizeof *run);
@@ -181,7 +214,7 @@ enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int th
         i += evaluate_fused(order + i, n - i, threads);
     for (size_t i = 0; i < n && status == LOSS_OK; i++) {
         *failed = i;
-        status = finish(&run[i], threads, &results[i], sums ? &sums[i] : NULL, error);
+        status = finish(&run[i], threads, &results[i], error);
     }
     for (size_t i = 0; i < ready; i++)
         layout_free(&run[i]);

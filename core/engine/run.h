@@ -13,7 +13,6 @@
 
 #include "engine/strided.h"
 #include "kernel/exact_window.h"
-#include "sum/loss_sums.h"
 
 static inline size_t size_max(size_t a, size_t b)
 {
@@ -92,8 +91,8 @@ struct run {
     loss_real *constant;       /* owned: three arrays of a chunk: 1 / divisor, ones, float ones */
     loss_real *per_term_state; /* owned: method->state_per_term numbers for each term */
     struct partial *partial;   /* owned: one for each thread */
-    struct exact_sum weights;  /* whose sum is the divisor, if there are weights */
     double divisor;
+    size_t nonfinite_weights; /* how many of the weights that the mean divides by, if has_partial */
     int pass;
 };
 
@@ -141,10 +140,8 @@ size_t cost_estimate(const struct loss_plan *plan);
 
 /* ---- run.c ---- */
 
-/* Implements loss_run_all() for the instruction set that this file is compiled for. If `sums` is
-   not NULL, sets the sums of each plan. */
+/* Implements loss_run_all() for the instruction set that this file is compiled for. */
 enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
-                         struct loss_result results[], struct loss_sums sums[], size_t *failed,
-                         struct loss_error *error);
+                         struct loss_result results[], size_t *failed, struct loss_error *error);
 
 #endif

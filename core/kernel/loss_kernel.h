@@ -123,6 +123,13 @@ struct loss_method {
        set as for `term_weights`. NULL if no term is ever ignored. */
     bool (*is_ignored)(const struct loss_block *block, size_t i);
 
+    /* If a batch cannot be split into parts, returns the reason, as part of a sentence: "each query
+       is compared with every key". NULL if every batch can be. */
+    const char *(*indivisible)(const struct loss_plan *plan);
+    /* Returns where tensor k has its samples (loss_plan.sample_axis). NULL: along the axis that
+       corresponds to the first dimension of the terms. */
+    int (*sample_axis)(const struct loss_plan *plan, int k);
+
     /* The tensor whose elements the kernel checks, if it is always the same one. */
     int checked_tensor;
     /* Writes the condition that elements of a tensor must satisfy, for an error message: "class
@@ -166,8 +173,14 @@ loss_shape_error(const struct loss_plan *plan, struct loss_error *error, int ten
 bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tensor *shape);
 /* Returns true if two tensors have the same shape. */
 bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b);
-/* Adds a warning to a plan; `text` is static. */
-void loss_warn(struct loss_plan *plan, const char *text);
+/* Adds a warning to a plan. */
+enum loss_warning { WARN_BROADCAST, WARN_MEAN, WARN_BACKGROUND, WARN_WEIGHT, LOSS_WARNINGS };
+void loss_warn(struct loss_plan *plan, enum loss_warning warning);
+
+/* ---- Parts of batches (plan/split.c) ---- */
+
+/* Checks that the batch of a plan can be a part of a larger one, and sets plan->sample_axis. */
+enum loss_status loss_check_split(struct loss_plan *plan, struct loss_error *error);
 
 /* ---- Descriptors ---- */
 

@@ -608,6 +608,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK; /* the other axes correspond to dimension 0 of the terms */
 }
 
+static int sample_axis(const struct loss_plan *plan, int k)
+{
+    if (k == TARGETS && plan->tensor[TARGETS].rank == 1)
+        return LOSS_OWN;
+    return k == LOG_PROBS;
+}
+
 /* Four steps of two sequences of three classes. The labels are 1, 2, and in the first three steps
    of the second sequence, 1. */
 static const double example_log_probs[] = {
@@ -656,6 +663,7 @@ const struct loss_descriptor loss_ctc = {
     .method =
         &(const struct loss_method){
             .shape = shape,
+            .sample_axis = sample_axis,
             .start = place_labels,
             .kernel_f64 = ctc_kernel,
             .state_per_term = state_per_term,

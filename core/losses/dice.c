@@ -283,10 +283,16 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     plan->axis[WEIGHT][0] = LOSS_WITHIN;
     plan->has_term_weights = skips_background(plan);
     if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->has_term_weights)
-        loss_warn(plan, "there is only one channel; include_background is ignored");
+        loss_warn(plan, WARN_BACKGROUND);
     if (plan->present[WEIGHT] && counted == 1)
-        loss_warn(plan, "only one channel is included; weight is ignored");
+        loss_warn(plan, WARN_WEIGHT);
     return LOSS_OK;
+}
+
+static const char *indivisible(const struct loss_plan *plan)
+{
+    return plan->param[BATCH].integer ? "with batch true, each term is computed over all samples"
+                                      : NULL;
 }
 
 static const struct loss_example example = {
@@ -345,6 +351,7 @@ const struct loss_descriptor loss_dice = {
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,
                                           .shape = shape,
+                                          .indivisible = indivisible,
                                           .kernel_f64 = dice_f64,
                                           .kernel_f32 = dice_f32,
                                           .term_weights = term_weights,

@@ -337,6 +337,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, 1, error);
 }
 
+static const char *indivisible(const struct loss_plan *plan)
+{
+    (void)plan;
+    return "each query is compared with every key of its batch";
+}
+
 static const struct loss_example example = {
     .tensors = {[QUERY] = {2, {3, 2}, NUMBERS(1, 0.2, -0.3, 0.9, -0.8, -0.5)},
                 [KEY] = {2, {3, 2}, NUMBERS(0.9, 0.3, -0.1, 1, -0.7, -0.7)}},
@@ -370,6 +376,7 @@ const struct loss_descriptor loss_info_nce = {
         &(const struct loss_method){
             .cost_of = cost_of,
             .shape = shape,
+            .indivisible = indivisible,
             .kernel_f64 = info_nce_kernel,
             .prepare = {normalise, compare},
             .state_per_term = state_per_term,

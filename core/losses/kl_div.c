@@ -46,9 +46,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
     if (plan->reduction == LOSS_MEAN)
-        loss_warn(plan, "reduction 'mean' divides by the batch size and the support size; "
-                        "'batchmean' divides only by the batch "
-                        "size and aligns with the definition of the KL divergence");
+        loss_warn(plan, WARN_MEAN);
     return LOSS_OK;
 }
 

@@ -71,8 +71,8 @@ static const char *number_text(double x, char *text)
     return text;
 }
 
-static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value,
-                                    struct loss_error *error)
+enum loss_status loss_check_param(const struct loss_param_spec *spec, struct loss_value value,
+                                  struct loss_error *error)
 {
     const double x = value.number;
     char text[NUMBER_TEXT];
@@ -104,7 +104,7 @@ static enum loss_status check_params(struct loss_plan *plan, const struct loss_r
                                      struct loss_error *error)
 {
     for (int k = 0; k < loss_param_specs(plan->loss); k++) {
-        if (check_param(&plan->loss->params[k], request->param[k], error) != LOSS_OK)
+        if (loss_check_param(&plan->loss->params[k], request->param[k], error) != LOSS_OK)
             return error->status;
         plan->param[k] = request->param[k];
     }
@@ -270,15 +270,26 @@ static enum loss_status check_sample_weight(struct loss_plan *plan,
     return LOSS_OK;
 }
 
-/* Sets the divisor, if shapes determine it. */
-static void choose_divisor(struct loss_plan *plan)
+/* Sets the divisor, if the request or shapes determine it. */
+static enum loss_status choose_divisor(struct loss_plan *plan, const struct loss_request *request,
+                                       struct loss_error *error)
 {
+    if (request->has_divisor && plan->reduction != LOSS_MEAN && plan->reduction != LOSS_BATCHMEAN)
+        return fail_field(error, "divisor",
+                          "divisor is given, but reduction '%s' does not divide; a mean does",
+                          loss_reduction_name(plan->reduction));
+    if (request->has_divisor && !isfinite(request->divisor))
+        return fail_field(error, "divisor", "divisor must be finite");
+    plan->has_divisor = request->has_divisor;
     plan->divisor = 1;
     if (plan->reduction == LOSS_MEAN)
         plan->divisor = (double)loss_tensor_elements(&plan->terms);
     if (plan->reduction == LOSS_BATCHMEAN &&
         plan->tensor[0].rank > 0) /* a single number is a batch of one */
         plan->divisor = (double)plan->tensor[0].shape[0];
+    if (plan->has_divisor)
+        plan->divisor = request->divisor;
+    return LOSS_OK;
 }
 
 /* Sets the number of elements to process: the method's count if it has one, else that of the terms
@@ -308,7 +319,8 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         return error->status;
     if (!loss_tensor_count(&plan->terms, &terms))
         return loss_fail(error, LOSS_INVALID, "the broadcast loss has too many terms to address");
-    choose_divisor(plan);
+    if (choose_divisor(plan, request, error) != LOSS_OK)
+        return error->status;
     count_elements(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
     if (plan->reduction == LOSS_NONE) {
@@ -319,6 +331,9 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         check_grad(plan, request->grad, error) != LOSS_OK ||
         check_hess(plan, request->hess, error) != LOSS_OK ||
         check_grad_output(plan, request->grad_output, error) != LOSS_OK)
+        return error->status;
+    plan->has_partial = request->partial;
+    if (plan->has_partial && loss_check_split(plan, error) != LOSS_OK)
         return error->status;
     plan->work = loss_kernels()->work(plan);
     return LOSS_OK;

@@ -31,11 +31,27 @@ enum loss_status loss_shape_error(const struct loss_plan *plan, struct loss_erro
     return LOSS_INVALID;
 }
 
-void loss_warn(struct loss_plan *plan, const char *text)
+/* Partial results list warnings in this order. */
+static const char *const warnings[LOSS_WARNINGS] = {
+    [WARN_BROADCAST] = "the shapes of target and input differ; they are broadcast, which is "
+                       "probably not intended",
+    [WARN_MEAN] = "reduction 'mean' divides by the batch size and the support size; 'batchmean' "
+                  "divides only by the batch size and aligns with the definition of the KL "
+                  "divergence",
+    [WARN_BACKGROUND] = "there is only one channel; include_background is ignored",
+    [WARN_WEIGHT] = "only one channel is included; weight is ignored",
+};
+
+const char *loss_warning_at(size_t index)
+{
+    return index < LOSS_WARNINGS ? warnings[index] : NULL;
+}
+
+void loss_warn(struct loss_plan *plan, enum loss_warning warning)
 {
     for (int i = 0; i < LOSS_MAX_WARNINGS; i++)
         if (!plan->warning[i]) {
-            plan->warning[i] = text;
+            plan->warning[i] = warnings[warning];
             return;
         }
 }
@@ -107,8 +123,7 @@ enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_e
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_same_shape(&plan->tensor[0], &plan->tensor[1]))
-        loss_warn(plan, "the shapes of target and input differ; they are broadcast, which is "
-                        "probably not intended");
+        loss_warn(plan, WARN_BROADCAST);
     return LOSS_OK;
 }
 

@@ -145,10 +145,10 @@ double exact_sum_value(const struct exact_sum *sum)
 
 /* ---- As an integer ---- */
 
-struct exact_integer exact_sum_integer(const struct exact_sum *sum)
+struct loss_integer exact_sum_integer(const struct exact_sum *sum)
 {
     const struct magnitude m = magnitude_of(sum);
-    struct exact_integer result = {.negative = m.negative};
+    struct loss_integer result = {.negative = m.negative};
     if (m.limbs == 0)
         return result;
     size_t skip = 0;
@@ -164,7 +164,7 @@ struct exact_integer exact_sum_integer(const struct exact_sum *sum)
     return result;
 }
 
-bool exact_sum_set(struct exact_sum *sum, const struct exact_integer *integer)
+bool exact_sum_set(struct exact_sum *sum, const struct loss_integer *integer)
 {
     enum { LAST_BIT = 1023 - EXACT_UNIT + 63 }; /* of 2^63 times the largest float64 number */
     *sum = (struct exact_sum){0};

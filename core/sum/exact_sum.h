@@ -9,13 +9,11 @@
 #ifndef CORE_SUM_EXACT_SUM_H
 #define CORE_SUM_EXACT_SUM_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "loss.h"
 
 /* The unit of a sum is 2^EXACT_UNIT. Its integer has 2176 bits: a number is less than 2^2098 units,
    so 2^63 of them do not overflow it. */
-enum { EXACT_LIMBS = 68, EXACT_LIMB_BITS = 32, EXACT_UNIT = -1074 };
+enum { EXACT_LIMBS = LOSS_LIMBS, EXACT_LIMB_BITS = 32, EXACT_UNIT = -1074 };
 
 /* A sum. {0} is the sum of no numbers. */
 struct exact_sum {
@@ -46,20 +44,11 @@ double exact_sum_value(const struct exact_sum *sum);
 /* How many numbers were NaN or infinite. */
 size_t exact_sum_nonfinite(const struct exact_sum *sum);
 
-/* The finite part of a sum as an integer times a power of two. The integer is odd and its sign
-   separate, so that there is one representation of each sum; 0 is 0 * 2^0. */
-struct exact_integer {
-    bool negative;
-    int exponent;               /* of the power of two */
-    size_t limbs;               /* how many of `limb` are used: the last one is not 0 */
-    uint32_t limb[EXACT_LIMBS]; /* of the magnitude, 32 bits each, the least significant first */
-};
-
 /* Returns the sum of the finite numbers. */
-struct exact_integer exact_sum_integer(const struct exact_sum *sum);
+struct loss_integer exact_sum_integer(const struct exact_sum *sum);
 
 /* Sets a sum to `integer`, without NaN and infinities. Returns false if the integer is not a sum:
    the exponent is less than EXACT_UNIT, or the sum is 2^63 times a float64 number or more. */
-bool exact_sum_set(struct exact_sum *sum, const struct exact_integer *integer);
+bool exact_sum_set(struct exact_sum *sum, const struct loss_integer *integer);
 
 #endif

@@ -3,7 +3,7 @@
 #include "parallel.h"
 #include "json/scanner.h"
 
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -39,6 +39,8 @@ void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, c
     e->quota = NULL;
     loss_request_init(&e->request, loss);
     e->encoding = FORM_NESTED;
+    e->has_offset = false;
+    e->offset = 0;
     e->arena = NULL;
     e->arena_size = e->taken = 0;
 }
@@ -102,6 +104,20 @@ struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
+/* Checks the rows of a part of a batch. */
+static enum loss_status check_offset(const struct evaluation *e, struct loss_error *error)
+{
+    if (!e->has_offset)
+        return LOSS_OK;
+    if (!e->plan.has_partial)
+        return loss_fail_at(error, LOSS_INVALID, "/offset",
+                            "offset is the first row of a part of a batch; set partial to true");
+    if (e->plan.terms.shape[0] >= LOSS_COUNT_LIMIT - e->offset)
+        return loss_fail_at(error, LOSS_INVALID, "/offset",
+                            "offset is %" PRIu64 "; the rows must be less than 2^53", e->offset);
+    return LOSS_OK;
+}
+
 /* Numbers are used in place, aligned or not: misaligned numbers make loss_run() twice as slow, but
    copying them takes as long and needs memory. Only byte-swapped numbers are copied. */
 enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
@@ -112,6 +128,11 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (evaluation_operand(e, k) && e->tensor[k].tensor.data && e->tensor[k].swapped)
             evaluation_operand(e, k)->data = NULL;
+    e->plan.partial = &e->sums;
+    for (int k = 0; k < LOSS_MAX_TENSORS && e->plan.has_partial; k++)
+        snprintf(e->hash[k], SHA256_TEXT, "%0*d", SHA256_TEXT - 1, 0); /* until it is known */
+    if (check_offset(e, error) != LOSS_OK)
+        return error->status;
     return check_size(&e->plan, e->len, error);
 }
 
@@ -256,6 +277,38 @@ enum loss_status evaluation_decode_operand(const struct evaluation *e, int k,
     return LOSS_OK;
 }
 
+/* Adds the elements of a strided tensor to a hash, in row-major order. */
+static void hash_strided(struct sha256 *hash, const struct loss_tensor *tensor)
+{
+    const size_t count = loss_tensor_elements(tensor), size = loss_dtype_size(tensor->dtype);
+    for (size_t i = 0; i < count; i++) {
+        size_t rest = i;
+        ptrdiff_t offset = 0;
+        for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+            offset += (ptrdiff_t)(rest % tensor->shape[axis]) * tensor->stride[axis];
+            rest /= tensor->shape[axis];
+        }
+        sha256_add(hash, (const char *)tensor->data + offset * (ptrdiff_t)size, size);
+    }
+}
+
+/* Computes the hashes of the tensors that all parts of the batch share. */
+static void hash_shared(struct evaluation *e)
+{
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        const struct loss_tensor *const tensor = &e->plan.tensor[k];
+        struct sha256 hash;
+        if (!e->plan.present[k] || e->plan.sample_axis[k] != LOSS_SHARED)
+            continue;
+        sha256_begin(&hash);
+        if (tensor->strided)
+            hash_strided(&hash, tensor);
+        else
+            sha256_add(&hash, tensor->data, loss_tensor_bytes(tensor));
+        sha256_end(&hash, e->hash[k]);
+    }
+}
+
 enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
 {
     uint32_t missing = 0;
@@ -269,6 +322,8 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     }
+    if (status == LOSS_OK && e->plan.has_partial)
+        hash_shared(e);
     return status;
 }
 

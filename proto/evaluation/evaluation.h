@@ -16,6 +16,7 @@
 #ifndef PROTO_EVALUATION_EVALUATION_H
 #define PROTO_EVALUATION_EVALUATION_H
 
+#include "evaluation/sha256.h"
 #include "json/tensor_json.h"
 
 /* The location of the numbers of a tensor: bytes, or text to be decoded. */
@@ -48,10 +49,15 @@ struct evaluation {
     struct source tensor[EVALUATION_TENSORS];
     double number;             /* storage for a grad_output that is one number */
     enum tensor_form encoding; /* how a JSON response writes tensors */
+    bool has_offset;           /* the row of the whole batch at which a part begins is known ... */
+    uint64_t offset;           /* ... and is this */
 
     /* Set by the steps. */
     struct loss_plan plan;
     struct loss_result result;
+    struct loss_partial sums;                 /* if plan.has_partial */
+    char hash[LOSS_MAX_TENSORS][SHA256_TEXT]; /* if plan.has_partial, of the tensors that all parts
+                                                 of the batch share */
 
     /* Private. */
     void *arena; /* owned: operands and outputs that have no other memory and do not fit in `small`;

@@ -1,4 +1,5 @@
 #include "evaluation/json_response.h"
+#include "evaluation/partial.h"
 
 /* Faster than buffer_printf, which is noticeable in small responses. */
 static void append_texts(struct buffer *out, const char *first, const char *second,
@@ -45,6 +46,10 @@ void json_response_append(const struct evaluation *e, struct buffer *out)
         json_append_string(out, plan->warning[i]);
     }
     buffer_text(out, plan->warning[0] ? "]" : "");
+    if (plan->has_partial) {
+        buffer_text(out, ",\"partial\":");
+        partial_append_evaluation(e, out);
+    }
     encode_derivatives(e, "grad", plan->grad_mask, plan->grad, out);
     encode_derivatives(e, "hess", plan->hess_mask, plan->hess, out);
     buffer_text(out, "}");

@@ -310,6 +310,32 @@ static enum loss_status read_boolean(struct fields *f, struct loss_value *value)
     return LOSS_OK;
 }
 
+static enum loss_status read_partial(struct fields *f)
+{
+    struct loss_value value = {0, 0};
+    const enum loss_status status = read_boolean(f, &value);
+    f->out->request.partial = value.integer;
+    return status;
+}
+
+static enum loss_status read_offset(struct fields *f)
+{
+    struct loss_value value;
+    if (read_integer(f, &value) != LOSS_OK)
+        return f->json.error->status;
+    if (value.integer < 0 || (uint64_t)value.integer >= LOSS_COUNT_LIMIT)
+        return invalid(f, "offset must be in [0, 2^53)");
+    f->out->has_offset = true;
+    f->out->offset = (uint64_t)value.integer;
+    return LOSS_OK;
+}
+
+static enum loss_status read_divisor(struct fields *f)
+{
+    f->out->request.has_divisor = true;
+    return read_real(f, &f->out->request.divisor);
+}
+
 static enum loss_status read_choice(struct fields *f, const struct loss_param_spec *spec,
                                     struct loss_value *value)
 {
@@ -353,11 +379,9 @@ static enum loss_status read_param(struct fields *f, int k)
 static const struct {
     const char *name;
     enum loss_status (*read)(struct fields *f);
-} common[] = {{"reduction", read_reduction},
-              {"grad", read_grad},
-              {"hess", read_hess},
-              {"dtype", read_dtype},
-              {"encoding", read_encoding}};
+} common[] = {{"reduction", read_reduction}, {"grad", read_grad},        {"hess", read_hess},
+              {"dtype", read_dtype},         {"partial", read_partial},  {"offset", read_offset},
+              {"divisor", read_divisor},     {"encoding", read_encoding}};
 enum {
     COMMON_COUNT = sizeof common / sizeof common[0],
     ENCODING = FIELD_COMMON + COMMON_COUNT - 1

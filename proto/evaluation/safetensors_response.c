@@ -4,6 +4,7 @@
  * the rest is padded with spaces.
  */
 #include "evaluation/safetensors_response.h"
+#include "evaluation/partial.h"
 #include "formats/dtype_names.h"
 
 #include <stdint.h>
@@ -39,6 +40,24 @@ static void append_derivatives(struct buffer *header, const struct evaluation *e
             append_tensor(header, prefix, e->plan.loss->tensors[k].name, &derivative[k], at);
 }
 
+/* Appends the partial result, or if `result` is not that of the evaluation, a text that is at least
+   as long. */
+static void append_partial(struct buffer *header, const struct evaluation *e,
+                           const struct loss_result *result)
+{
+    struct buffer text = {0};
+    if (result == &e->result)
+        partial_append_evaluation(e, &text);
+    else
+        partial_append_longest(e, &text);
+    buffer_append(&text, "", 1);
+    buffer_text(header, ",\"partial\":");
+    if (!text.failed)
+        json_append_string(header, text.data);
+    header->failed |= text.failed;
+    buffer_free(&text);
+}
+
 static void append_metadata(struct buffer *header, const struct evaluation *e,
                             const struct loss_result *result)
 {
@@ -60,6 +79,8 @@ static void append_metadata(struct buffer *header, const struct evaluation *e,
         header->failed |= lines.failed;
     }
     buffer_free(&lines);
+    if (plan->has_partial)
+        append_partial(header, e, result);
     buffer_text(header, "}}");
 }
 

@@ -5,6 +5,7 @@
  */
 #include "oip/response.h"
 #include "content/media_type.h"
+#include "evaluation/partial.h"
 #include "formats/dtype_names.h"
 
 #include <stdint.h>
@@ -77,6 +78,24 @@ static void append_warnings(struct buffer *json, const struct loss_plan *plan)
     buffer_free(&lines);
 }
 
+/* Appends the partial result as a string, or if `result` is not that of the evaluation, a text that
+   is at least as long. */
+static void append_partial(struct buffer *json, const struct evaluation *e,
+                           const struct loss_result *result)
+{
+    struct buffer text = {0};
+    if (result == &e->result)
+        partial_append_evaluation(e, &text);
+    else
+        partial_append_longest(e, &text);
+    buffer_append(&text, "", 1);
+    buffer_text(json, ",\"partial\":");
+    if (!text.failed)
+        json_append_string(json, text.data);
+    json->failed |= text.failed;
+    buffer_free(&text);
+}
+
 /* Appends the JSON for a result, without padding. */
 static void append_json(struct buffer *json, const struct evaluation *e,
                         const struct oip_output_selection *selection,
@@ -95,6 +114,8 @@ static void append_json(struct buffer *json, const struct evaluation *e,
         buffer_printf(json, ",\"nonfinite\":%zu", result->nonfinite);
     if (plan->warning[0])
         append_warnings(json, plan);
+    if (plan->has_partial)
+        append_partial(json, e, result);
     buffer_text(json, "},\"outputs\":[");
     for (int i = 0; i < selection->outputs; i++) {
         buffer_text(json, i ? "," : "");

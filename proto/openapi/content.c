@@ -92,6 +92,18 @@ json_t *openapi_several_answer(const struct loss_descriptor *none)
     return of_base("SeveralAnswer", "severalAnswer");
 }
 
+json_t *openapi_merge_request(const struct loss_descriptor *none)
+{
+    (void)none;
+    return of_base("MergeRequest", "merge");
+}
+
+json_t *openapi_merge_answer(const struct loss_descriptor *none)
+{
+    (void)none;
+    return of_base("MergeAnswer", "mergeAnswer");
+}
+
 /* ---- Open Inference Protocol ---- */
 
 /* Returns content of JSON with an example per loss, or of JSON followed by bytes. Steals the

@@ -48,11 +48,13 @@ void openapi_document(const struct openapi_route routes[], size_t count, struct 
 
 /* ---- Contents (content.c) ---- */
 
-/* Of POST /v1/losses/{loss}, POST /v1/evaluate and POST /v2/models/{loss}/infer. */
+/* Of POST /v1/losses/{loss}, POST /v1/evaluate, POST /v1/merge and POST /v2/models/{loss}/infer. */
 json_t *openapi_evaluate_request(const struct loss_descriptor *loss);
 json_t *openapi_evaluate_answer(const struct loss_descriptor *loss);
 json_t *openapi_several_request(const struct loss_descriptor *none);
 json_t *openapi_several_answer(const struct loss_descriptor *none);
+json_t *openapi_merge_request(const struct loss_descriptor *none);
+json_t *openapi_merge_answer(const struct loss_descriptor *none);
 json_t *openapi_infer_request(const struct loss_descriptor *none);
 json_t *openapi_infer_answer(const struct loss_descriptor *none);
 /* GET /: a page for browsers, otherwise text. */

@@ -80,6 +80,9 @@ static json_t *with_params(json_t *properties, const struct loss_descriptor *los
         properties = jansson_set(properties, loss->params[k].name, param_schema(&loss->params[k]));
     properties = jansson_set(properties, "reduction", reduction_schema(loss));
     properties = jansson_set(properties, "dtype", openapi_reference("schemas", "ComputingDtype"));
+    properties = jansson_set(properties, "partial", openapi_reference("schemas", "WantPartial"));
+    properties = jansson_set(properties, "offset", openapi_reference("schemas", "Offset"));
+    properties = jansson_set(properties, "divisor", openapi_reference("schemas", "Divisor"));
     return jansson_set(properties, "encoding", openapi_reference("schemas", "Encoding"));
 }
 

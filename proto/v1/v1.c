@@ -10,8 +10,7 @@
 #include "evaluation/safetensors_response.h"
 #include "json/scanner.h"
 
-/* JSON requests pass fields in the body, other requests in the query. */
-static enum loss_status check_no_query(const struct request_view *view, struct loss_error *error)
+enum loss_status v1_check_no_query(const struct request_view *view, struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     if (view->query)
@@ -45,7 +44,7 @@ static enum loss_status validate_head(struct request_view *view, struct loss_err
                           &view->out, error) != LOSS_OK)
         return error->status;
     if (view->in == MEDIA_JSON)
-        return check_no_query(view, error);
+        return v1_check_no_query(view, error);
     if (!view->query)
         return LOSS_OK;
     struct evaluation evaluation;
@@ -146,7 +145,7 @@ static enum loss_status validate_multi_head(struct request_view *view, struct lo
             error, LOSS_UNSUPPORTED,
             "requests for several losses must be %s, not %s; JSON tensors may be base64",
             media_type_name(MEDIA_JSON), media_type_name(view->in));
-    return check_no_query(view, error);
+    return v1_check_no_query(view, error);
 }
 
 static enum loss_status prepare_multi(struct prepared *prepared, const struct request_view *view,

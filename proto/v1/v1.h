@@ -13,6 +13,12 @@ extern const struct handler v1_evaluate;
 /* POST /v1/evaluate: several losses over the same tensors. Requests and responses are JSON. */
 extern const struct handler v1_evaluate_many;
 
+/* POST /v1/merge: partial results of parts of one batch. Requests and responses are JSON. */
+extern const struct handler v1_merge;
+
+/* Fails if the request has a query: JSON requests have their fields in the body. */
+enum loss_status v1_check_no_query(const struct request_view *view, struct loss_error *error);
+
 /* GET /v1/losses */
 void v1_list(const char *accept, struct response *reply);
 

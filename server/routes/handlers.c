@@ -48,6 +48,7 @@ void handle_root(const struct route_request *request, struct response *response)
         "  GET  /v1/losses/{loss}  describe one loss\n"
         "  POST /v1/losses/{loss}  evaluate one loss\n"
         "  POST /v1/evaluate       evaluate several losses at once\n"
+        "  POST /v1/merge          merge partial results of parts of a batch\n"
         "  GET  /v2/models/{loss}  describe one loss by the Open Inference Protocol; evaluate it "
         "with POST .../infer\n"
         "  GET  /docs              interactive API documentation, in a browser\n"

@@ -78,6 +78,17 @@ DESCRIBE(several) = {
     .answer = openapi_several_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
 };
+DESCRIBE(merge) = {
+    "merge",
+    losses_tag,
+    "Merge partial results of parts of a batch",
+    "Parts are evaluated with `partial` true, in any number of requests and on any servers. The "
+    "result has the same bits as if the whole batch were evaluated in one request.",
+    .parameters = {"timeout"},
+    .request = openapi_merge_request,
+    .answer = openapi_merge_answer,
+    .errors = {400, 406, 411, 413, 415, 422, 503},
+};
 DESCRIBE(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media,
                     .schema = "ServerMetadata"};
 DESCRIBE(live) = {"live", oip_tag, "Liveness check", .media = json_media, .schema = "Live"};
@@ -189,6 +200,7 @@ static const struct route routes[] = {
      .path = "/v1/evaluate",
      .evaluate = &v1_evaluate_many,
      .openapi = &doc_several},
+    {.method = "POST", .path = "/v1/merge", .evaluate = &v1_merge, .openapi = &doc_merge},
     {.method = "GET", .path = "/v2", .handle = handle_server, .openapi = &doc_server},
     {.method = "GET", .path = "/v2/", .handle = handle_server, .openapi = &doc_server},
     {.method = "GET",

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <math.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,18 @@ static bool check_below(const struct check *check, const json_t *limit)
            no(check, "it is too large");
 }
 
+/* The patterns of the documents are valid POSIX extended regular expressions, too. */
+static bool check_pattern(const struct check *check, const json_t *pattern)
+{
+    regex_t expression;
+    if (!json_is_string(check->value))
+        return true;
+    ck_assert_int_eq(regcomp(&expression, json_string_value(pattern), REG_EXTENDED | REG_NOSUB), 0);
+    const bool matches = regexec(&expression, json_string_value(check->value), 0, NULL, 0) == 0;
+    regfree(&expression);
+    return matches || no(check, "it does not match the pattern");
+}
+
 static bool says_nothing(const struct check *check, const json_t *annotation)
 {
     (void)check;
@@ -210,6 +223,7 @@ static const struct {
     {"maximum", check_maximum},
     {"exclusiveMinimum", check_above},
     {"exclusiveMaximum", check_below},
+    {"pattern", check_pattern},
     {"title", says_nothing},
     {"description", says_nothing},
     {"default", says_nothing},

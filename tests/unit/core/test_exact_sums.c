@@ -3,8 +3,8 @@
  * any length: numbers of every magnitude, subnormal and huge ones, cancellation, NaN, infinities;
  * on every instruction set, permuted and divided.
  */
-#include "dispatch/run_sums.h"
 #include "suites.h"
+#include "sum/exact_sum.h"
 #include "support/batch.h"
 #include "support/big_sum.h"
 #include "support/random.h"
@@ -121,7 +121,7 @@ static void assert_same(double value, double wanted, const char *what, int kind,
    power of two as digits. */
 static void assert_same_integer(const struct exact_sum *sum, const struct big_sum *wanted)
 {
-    const struct exact_integer integer = exact_sum_integer(sum);
+    const struct loss_integer integer = exact_sum_integer(sum);
     struct big_sum again = {{0}, {0}, 0, 0, 0};
     uint32_t *const digits = integer.negative ? again.negative : again.positive;
     char text[BIG_SUM_TEXT], wanted_text[BIG_SUM_TEXT];
@@ -158,7 +158,7 @@ START_TEST(sums_are_exact)
         ck_assert_uint_eq(exact_sum_nonfinite(&sum),
                           wanted.nan + wanted.infinite + wanted.negative_infinite);
         /* Read and set. */
-        struct exact_integer integer = exact_sum_integer(&sum);
+        struct loss_integer integer = exact_sum_integer(&sum);
         ck_assert(exact_sum_set(&rest, &integer));
         assert_same_integer(&rest, &wanted);
     }
@@ -204,7 +204,7 @@ END_TEST
 START_TEST(integers_out_of_range_are_rejected)
 {
     struct exact_sum sum;
-    struct exact_integer integer = {.exponent = 1023 + 63, .limbs = 1, .limb = {1}};
+    struct loss_integer integer = {.exponent = 1023 + 63, .limbs = 1, .limb = {1}};
     ck_assert(exact_sum_set(&sum, &integer));
     ck_assert(isinf(exact_sum_value(&sum)));
     ck_assert_int_eq(exact_sum_integer(&sum).exponent, 1023 + 63);
@@ -214,7 +214,7 @@ START_TEST(integers_out_of_range_are_rejected)
     integer.limbs = 3;
     integer.limb[2] = 1;
     ck_assert(!exact_sum_set(&sum, &integer));
-    integer = (struct exact_integer){.negative = true, .exponent = -1074, .limbs = 1, .limb = {1}};
+    integer = (struct loss_integer){.negative = true, .exponent = -1074, .limbs = 1, .limb = {1}};
     ck_assert(exact_sum_set(&sum, &integer));
     ck_assert(exact_sum_value(&sum) == -0x1p-1074);
     integer.exponent--;
@@ -274,7 +274,7 @@ static void check_f32(const char *name, double target, size_t n, enum kind kind,
 /* Evaluates a batch in parts, and returns the loss of their merged sums. */
 static double loss_of_parts(const struct loss_request *request, size_t n)
 {
-    struct loss_sums whole = {{{0}, 0, 0, 0, 0}, {{0}, 0, 0, 0, 0}}, sums;
+    struct loss_partial whole = {.weighed = true}, sums;
     struct loss_tensor input = *request->tensor[0], target = *request->tensor[1],
                        weight = *request->sample_weight;
     for (size_t first = 0; first < n; first += input.shape[0]) {
@@ -282,16 +282,17 @@ static double loss_of_parts(const struct loss_request *request, size_t n)
         part.request.tensor[0] = &input;
         part.request.tensor[1] = &target;
         part.request.sample_weight = &weight;
+        part.request.partial = true;
         input.data = (double *)request->tensor[0]->data + first;
         target.data = (int64_t *)request->tensor[1]->data + first;
         weight.data = (double *)request->sample_weight->data + first;
         input.shape[0] = target.shape[0] = weight.shape[0] = 1 + below(n - first);
         ck_assert_int_eq(loss_plan(&part.plan, &part.request, &part.error), LOSS_OK);
-        ck_assert_int_eq(loss_run_sums(&part.plan, 2, &part.result, &sums, &part.error), LOSS_OK);
-        exact_sum_merge(&whole.terms, &sums.terms);
-        exact_sum_merge(&whole.weights, &sums.weights);
+        part.plan.partial = &sums;
+        ck_assert_int_eq(loss_run(&part.plan, 2, &part.result, &part.error), LOSS_OK);
+        ck_assert(loss_partial_add(&whole, &sums));
     }
-    return exact_sum_value(&whole.terms) / exact_sum_value(&whole.weights);
+    return loss_partial_result(&whole, LOSS_MEAN).loss;
 }
 
 /* nll of one class is -x, a term for each row; its mean divides by the exact sum of the weights. */

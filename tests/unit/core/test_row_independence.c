@@ -3,7 +3,6 @@
  * a batch, and the sums of all rows, merged in any order, give the loss of the batch. Ordinary rows
  * have neighbors with soft labels, distant logits, subnormal and huge numbers, NaN and infinities.
  */
-#include "dispatch/run_sums.h"
 #include "suites.h"
 #include "support/batch.h"
 #include "support/random.h"
@@ -252,8 +251,29 @@ static size_t differences(const struct loss_tensor *batch, const struct span *sp
 
 struct found {
     size_t terms, gradients, rows;
-    struct exact_sum sum; /* of all rows */
+    struct loss_partial sum; /* of all rows ... */
+    bool indivisible;        /* ... unless the rows cannot be parts of a batch */
 };
+
+/* Evaluates a part of a batch, and adds its sums. */
+static void add_sums(const struct loss_request *request, struct found *found)
+{
+    struct loss_request part = *request;
+    struct loss_plan plan;
+    struct loss_partial partial;
+    struct loss_result result;
+    struct loss_error error;
+    part.partial = true;
+    part.grad = 0;
+    found->indivisible = loss_plan(&plan, &part, &error) != LOSS_OK;
+    if (found->indivisible) {
+        ck_assert_str_eq(error.path, "/partial");
+        return;
+    }
+    plan.partial = &partial;
+    ck_assert_msg(loss_run(&plan, 1, &result, &error) == LOSS_OK, "%s", error.message);
+    ck_assert(loss_partial_add(&found->sum, &partial));
+}
 
 static void check_row(struct rows *rows, size_t row, struct found *found)
 {
@@ -288,12 +308,8 @@ static void check_row(struct rows *rows, size_t row, struct found *found)
         if (span.axis >= 0)
             gradients += differences(&plan->grad[k], &span, row, rows->count, &alone.plan.grad[k]);
     }
-    if (plan->reduction == LOSS_SUM) {
-        struct loss_sums sums;
-        ck_assert_int_eq(loss_run_sums(&alone.plan, 1, &alone.result, &sums, &alone.error),
-                         LOSS_OK);
-        exact_sum_merge(&found->sum, &sums.terms);
-    }
+    if (plan->reduction == LOSS_SUM)
+        add_sums(&alone.request, found);
     found->terms += terms;
     found->gradients += gradients;
     found->rows += terms + gradients > 0;
@@ -311,8 +327,10 @@ static void check(struct rows *rows)
     ck_assert_uint_gt(rows->count, 1);
     for (size_t row = rows->count; row > 0; row--)
         check_row(rows, row - 1, &found);
-    const double loss = rows->batch.result.loss, merged = exact_sum_value(&found.sum);
-    ck_assert_msg((isnan(loss) && isnan(merged)) || memcmp(&loss, &merged, sizeof loss) == 0,
+    const double loss = rows->batch.result.loss,
+                 merged = loss_partial_result(&found.sum, LOSS_SUM).loss;
+    ck_assert_msg(found.indivisible || (isnan(loss) && isnan(merged)) ||
+                      memcmp(&loss, &merged, sizeof loss) == 0,
                   "%s, %s: the loss is %a, that of the rows %a", rows->batch.request.loss->name,
                   rows->option, loss, merged);
     ck_assert_msg(found.rows == 0,

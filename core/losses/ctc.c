@@ -190,10 +190,17 @@ static size_t scratch(const struct loss_plan *plan)
     return total;
 }
 
-static void fill(loss_real *x, size_t n, loss_real value)
+static void fill(loss_real *x, size_t n, loss_real value, const struct loss_control *cancel)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = value;
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++)
+            x[i] = value;
+}
+
+static void copy(loss_real *to, const loss_real *from, size_t n, const struct loss_control *cancel)
+{
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        memcpy(to + s.first, from + s.first, slice_len(&s) * sizeof *to);
 }
 
 static struct row row_from(const struct lattice *l, loss_real *at)
@@ -201,10 +208,11 @@ static struct row row_from(const struct lattice *l, loss_real *at)
     return (struct row){at, at + l->stride};
 }
 
-static void fill_row(struct row row, size_t first, size_t n, struct number value)
+/* Sets the first n numbers of a row to 0. */
+static void clear_row(struct row row, size_t n, const struct loss_control *cancel)
 {
-    fill(row.m + first, n, value.m);
-    fill(row.e + first, n, value.e);
+    fill(row.m, n, ZERO.m, cancel);
+    fill(row.e, n, ZERO.e, cancel);
 }
 
 /* Divides the block's scratch memory into a lattice, and fills the parts that are the same for all
@@ -227,14 +235,15 @@ static struct lattice make_lattice(const struct loss_block *b, const struct sequ
     l.skip = rest + 4 * row;
     l.share = l.skip + stride;
     for (size_t t = 0; t < l.window; t++)
-        fill_row(row_from(&l, l.rows + t * row), 0, MARGIN, ZERO);
-    fill_row(l.before, 0, stride, ZERO);
+        clear_row(row_from(&l, l.rows + t * row), MARGIN, q->cancel);
+    clear_row(l.before, stride, q->cancel);
     set_number(l.before, MARGIN, ONE);
     for (int k = 0; k < 2; k++)
-        fill_row(l.beta[k], 0, stride, ZERO);
+        clear_row(l.beta[k], stride, q->cancel);
     set_number(l.beta[q->steps % 2], q->states - 1, ONE);
-    for (size_t s = 0; s < stride; s++)
-        l.skip[s] = s >= 2 && s < q->states && s % 2 && label_of(q, s) != label_of(q, s - 2);
+    for (struct slice slice = {0}; slice_next(&slice, stride, q->cancel);)
+        for (size_t s = slice.first; s < slice.end; s++)
+            l.skip[s] = s >= 2 && s < q->states && s % 2 && label_of(q, s) != label_of(q, s - 2);
     return l;
 }
 
@@ -252,13 +261,13 @@ static loss_real load_emissions(const struct sequence *q, const struct lattice *
     const loss_real *const x = q->log_probs + t * q->classes;
     const struct row emit = l->emit;
     loss_real most = x[q->blank] < (loss_real)INFINITY ? x[q->blank] : -(loss_real)INFINITY;
-    for (size_t s = 0; s < q->states; s++)
-        emit.m[s] = x[q->blank];
-    for (size_t s = 1; s < q->states; s += 2) {
-        const loss_real label = x[q->labels[s / 2]];
-        emit.m[s] = label;
-        most = label > most && label < (loss_real)INFINITY ? label : most;
-    }
+    fill(emit.m, q->states, x[q->blank], q->cancel);
+    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);)
+        for (size_t s = slice.first + 1; s < slice.end; s += 2) {
+            const loss_real label = x[q->labels[s / 2]];
+            emit.m[s] = label;
+            most = label > most && label < (loss_real)INFINITY ? label : most;
+        }
     const loss_real top = most == -(loss_real)INFINITY ? 0 : most;
     for (size_t s = q->states; s < padded(q->states); s++)
         emit.m[s] = -(loss_real)INFINITY;
@@ -310,7 +319,7 @@ static void forward_to(const struct sequence *q, const struct lattice *l, size_t
         if (divisor)
             sum_add(divisor, top);
         if (divisor && l->starts && t % l->window == 0)
-            memcpy(l->starts + t / l->window * row, alpha_at(l, t), row * sizeof(loss_real));
+            copy(l->starts + t / l->window * row, alpha_at(l, t), row, q->cancel);
     }
 }
 
@@ -365,11 +374,13 @@ static void backward(const struct sequence *q, const struct lattice *l, size_t t
 static void compute_share(const struct sequence *q, const struct lattice *l)
 {
     loss_real blank = 0;
-    fill(l->share, q->classes, 0);
-    for (size_t s = 0; s < q->states; s += 2)
-        blank += l->emit.m[s];
-    for (size_t s = 1; s < q->states; s += 2)
-        l->share[q->labels[s / 2]] += l->emit.m[s];
+    zero_all(l->share, q->classes, q->cancel);
+    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);) {
+        for (size_t s = slice.first; s < slice.end; s += 2)
+            blank += l->emit.m[s];
+        for (size_t s = slice.first + 1; s < slice.end; s += 2)
+            l->share[q->labels[s / 2]] += l->emit.m[s];
+    }
     l->share[q->blank] += blank;
 }
 
@@ -391,10 +402,12 @@ static void gradient_of_step(const struct sequence *q, const struct lattice *l, 
                              loss_real scale, loss_real *grad)
 {
     const loss_real *const x = q->log_probs + t * q->classes;
-    size_t c = 0;
-    for (; c + LANES <= q->classes; c += LANES)
-        gradient_of_classes(x + c, l->share + c, scale, LANES, grad + c);
-    gradient_of_classes(x + c, l->share + c, scale, q->classes - c, grad + c);
+    for (struct slice slice = {0}; slice_next(&slice, q->classes, q->cancel);) {
+        size_t c = slice.first;
+        for (; c + LANES <= slice.end; c += LANES)
+            gradient_of_classes(x + c, l->share + c, scale, LANES, grad + c);
+        gradient_of_classes(x + c, l->share + c, scale, slice.end - c, grad + c);
+    }
 }
 
 /* Computes the gradient, exp(log_probs) - share. Like PyTorch's, it includes the gradient of the
@@ -408,8 +421,7 @@ static void gradient(const struct sequence *q, const struct lattice *l, struct n
         const bool gone =
             (t + 1) % l->window == 0 && t + 1 < q->steps; /* overwritten by the next window */
         if (gone) {
-            memcpy(alpha_at(l, start), l->starts + start / l->window * row,
-                   row * sizeof(loss_real));
+            copy(alpha_at(l, start), l->starts + start / l->window * row, row, q->cancel);
             forward_to(q, l, start + 1, t + 1, NULL);
         }
         backward(q, l, t, all);
@@ -428,9 +440,10 @@ static bool reads_nan(const struct sequence *q)
         const loss_real *const x = q->log_probs + t * q->classes;
         if (isnan(x[q->blank]))
             return true;
-        for (size_t k = 0; k < q->states / 2; k++)
-            if (isnan(x[q->labels[k]]))
-                return true;
+        for (struct slice s = {0}; slice_next(&s, q->states / 2, q->cancel);)
+            for (size_t k = s.first; k < s.end; k++)
+                if (isnan(x[q->labels[k]]))
+                    return true;
     }
     return false;
 }
@@ -463,7 +476,7 @@ static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
     return false;
 }
 
-/* Reads the sequence of term i. Returns false if it is invalid. */
+/* Reads the sequence of term i. Returns false if it is invalid or the run is cancelled. */
 static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
 {
     const bool in_one_row = b->plan->tensor[TARGETS].rank == 1;
@@ -482,10 +495,11 @@ static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
     q->states = 2 * (size_t)length + 1;
     q->blank = b->param[BLANK].integer;
     q->cancel = b->cancel;
-    for (size_t k = 0; k < (size_t)length; k++)
-        if (q->labels[k] < 0 || (uint64_t)q->labels[k] >= q->classes)
-            return invalid(b, i, TARGETS, before + k);
-    return true;
+    for (struct slice s = {0}; slice_next(&s, (size_t)length, b->cancel);)
+        for (size_t k = s.first; k < s.end; k++)
+            if (q->labels[k] < 0 || (uint64_t)q->labels[k] >= q->classes)
+                return invalid(b, i, TARGETS, before + k);
+    return !cancel_requested(b->cancel); /* otherwise not all labels have been checked */
 }
 
 /* l = -log of the probability of all paths of the labels. The mean first divides it by the number
@@ -512,11 +526,11 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     b->term[i] = zeroed ? 0 : loss / share;
     if (!grad)
         return;
-    fill(grad, b->elements_per_term[LOG_PROBS], 0);
+    zero_all(grad, b->elements_per_term[LOG_PROBS], b->cancel);
     if (isfinite(loss))
         gradient(q, &l, all, b->scale[i] / share, grad);
     else if (!zeroed)
-        fill(grad, q->steps * q->classes, NAN);
+        fill(grad, q->steps * q->classes, NAN, b->cancel);
 }
 
 static void ctc_kernel(struct loss_block *b)

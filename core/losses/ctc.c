@@ -2,6 +2,7 @@
    aten/src/ATen/native/LossCTC.cpp. A. Graves et al., Connectionist temporal classification, 2006;
    equation numbers below refer to it. */
 #include "kernel/loss_kernel.h"
+#include "kernel/row_search.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -333,14 +334,13 @@ static struct number probability(const struct sequence *q, const struct lattice 
     return add(number_at(last, end - 1), number_at(last, end - 2), ZERO);
 }
 
-/* Computes beta of states [first, end), and replaces `emit_m` by the probability of the paths
-   through each state, with `all` that of all paths. The arrays do not overlap. */
+/* Computes beta of states [first, end), and replaces `emit` by the probability of the paths through
+   each state: m is in [1, 16), or 0. The arrays do not overlap. */
 static void backward_states(loss_real *restrict now_m, loss_real *restrict now_e,
                             const loss_real *restrict later_m, const loss_real *restrict later_e,
-                            loss_real *restrict emit_m, const loss_real *restrict emit_e,
+                            loss_real *restrict emit_m, loss_real *restrict emit_e,
                             const loss_real *restrict alpha_m, const loss_real *restrict alpha_e,
-                            const loss_real *restrict skip, struct number all, size_t first,
-                            size_t end)
+                            const loss_real *restrict skip, size_t first, size_t end)
 {
     for (size_t s = first; s < end; s++) {
         const loss_real skipped = later_m[s + 2];
@@ -351,37 +351,46 @@ static void backward_states(loss_real *restrict now_m, loss_real *restrict now_e
                             next = multiply(rest, (struct number){emit_m[s], emit_e[s]});
         now_m[s] = next.m;
         now_e[s] = next.e;
-        const loss_real through =
-            alpha_m[s] * rest.m * power_of_four((alpha_e[s] - all.e) + rest.e) / all.m;
+        const loss_real through = alpha_m[s] * rest.m;
         emit_m[s] = (alpha_m[s] == 0) | (rest.m == 0) ? 0 : through;
+        emit_e[s] = alpha_e[s] + rest.e;
     }
 }
 
 /* Computes beta at step t from the next step, equations 9 to 11: the probability of all path
    suffixes that start in each state. Replaces the probability of each state at the step by that of
-   the paths through it, of which `all` is the sum. */
-static void backward(const struct sequence *q, const struct lattice *l, size_t t, struct number all)
+   the paths through it. */
+static void backward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     const struct row now = l->beta[t % 2], later = l->beta[(t + 1) % 2], emit = l->emit,
                      alpha = row_from(l, alpha_at(l, t));
     load_emissions(q, l, t);
     for (struct slice slice = {0}; slice_next(&slice, padded(q->states), q->cancel);)
         backward_states(now.m, now.e, later.m, later.e, emit.m, emit.e, alpha.m + MARGIN,
-                        alpha.e + MARGIN, l->skip, all, slice.first, slice.end);
+                        alpha.e + MARGIN, l->skip, slice.first, slice.end);
 }
 
-/* Adds the probabilities of the states of each class, equation 16. */
+/* Computes the probability that a path has each class at the current step, equation 16: that of the
+   paths through the states of the class, divided by that of the paths through any state. The
+   probability of all paths would do as the divisor, but e of a vast log-probability has few digits
+   left for the others, and each step loses different ones. */
 static void compute_share(const struct sequence *q, const struct lattice *l)
 {
+    const struct row through = l->emit;
+    const loss_real most = max_of(through.e, q->states, q->cancel);
     loss_real blank = 0;
+    for (struct slice slice = {0}; slice_next(&slice, padded(q->states), q->cancel);)
+        for (size_t s = slice.first; s < slice.end; s++)
+            through.m[s] *= power_of_four(through.e[s] - most);
+    const loss_real inverse = 1 / sum_same_sign(through.m, q->states, q->cancel);
     zero_all(l->share, q->classes, q->cancel);
     for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);) {
         for (size_t s = slice.first; s < slice.end; s += 2)
-            blank += l->emit.m[s];
+            blank += through.m[s];
         for (size_t s = slice.first + 1; s < slice.end; s += 2)
-            l->share[q->labels[s / 2]] += l->emit.m[s];
+            l->share[q->labels[s / 2]] += through.m[s] * inverse;
     }
-    l->share[q->blank] += blank;
+    l->share[q->blank] += blank * inverse;
 }
 
 /* Computes the gradient of classes [c, c + n), n <= LANES, at a step. */
@@ -412,8 +421,8 @@ static void gradient_of_step(const struct sequence *q, const struct lattice *l, 
 
 /* Computes the gradient, exp(log_probs) - share. Like PyTorch's, it includes the gradient of the
    log_softmax that log_probs comes from. It is NaN for an impossible class, as in PyTorch. */
-static void gradient(const struct sequence *q, const struct lattice *l, struct number all,
-                     loss_real scale, loss_real *grad)
+static void gradient(const struct sequence *q, const struct lattice *l, loss_real scale,
+                     loss_real *grad)
 {
     const size_t row = ROW_PARTS * l->stride;
     for (size_t t = q->steps; t-- > 0 && !cancel_requested(q->cancel);) {
@@ -424,7 +433,7 @@ static void gradient(const struct sequence *q, const struct lattice *l, struct n
             copy(alpha_at(l, start), l->starts + start / l->window * row, row, q->cancel);
             forward_to(q, l, start + 1, t + 1, NULL);
         }
-        backward(q, l, t, all);
+        backward(q, l, t);
         compute_share(q, l);
         gradient_of_step(q, l, t, scale, grad + t * q->classes);
     }
@@ -512,15 +521,13 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     const loss_real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (loss_real)labels : 1;
     struct lattice l = {0};
     struct sum divisor = {0};
-    struct number all = ZERO;
     loss_real loss = INFINITY; /* no path exists if there are more labels than steps */
     if (reads_nan(q)) {
         loss = NAN;
     } else if (labels <= q->steps) {
         l = make_lattice(b, q, grad != NULL);
         forward_to(q, &l, 0, q->steps, &divisor);
-        all = probability(q, &l);
-        loss = 0 - (log_of(all) + sum_value(&divisor));
+        loss = 0 - (log_of(probability(q, &l)) + sum_value(&divisor));
     }
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
@@ -528,7 +535,7 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
         return;
     zero_all(grad, b->elements_per_term[LOG_PROBS], b->cancel);
     if (isfinite(loss))
-        gradient(q, &l, all, b->scale[i] / share, grad);
+        gradient(q, &l, b->scale[i] / share, grad);
     else if (!zeroed)
         fill(grad, q->steps * q->classes, NAN, b->cancel);
 }

@@ -180,6 +180,51 @@ START_TEST(infinity_does_not_skip_the_blank_between_equal_labels)
 }
 END_TEST
 
+/* ---- Vast log-probabilities ---- */
+
+/* Labels 1, 1. Every path includes a log-probability beside which the others have no digits. */
+static const struct {
+    size_t steps;
+    float log_probs[4][2];
+} vast[] = {{3, {{-0.5F, -1e30F}, {-2, -0.5F}, {-0.5F, -0.5F}}},
+            {4, {{-1e30F, -2}, {-0.5F, -2}, {-2, -1e30F}, {-0.5F, -1e30F}}},
+            {4, {{-1e30F, -2e30F}, {-3e30F, -2e29F}, {-2e28F, -1e30F}, {-0.5F, -7e29F}}}};
+enum { VAST = sizeof vast / sizeof *vast };
+
+/* The only path of the first sequence is 1, blank, 1. In each step of the others, the probabilities
+   that a path has a class sum to 1. */
+START_TEST(gradients_of_vast_log_probabilities_are_finite_and_consistent)
+{
+    static int64_t labels[] = {1, 1}, label_count[] = {2};
+    float given[4][2];
+    int64_t step_count[] = {(int64_t)vast[_i].steps};
+    memcpy(given, vast[_i].log_probs, sizeof given);
+    const struct loss_tensor
+        input = {.data = given, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {vast[_i].steps, 2}},
+        targets = {.data = labels, .dtype = LOSS_INT64, .rank = 1, .shape = {2}},
+        input_lengths = {.data = step_count, .dtype = LOSS_INT64, .rank = 1, .shape = {1}},
+        target_lengths = {.data = label_count, .dtype = LOSS_INT64, .rank = 1, .shape = {1}};
+    struct batch batch = {0};
+    loss_request_init(&batch.request, loss_find("ctc"));
+    const struct loss_tensor *const tensors[] = {&input, &targets, &input_lengths, &target_lengths};
+    memcpy(batch.request.tensor, tensors, sizeof tensors);
+    batch.request.reduction = LOSS_SUM;
+    batch.request.dtype = LOSS_FLOAT64;
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    const double(*const grad)[2] = batch.plan.grad[0].data;
+    for (size_t t = 0; t < vast[_i].steps; t++) {
+        const double blank = exp((double)given[t][0]), label = exp((double)given[t][1]);
+        ck_assert_double_eq_tol(grad[t][0] + grad[t][1], blank + label - 1, 1e-15);
+        ck_assert_double_le(grad[t][0], blank);
+        ck_assert_double_le(grad[t][1], label);
+        if (_i == 0)
+            ck_assert_double_eq_tol(grad[t][1], label - (t != 1), 1e-15);
+    }
+    batch_clear(&batch);
+}
+END_TEST
+
 /* ---- Memory and time ---- */
 
 /* A batch of sequences with the same number of labels, padded or concatenated. Owns its data. */
@@ -415,6 +460,10 @@ Suite *sequences_suite(void)
     tcase_add_test(nan, infinity_beside_all_paths_does_not_count);
     tcase_add_test(nan, infinity_does_not_skip_the_blank_between_equal_labels);
     suite_add_tcase(suite, nan);
+    TCase *large = tcase_create("sequences_vast");
+    tcase_add_loop_test(large, gradients_of_vast_log_probabilities_are_finite_and_consistent, 0,
+                        VAST);
+    suite_add_tcase(suite, large);
     TCase *lattice = tcase_create("sequences_lattice");
     tcase_add_loop_test(lattice, gradients_are_those_of_the_whole_lattice, 0,
                         2 * SHAPES_OF_SEQUENCES);

@@ -217,6 +217,7 @@ function resultOf({tensors, metadata}, headers) {
         hess: derivatives(tensors, 'hess_'),
         nonfinite: Number(metadata.nonfinite ?? 0),
         warnings: metadata.warnings?.split('\n') ?? [],
+        ...(metadata.partial ? {partial: JSON.parse(metadata.partial)} : {}),
         ...contextOf(headers),
     };
 }

@@ -97,7 +97,64 @@ export interface Common<R, G, H> {
      * The dtype of the computation; default: float64 if a prediction is float64, otherwise float32.
      */
     dtype?: 'float32' | 'float64';
+    /** The tensors are a part of a batch: the result has a `partial` for {@link merge}. */
+    partial?: boolean;
+    /** With `partial`: the row of the whole batch at which the part begins. */
+    offset?: number;
+    /** What a mean divides by, instead of what the tensors determine: that of the whole batch. */
+    divisor?: number;
 }
+
+/** The exact result of a part of a batch, as the server writes it. */
+export interface PartialResult {
+    format: 'lossd-partial-1';
+    loss: string;
+    reduction: 'mean' | 'sum' | 'batchmean';
+    dtype: 'float32' | 'float64';
+    parameters: Record<string, unknown>;
+    tensors: Record<string, (string | number)[]>;
+    whole: Record<string, string>;
+    weighed: boolean;
+    sum: string;
+    weight: string;
+    terms: number;
+    samples: number;
+    count: number;
+    nan: number;
+    inf: number;
+    neginf: number;
+    rows: [number, number][];
+    warnings: string[];
+}
+
+/** The result of {@link merge}. */
+export interface Merged {
+    loss: number;
+    count: number;
+    reduction: 'mean' | 'sum' | 'batchmean';
+    dtype: 'float32' | 'float64';
+    nonfinite: number;
+    warnings: string[];
+    /** Can be merged with others. */
+    partial: PartialResult;
+    /**
+     * What the reduction divides by: send it as `divisor` to compute the gradients of a part.
+     * Absent if the reduction is 'sum'.
+     */
+    divisor?: number;
+}
+
+/**
+ * Merges partial results of parts of one batch, in any order, without a server. The loss has the
+ * same bits as if the whole batch were evaluated at once.
+ *
+ * @param partials results of calls with `partial: true`, or their `partial`, as objects or as JSON
+ * @throws RangeError if a partial result is invalid, if they are not of one batch, or if two
+ *     contain the same rows
+ */
+export function merge(
+    partials: Iterable<PartialResult | {partial?: PartialResult} | string>,
+): Merged;
 
 /** The names of the derivatives that `W` requests from a loss with predictions `P`. */
 export type Wanted<W, P extends string> = W extends true
@@ -119,6 +176,8 @@ export interface Result<R, G extends string, H extends string> {
     nonfinite: number;
     /** Warnings that PyTorch would give. */
     warnings: string[];
+    /** The exact result of a part of a batch; present only if requested. */
+    partial?: PartialResult;
     /** Times on the server, in milliseconds. */
     timing: Partial<Record<'decode' | 'compute' | 'encode', number>>;
     requestId: string | null;

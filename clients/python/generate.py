@@ -39,6 +39,10 @@ COMMON = (
     ' "none" an array of the shape of the loss.\nsample_weight: a weight per term, or per index of'
     ' their first dimension; "mean" divides by the sum of the weights.\ndtype: of the computation,'
     ' "float32" or "float64". Default: float64 if a prediction is float64, otherwise float32.'
+    '\npartial: True if the tensors are a part of a batch; the result then has a `partial` for'
+    ' `lossd.merge`.\noffset: with partial, the row of the whole batch at which the part'
+    ' begins.\ndivisor: what a mean divides by, instead of what the tensors determine: that of the'
+    ' whole batch.'
 )
 HESS = (
     "hess: True for the diagonal of the Hessian with respect to {predictions}, or names of"
@@ -162,6 +166,9 @@ def method(loss):
         "grad_output: Any = None",
         "sample_weight: Any = None",
         "dtype: Optional[str] = None",
+        "partial: bool = False",
+        "offset: Optional[int] = None",
+        "divisor: Optional[float] = None",
     ]
     tensors = [
         f'"{name}": {name}' for name in [*required, *optional, "grad_output", "sample_weight"]
@@ -175,6 +182,7 @@ def method(loss):
         "grad",
         "hess" if loss["hessian"] else "False",
         "dtype",
+        *braced([f'"{name}": {name}' for name in ("partial", "offset", "divisor")]),
     ]
     return "\n".join(
         [
@@ -240,7 +248,7 @@ class LossMethods(Generic[Response]):
 
     def _evaluate(
         self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str,
-        grad: Any, hess: Any, dtype: Optional[str],
+        grad: Any, hess: Any, dtype: Optional[str], part: Mapping[str, Any],
     ) -> Response:
         raise NotImplementedError
 '''

@@ -181,6 +181,39 @@ several = {
     "losses": ["cross_entropy", {"loss": "nll", "weight": [1, 2, 3]}],
 }
 write("multi_loss", "classes", json.dumps(several).encode())
+partial = {
+    "format": "lossd-partial-1",
+    "loss": "huber",
+    "reduction": "mean",
+    "dtype": "float32",
+    "parameters": {"delta": 0.5},
+    "tensors": {"input": ["float32", 8], "target": ["float32", 8]},
+    "whole": {},
+    "weighed": False,
+    "sum": "0x7e57b809716878116dfp-57",
+    "weight": "0x0p+0",
+    "terms": 8000,
+    "samples": 1000,
+    "count": 8000,
+    "nan": 1,
+    "inf": 0,
+    "neginf": 0,
+    "rows": [[0, 500], [600, 700]],
+    "warnings": [],
+}
+other = {**partial, "sum": "-0x3p-1074", "inf": 2, "rows": [[500, 600], [1000, 1400]]}
+weighed = {
+    **partial,
+    "loss": "cross_entropy",
+    "parameters": {"ignore_index": -100, "label_smoothing": 0},
+    "tensors": {"input": ["float32", 3], "target": ["int64"], "weight": ["float32", 3]},
+    "whole": {"weight": "0123456789abcdef" * 4},
+    "weighed": True,
+    "weight": "0x5p+3",
+    "rows": [],
+}
+write("partial", "two", json.dumps({"partials": [partial, other]}).encode())
+write("partial", "weighed", json.dumps({"partials": [weighed]}).encode())
 write(
     "multi_loss",
     "own",

@@ -1,5 +1,5 @@
 // Compiled, never run: code that TypeScript must accept or reject.
-import {Client, LossdError, Tensor, decode, encode} from 'lossd';
+import {Client, LossdError, Tensor, decode, encode, merge} from 'lossd';
 import type {LossName} from 'lossd';
 
 const client = new Client('http://127.0.0.1:8080', {token: 'secret', retries: 3, fetch});
@@ -97,3 +97,8 @@ export {
     shaped,
     split,
 };
+
+const part = await client.mse({input: [1], target: [0], partial: true, offset: 0});
+const merged: number = merge([part, JSON.stringify(part.partial)]).loss;
+// @ts-expect-error a number is not a partial result
+merge([merged]);

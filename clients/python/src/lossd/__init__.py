@@ -23,6 +23,7 @@ from ._errors import (
     Unavailable,
 )
 from ._losses import LOSSES
+from ._merge import merge
 from ._result import Result, Tensors
 from ._safetensors import BFloat16
 from ._version import __version__
@@ -45,6 +46,7 @@ __all__ = [
     "Unavailable",
     "__version__",
     "default_client",
+    "merge",
     "set_default_client",
 ]
 

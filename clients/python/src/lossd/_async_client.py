@@ -99,10 +99,11 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
         grad: Any,
         hess: Any,
         dtype: Optional[str],
+        part: Mapping[str, Any],
     ) -> Result:
         result = await self._run(
             lambda call: self._session.evaluate(
-                call, loss, tensors, parameters, reduction, grad, hess, dtype
+                call, loss, tensors, parameters, reduction, grad, hess, dtype, part
             )
         )
         warn(result.warnings, stacklevel=2)

@@ -1,5 +1,6 @@
 """Tensors in JSON, encoded in base64."""
 import base64
+import json
 from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
@@ -46,10 +47,11 @@ def decode(response: Mapping[str, Any]) -> Tuple[Dict[str, "np.ndarray[Any, Any]
         for name in ("count", "reduction", "dtype", "nonfinite")
         if name in response
     }
-    return (
-        arrays,
-        {**texts, "warnings": "\n".join(response["warnings"])} if "warnings" in response else texts,
-    )
+    if "warnings" in response:
+        texts["warnings"] = "\n".join(response["warnings"])
+    if "partial" in response:
+        texts["partial"] = json.dumps(response["partial"])
+    return arrays, texts
 
 
 def tensor(found: Any) -> "np.ndarray[Any, Any]":

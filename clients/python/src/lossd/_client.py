@@ -121,9 +121,10 @@ class Client(Settings, LossMethods[Result]):
         grad: Any,
         hess: Any,
         dtype: Optional[str],
+        part: Mapping[str, Any],
     ) -> Result:
         result = self._session.evaluate(
-            self._session.call(), loss, tensors, parameters, reduction, grad, hess, dtype
+            self._session.call(), loss, tensors, parameters, reduction, grad, hess, dtype, part
         )
         warn(result.warnings, stacklevel=4)
         return result

@@ -385,14 +385,15 @@ class LossMethods(Generic[Response]):
 
     def _evaluate(
         self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str,
-        grad: Any, hess: Any, dtype: Optional[str],
+        grad: Any, hess: Any, dtype: Optional[str], part: Mapping[str, Any],
     ) -> Response:
         raise NotImplementedError
 
     def mse(self, input: Any, target: Any, *, weight: Any = None,
             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
             hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-            dtype: Optional[str] = None) -> Response:
+            dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+            divisor: Optional[float] = None) -> Response:
         """Mean squared error: MSELoss and mse_loss.
 
         Squared difference between prediction and target; the usual loss for regression.
@@ -413,15 +414,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("mse", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def l1(self, input: Any, target: Any, *, weight: Any = None,
            reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
            hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-           dtype: Optional[str] = None) -> Response:
+           dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+           divisor: Optional[float] = None) -> Response:
         """Mean absolute error: L1Loss and l1_loss.
 
         Absolute difference between prediction and target; less sensitive to outliers than mse.
@@ -442,15 +450,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("l1", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def smooth_l1(self, input: Any, target: Any, *, beta: float = 1.0,
                   reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                   hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                  dtype: Optional[str] = None) -> Response:
+                  dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+                  divisor: Optional[float] = None) -> Response:
         """Smooth L1: SmoothL1Loss and smooth_l1_loss.
 
         Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.
@@ -470,15 +485,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("smooth_l1", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"beta": beta}, reduction, grad, hess, dtype)
+                              {"beta": beta}, reduction, grad, hess, dtype, {"partial": partial,
+                              "offset": offset, "divisor": divisor})
 
     def huber(self, input: Any, target: Any, *, weight: Any = None, delta: float = 1.0,
               reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
               hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-              dtype: Optional[str] = None) -> Response:
+              dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+              divisor: Optional[float] = None) -> Response:
         """Huber: HuberLoss and huber_loss.
 
         Half the squared difference up to delta, linear beyond, with slope delta. It is delta times
@@ -502,15 +524,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("huber", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"delta": delta}, reduction, grad, hess, dtype)
+                              {"delta": delta}, reduction, grad, hess, dtype, {"partial": partial,
+                              "offset": offset, "divisor": divisor})
 
     def bce(self, input: Any, target: Any, *, weight: Any = None,
             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
             hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-            dtype: Optional[str] = None) -> Response:
+            dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+            divisor: Optional[float] = None) -> Response:
         """Binary cross entropy: BCELoss and binary_cross_entropy.
 
         Negative log likelihood of a binary target, given its probability; logarithms are clamped at
@@ -531,15 +560,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("bce", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def bce_with_logits(self, input: Any, target: Any, *, weight: Any = None,
                         pos_weight: Any = None, reduction: Literal["mean", "sum", "none"] = "mean",
                         grad: Wanted = False, hess: Wanted = False, grad_output: Any = None,
-                        sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
+                        sample_weight: Any = None, dtype: Optional[str] = None,
+                        partial: bool = False, offset: Optional[int] = None,
+                        divisor: Optional[float] = None) -> Response:
         """Binary cross entropy with logits: BCEWithLogitsLoss and binary_cross_entropy_with_logits.
 
         Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against
@@ -562,17 +599,24 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("bce_with_logits", {"input": input, "target": target,
                               "weight": weight, "pos_weight": pos_weight,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def cross_entropy(self, input: Any, target: Any, *, weight: Any = None,
                       ignore_index: Optional[int] = -100, label_smoothing: float = 0.0,
                       reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                       hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                      dtype: Optional[str] = None) -> Response:
+                      dtype: Optional[str] = None, partial: bool = False,
+                      offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Cross entropy: CrossEntropyLoss.
 
         Negative log likelihood of the correct class, given the logits of all classes; the usual
@@ -601,16 +645,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("cross_entropy", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight},
                               {"ignore_index": ignore_index, "label_smoothing": label_smoothing},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def nll(self, input: Any, target: Any, *, weight: Any = None,
             ignore_index: Optional[int] = -100, reduction: Literal["mean", "sum", "none"] = "mean",
             grad: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-            dtype: Optional[str] = None) -> Response:
+            dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+            divisor: Optional[float] = None) -> Response:
         """Negative log likelihood: NLLLoss and nll_loss.
 
         Negative log-probability of the correct class. For logits, use cross_entropy.
@@ -631,15 +682,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("nll", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"ignore_index": ignore_index}, reduction, grad, False, dtype)
+                              {"ignore_index": ignore_index}, reduction, grad, False, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def kl_div(self, input: Any, target: Any, *, log_target: bool = False,
                reduction: Literal["mean", "sum", "none", "batchmean"] = "mean",
                grad: Wanted = False, hess: Wanted = False, grad_output: Any = None,
-               sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
+               sample_weight: Any = None, dtype: Optional[str] = None, partial: bool = False,
+               offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Kullback-Leibler divergence: KLDivLoss.
 
         Divergence of the target distribution from the one with the input's log-probabilities.
@@ -662,15 +720,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("kl_div", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"log_target": log_target}, reduction, grad, hess, dtype)
+                              {"log_target": log_target}, reduction, grad, hess, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def hinge_embedding(self, input: Any, target: Any, *, margin: float = 1.0,
                         reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                         hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                        dtype: Optional[str] = None) -> Response:
+                        dtype: Optional[str] = None, partial: bool = False,
+                        offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Hinge embedding: HingeEmbeddingLoss and hinge_embedding_loss.
 
         For a distance x: x for similar pairs (y = 1); for dissimilar pairs (y = -1), the amount by
@@ -691,15 +756,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("hinge_embedding", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"margin": margin}, reduction, grad, hess, dtype)
+                              {"margin": margin}, reduction, grad, hess, dtype, {"partial": partial,
+                              "offset": offset, "divisor": divisor})
 
     def cosine_embedding(self, input1: Any, input2: Any, target: Any, *, margin: float = 0.0,
                          reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                          grad_output: Any = None, sample_weight: Any = None,
-                         dtype: Optional[str] = None) -> Response:
+                         dtype: Optional[str] = None, partial: bool = False,
+                         offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Cosine embedding: CosineEmbeddingLoss and cosine_embedding_loss.
 
         Pulls similar pairs of vectors (y = 1) to the same direction and pushes dissimilar pairs (y
@@ -722,16 +794,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("cosine_embedding", {"input1": input1, "input2": input2,
                               "target": target, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"margin": margin}, reduction, grad,
-                              False, dtype)
+                              False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def poisson_nll(self, input: Any, target: Any, *, log_input: bool = True, full: bool = False,
                     eps: float = 1e-08, reduction: Literal["mean", "sum", "none"] = "mean",
                     grad: Wanted = False, hess: Wanted = False, grad_output: Any = None,
-                    sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
+                    sample_weight: Any = None, dtype: Optional[str] = None, partial: bool = False,
+                    offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Poisson negative log likelihood: PoissonNLLLoss and poisson_nll_loss.
 
         For counts: the target is Poisson distributed around the input, or around its exponential
@@ -755,16 +834,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("poisson_nll", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight},
                               {"log_input": log_input, "full": full, "eps": eps}, reduction, grad,
-                              hess, dtype)
+                              hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def gaussian_nll(self, input: Any, target: Any, var: Any, *, full: bool = False,
                      eps: float = 1e-06, reduction: Literal["mean", "sum", "none"] = "mean",
                      grad: Wanted = False, hess: Wanted = False, grad_output: Any = None,
-                     sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
+                     sample_weight: Any = None, dtype: Optional[str] = None, partial: bool = False,
+                     offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Gaussian negative log likelihood: GaussianNLLLoss and gaussian_nll_loss.
 
         Regression that predicts its own uncertainty: the target is normally distributed around the
@@ -790,15 +876,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("gaussian_nll", {"input": input, "target": target, "var": var,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"full": full, "eps": eps}, reduction, grad, hess, dtype)
+                              {"full": full, "eps": eps}, reduction, grad, hess, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def margin_ranking(self, input1: Any, input2: Any, target: Any, *, margin: float = 0.0,
                        reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                        hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                       dtype: Optional[str] = None) -> Response:
+                       dtype: Optional[str] = None, partial: bool = False,
+                       offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Margin ranking: MarginRankingLoss and margin_ranking_loss.
 
         For two scores: input1 should be higher by the margin if y = 1, lower if y = -1.
@@ -822,16 +915,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("margin_ranking", {"input1": input1, "input2": input2,
                               "target": target, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"margin": margin}, reduction, grad,
-                              hess, dtype)
+                              hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def soft_margin(self, input: Any, target: Any, *,
                     reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                     hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                    dtype: Optional[str] = None) -> Response:
+                    dtype: Optional[str] = None, partial: bool = False,
+                    offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Soft margin: SoftMarginLoss and soft_margin_loss.
 
         Two-class logistic loss for labels 1 and -1; bce_with_logits is the same for labels 1 and 0.
@@ -850,15 +950,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("soft_margin", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def multi_margin(self, input: Any, target: Any, *, weight: Any = None, p: int = 1,
                      margin: float = 1.0, reduction: Literal["mean", "sum", "none"] = "mean",
                      grad: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                     dtype: Optional[str] = None) -> Response:
+                     dtype: Optional[str] = None, partial: bool = False,
+                     offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Multi-class margin: MultiMarginLoss and multi_margin_loss.
 
         Hinge loss over classes: the correct class should score higher than every other by the
@@ -880,15 +987,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("multi_margin", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {"p": p,
-                              "margin": margin}, reduction, grad, False, dtype)
+                              "margin": margin}, reduction, grad, False, dtype, {"partial": partial,
+                              "offset": offset, "divisor": divisor})
 
     def multilabel_margin(self, input: Any, target: Any, *,
                           reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                           grad_output: Any = None, sample_weight: Any = None,
-                          dtype: Optional[str] = None) -> Response:
+                          dtype: Optional[str] = None, partial: bool = False,
+                          offset: Optional[int] = None,
+                          divisor: Optional[float] = None) -> Response:
         """Multi-label margin: MultiLabelMarginLoss and multilabel_margin_loss.
 
         Hinge loss over classes of which several are correct: each correct class should score at
@@ -907,15 +1022,23 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("multilabel_margin", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, False, dtype)
+                              reduction, grad, False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def multilabel_soft_margin(self, input: Any, target: Any, *, weight: Any = None,
                                reduction: Literal["mean", "sum", "none"] = "mean",
                                grad: Wanted = False, grad_output: Any = None,
-                               sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
+                               sample_weight: Any = None, dtype: Optional[str] = None,
+                               partial: bool = False, offset: Optional[int] = None,
+                               divisor: Optional[float] = None) -> Response:
         """Multi-label soft margin: MultiLabelSoftMarginLoss and multilabel_soft_margin_loss.
 
         A binary target for each class: binary cross entropy with logits, averaged over the classes
@@ -936,17 +1059,24 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("multilabel_soft_margin", {"input": input, "target": target,
                               "weight": weight, "grad_output": grad_output,
-                              "sample_weight": sample_weight}, {}, reduction, grad, False, dtype)
+                              "sample_weight": sample_weight}, {}, reduction, grad, False, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def triplet_margin(self, anchor: Any, positive: Any, negative: Any, *, margin: float = 1.0,
                        p: float = 2.0, eps: float = 1e-06, swap: bool = False,
                        distance: Literal["euclidean", "pairwise", "cosine"] = "euclidean",
                        reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                        grad_output: Any = None, sample_weight: Any = None,
-                       dtype: Optional[str] = None) -> Response:
+                       dtype: Optional[str] = None, partial: bool = False,
+                       offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Triplet margin: TripletMarginLoss, triplet_margin_loss, TripletMarginWithDistanceLoss and
         triplet_margin_with_distance_loss.
 
@@ -973,18 +1103,25 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("triplet_margin", {"anchor": anchor, "positive": positive,
                               "negative": negative, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"margin": margin, "p": p,
                               "eps": eps, "swap": swap, "distance": distance}, reduction, grad,
-                              False, dtype)
+                              False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def ctc(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, *,
             blank: int = 0, zero_infinity: bool = False,
             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
-            grad_output: Any = None, sample_weight: Any = None,
-            dtype: Optional[str] = None) -> Response:
+            grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None,
+            partial: bool = False, offset: Optional[int] = None,
+            divisor: Optional[float] = None) -> Response:
         """Connectionist temporal classification: CTCLoss and ctc_loss.
 
         For sequences whose labels are not aligned to the steps: the negative log-probability of all
@@ -1010,17 +1147,24 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("ctc", {"log_probs": log_probs, "targets": targets,
                               "input_lengths": input_lengths, "target_lengths": target_lengths,
                               "grad_output": grad_output, "sample_weight": sample_weight},
                               {"blank": blank, "zero_infinity": zero_infinity}, reduction, grad,
-                              False, dtype)
+                              False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def sigmoid_focal(self, input: Any, target: Any, *, alpha: float = 0.25, gamma: float = 2.0,
                       reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                       hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                      dtype: Optional[str] = None) -> Response:
+                      dtype: Optional[str] = None, partial: bool = False,
+                      offset: Optional[int] = None, divisor: Optional[float] = None) -> Response:
         """Sigmoid focal: sigmoid_focal_loss.
 
         bce_with_logits with less weight for well-predicted terms, for detection with many
@@ -1045,17 +1189,24 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("sigmoid_focal", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight},
-                              {"alpha": alpha, "gamma": gamma}, reduction, grad, hess, dtype)
+                              {"alpha": alpha, "gamma": gamma}, reduction, grad, hess, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def dice(self, input: Any, target: Any, *, weight: Any = None, smooth: float = 1e-05,
              batch: bool = False, include_background: bool = True, squared_pred: bool = False,
              jaccard: bool = False, sigmoid: bool = False,
              reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
-             grad_output: Any = None, sample_weight: Any = None,
-             dtype: Optional[str] = None) -> Response:
+             grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None,
+             partial: bool = False, offset: Optional[int] = None,
+             divisor: Optional[float] = None) -> Response:
         """Soft Dice: DiceLoss and dice_loss.
 
         For masks: 1 minus twice the overlap divided by the total, for each channel of each sample,
@@ -1086,18 +1237,25 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("dice", {"input": input, "target": target, "weight": weight,
                               "grad_output": grad_output, "sample_weight": sample_weight},
                               {"smooth": smooth, "batch": batch,
                               "include_background": include_background,
                               "squared_pred": squared_pred, "jaccard": jaccard, "sigmoid": sigmoid},
-                              reduction, grad, False, dtype)
+                              reduction, grad, False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def log_cosh(self, input: Any, target: Any, *,
                  reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                  hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                 dtype: Optional[str] = None) -> Response:
+                 dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+                 divisor: Optional[float] = None) -> Response:
         """Log-cosh: LogCosh and logcosh.
 
         Half the squared difference near 0, the absolute difference minus log 2 far from it, and
@@ -1117,15 +1275,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("log_cosh", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def quantile(self, input: Any, target: Any, *, q: float = 0.5,
                  reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                  hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                 dtype: Optional[str] = None) -> Response:
+                 dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+                 divisor: Optional[float] = None) -> Response:
         """Quantile (pinball): pinball and pinball_loss.
 
         Minimal if the input is the q-quantile of the target: a prediction that is too low costs q
@@ -1146,15 +1311,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("quantile", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {"q": q},
-                              reduction, grad, hess, dtype)
+                              reduction, grad, hess, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
     def tweedie(self, input: Any, target: Any, *, p: float = 1.5, log_input: bool = False,
                 reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
                 hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-                dtype: Optional[str] = None) -> Response:
+                dtype: Optional[str] = None, partial: bool = False, offset: Optional[int] = None,
+                divisor: Optional[float] = None) -> Response:
         """Tweedie deviance: tweedie_deviance.
 
         For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p =
@@ -1181,15 +1353,22 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("tweedie", {"input": input, "target": target,
                               "grad_output": grad_output, "sample_weight": sample_weight}, {"p": p,
-                              "log_input": log_input}, reduction, grad, hess, dtype)
+                              "log_input": log_input}, reduction, grad, hess, dtype,
+                              {"partial": partial, "offset": offset, "divisor": divisor})
 
     def info_nce(self, query: Any, key: Any, *, temperature: float = 0.1,
                  reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
-                 grad_output: Any = None, sample_weight: Any = None,
-                 dtype: Optional[str] = None) -> Response:
+                 grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None,
+                 partial: bool = False, offset: Optional[int] = None,
+                 divisor: Optional[float] = None) -> Response:
         """InfoNCE (NT-Xent): InfoNCE, NTXentLoss and nt_xent.
 
         Contrastive: each query should be more similar to its own key, in the same row, than to the
@@ -1210,10 +1389,16 @@ class LossMethods(Generic[Response]):
                 by the sum of the weights.
             dtype: of the computation, "float32" or "float64". Default: float64 if a prediction is
                 float64, otherwise float32.
+            partial: True if the tensors are a part of a batch; the result then has a `partial` for
+                `lossd.merge`.
+            offset: with partial, the row of the whole batch at which the part begins.
+            divisor: what a mean divides by, instead of what the tensors determine: that of the
+                whole batch.
         """
         return self._evaluate("info_nce", {"query": query, "key": key, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"temperature": temperature},
-                              reduction, grad, False, dtype)
+                              reduction, grad, False, dtype, {"partial": partial, "offset": offset,
+                              "divisor": divisor})
 
 
 for _name in LOSSES:

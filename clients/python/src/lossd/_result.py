@@ -1,5 +1,5 @@
 """The result of an evaluation."""
-from typing import Any, Dict, Iterator, List, Mapping, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
     def _missing(self, name: str) -> str:
         if not self._arrays:
             return (
-                f"no {self._what} was requested; pass {self._what}=True or"
-                f" {self._what}=['{name}']"
+                f"no {self._what} was requested; pass {self._what}=True or {self._what}=['{name}']"
             )
         return f"no {self._what} of '{name}'; the result has that of {', '.join(self._arrays)}"
 
@@ -60,6 +59,8 @@ class Result:
         dtype: the dtype of the computation, "float32" or "float64".
         timing: times on the server in milliseconds: "decode", "compute", "encode".
         request_id: the identifier of the request in the server's log.
+        partial: with partial=True, and of `lossd.merge`, the exact result of a part of a batch, a
+            dict; otherwise None.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Result:
         dtype: str,
         timing: Dict[str, float],
         request_id: str,
+        partial: Optional[Dict[str, Any]] = None,
     ) -> None:
         # Any, because the type depends on the reduction.
         self.loss: Any = loss
@@ -86,6 +88,13 @@ class Result:
         self.dtype = dtype
         self.timing = timing
         self.request_id = request_id
+        self.partial = partial
+
+    @property
+    def divisor(self) -> Optional[float]:
+        """What the reduction divides by; pass it as `divisor` to compute the gradients of a part.
+        None if there is no partial result, or if the reduction is "sum"."""
+        return None if self.partial is None else divisor_of(self.partial)
 
     def __float__(self) -> float:
         return float(self.loss)
@@ -104,3 +113,20 @@ class Result:
             if tensors
         ]
         return f"Result({', '.join(parts)})"
+
+
+def number(text: str) -> float:
+    """Rounds a sum to the nearest float."""
+    try:
+        return float.fromhex(text)
+    except OverflowError:
+        return -np.inf if text.startswith("-") else np.inf
+
+
+def divisor_of(partial: Mapping[str, Any]) -> Optional[float]:
+    """Returns what the reduction divides by; None if it does not divide."""
+    if partial["reduction"] == "sum":
+        return None
+    if partial["reduction"] == "batchmean":
+        return float(partial["samples"])
+    return number(partial["weight"]) if partial["weighed"] else float(partial["terms"])

@@ -91,8 +91,13 @@ class Session:
         grad: Any,
         hess: Any,
         dtype: Optional[str],
+        part: Mapping[str, Any],
     ) -> Result:
-        query = {**changed(loss, parameters), **common(reduction, grad, hess, dtype)}
+        query = {
+            **changed(loss, parameters),
+            **common(reduction, grad, hess, dtype),
+            **{name: text(name, value) for name, value in part.items() if is_set(value)},
+        }
         path = f"/v1/losses/{loss}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         response = self.post(
             call, path, _safetensors.encode(present(loss, tensors), {}), SAFETENSORS
@@ -323,6 +328,10 @@ def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[s
     return fields
 
 
+def is_set(value: Any) -> bool:
+    return value is not None and value is not False
+
+
 def text(name: str, value: Any) -> str:
     """Formats a parameter for the query."""
     if value is None:
@@ -353,10 +362,7 @@ def expect(response: Response, content_type: str, url: str) -> Response:
     found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if found != content_type:
         raise ProtocolError(
-            (
-                f"{url} returned {found or 'no Content-Type'} instead of {content_type}; is it"
-                " lossd?"
-            ),
+            f"{url} returned {found or 'no Content-Type'} instead of {content_type}; is it lossd?",
             status=response.status,
         )
     return response
@@ -439,6 +445,7 @@ def result(
             dtype=metadata["dtype"],
             timing=timing(response.headers.get("Server-Timing", "")),
             request_id=response.headers.get("X-Request-Id", ""),
+            partial=json.loads(metadata["partial"]) if "partial" in metadata else None,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ProtocolError(

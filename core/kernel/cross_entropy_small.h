@@ -4,8 +4,10 @@
  *
  *     CE_REAL                         the type
  *     CE_NAME(name)                   the name of a function for this type
- *     CE_EXP(x, top)                  exp(x - top) * CE_ONE
+ *     CE_PAIR                         a number with its rounding error
+ *     CE_EXP(x, top)                  exp(x - top) * CE_ONE, as a CE_PAIR
  *     CE_ONE                          a power of two
+ *     CE_INEXACT_REST                 see rest_of()
  *     CE_LOG1P(x)                     log(1 + x)
  *     CE_INPUT(b)                     the input of a block
  *     CE_GRAD(row)                    a row of the gradient
@@ -21,6 +23,7 @@ struct CE_NAME(rows) {
     size_t n, classes, column; /* rows in a column: n, rounded up to whole vectors */
     CE_REAL *x, *e, *top;
     loss_real *rest, *factor;
+    CE_REAL *lost;  /* sum of the rounding errors of e */
     CE_REAL *own;   /* x, later e, of the label */
     int32_t *label; /* NOT_COUNTED if the label is ignored or invalid */
 };
@@ -38,7 +41,8 @@ static struct CE_NAME(rows) CE_NAME(make_rows)(const struct loss_block *b)
                                   .rest = top + column,
                                   .factor = top + 2 * column,
                                   .own = (CE_REAL *)(void *)(top + 3 * column),
-                                  .label = (int32_t *)(void *)(top + 4 * column)};
+                                  .label = (int32_t *)(void *)(top + 4 * column),
+                                  .lost = (CE_REAL *)(void *)(top + 5 * column)};
 }
 
 static void CE_NAME(load)(const struct loss_block *b, const struct CE_NAME(rows) * r)
@@ -80,22 +84,28 @@ static void CE_NAME(softmax)(const struct loss_block *b, const struct CE_NAME(ro
 {
     const CE_REAL *const top = r->top;
     loss_real *const rest = r->rest;
-    for (size_t i = 0; i < r->column; i++)
-        rest[i] = -CE_ONE;
-    for (size_t c = 0; c < r->classes; c++) {
-        const CE_REAL *const x = r->x + c * r->column;
-        CE_REAL *const e = r->e + c * r->column;
-        for (size_t i = 0; i < r->column; i += CE_PAD) {
+    for (size_t i = 0; i < r->column; i += CE_PAD) {
+        loss_real sum[CE_PAD];
+        CE_REAL lost[CE_PAD] = {0};
+        for (size_t k = 0; k < CE_PAD; k++)
+            sum[k] = -CE_ONE;
+        for (size_t c = 0; c < r->classes; c++) {
+            const CE_REAL *const x = r->x + c * r->column + i;
+            CE_REAL *const e = r->e + c * r->column + i;
             CE_NAME(prefetch)(b, c * r->n + i);
 #pragma GCC ivdep
-            for (size_t k = i; k < i + CE_PAD; k++) {
-                e[k] = CE_EXP(x[k], top[k]);
-                rest[k] += e[k];
+            for (size_t k = 0; k < CE_PAD; k++) {
+                const CE_PAIR pair = CE_EXP(x[k], top[i + k]);
+                e[k] = pair.value;
+                sum[k] += pair.value;
+                lost[k] += pair.lost;
             }
         }
+        memcpy(rest + i, sum, sizeof sum);
+        memcpy(r->lost + i, lost, sizeof lost);
     }
     for (size_t i = 0; i < r->n; i++) {
-        if (!(rest[i] < REST_IS_INEXACT * (loss_real)CE_ONE))
+        if (!(rest[i] < CE_INEXACT_REST * (loss_real)CE_ONE))
             continue;
         rest[i] = -CE_ONE;
         for (int ones = 1; ones >= 0; ones--)
@@ -104,7 +114,7 @@ static void CE_NAME(softmax)(const struct loss_block *b, const struct CE_NAME(ro
                     (r->e[c * r->column + i] == CE_ONE) == ones ? r->e[c * r->column + i] : 0;
     }
     for (size_t i = 0; i < r->column; i++)
-        rest[i] /= CE_ONE;
+        rest[i] = (rest[i] + r->lost[i]) / CE_ONE;
 }
 
 /* Reads the labels. */

@@ -6,33 +6,25 @@
 #include "inline.h"
 
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 /* Numbers in a row of a tile: 32 bytes. */
 enum { TILE_F32 = 8, TILE_F64 = 4 };
 typedef float tile_row_f32 __attribute__((vector_size(TILE_F32 * sizeof(float))));
 typedef double tile_row_f64 __attribute__((vector_size(TILE_F64 * sizeof(double))));
-typedef int32_t tile_index_f32 __attribute__((vector_size(TILE_F32 * sizeof(int32_t))));
-typedef int64_t tile_index_f64 __attribute__((vector_size(TILE_F64 * sizeof(int64_t))));
-
-/* Selects from the numbers 0 to 7 of a and 8 to 15 of b. */
-#define SELECT_F32(a, b, ...) __builtin_shuffle(a, b, (tile_index_f32){__VA_ARGS__})
-/* Selects from the numbers 0 to 3 of a and 4 to 7 of b. */
-#define SELECT_F64(a, b, ...) __builtin_shuffle(a, b, (tile_index_f64){__VA_ARGS__})
 
 /* Transposes the two halves of four rows. */
-#define TRANSPOSE_HALVES_F32(r0, r1, r2, r3)                                                       \
-    {                                                                                              \
-        const tile_row_f32 low01 = SELECT_F32(r0, r1, 0, 8, 1, 9, 4, 12, 5, 13),                   \
-                           high01 = SELECT_F32(r0, r1, 2, 10, 3, 11, 6, 14, 7, 15),                \
-                           low23 = SELECT_F32(r2, r3, 0, 8, 1, 9, 4, 12, 5, 13),                   \
-                           high23 = SELECT_F32(r2, r3, 2, 10, 3, 11, 6, 14, 7, 15);                \
-        r0 = SELECT_F32(low01, low23, 0, 1, 8, 9, 4, 5, 12, 13);                                   \
-        r1 = SELECT_F32(low01, low23, 2, 3, 10, 11, 6, 7, 14, 15);                                 \
-        r2 = SELECT_F32(high01, high23, 0, 1, 8, 9, 4, 5, 12, 13);                                 \
-        r3 = SELECT_F32(high01, high23, 2, 3, 10, 11, 6, 7, 14, 15);                               \
-    }
+static ALWAYS_INLINE void transpose_halves_f32(tile_row_f32 r[4])
+{
+    const tile_row_f32 low01 = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13),
+                       high01 = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15),
+                       low23 = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13),
+                       high23 = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    r[0] = __builtin_shufflevector(low01, low23, 0, 1, 8, 9, 4, 5, 12, 13);
+    r[1] = __builtin_shufflevector(low01, low23, 2, 3, 10, 11, 6, 7, 14, 15);
+    r[2] = __builtin_shufflevector(high01, high23, 0, 1, 8, 9, 4, 5, 12, 13);
+    r[3] = __builtin_shufflevector(high01, high23, 2, 3, 10, 11, 6, 7, 14, 15);
+}
 
 /* Transposes a tile. Its rows are `from_row` and `to_row` numbers apart. */
 static ALWAYS_INLINE void transpose_tile_f32(const float *from, size_t from_row, float *to,
@@ -41,11 +33,12 @@ static ALWAYS_INLINE void transpose_tile_f32(const float *from, size_t from_row,
     tile_row_f32 r[TILE_F32];
     for (size_t i = 0; i < TILE_F32; i++)
         memcpy(&r[i], from + i * from_row, sizeof r[i]);
-    TRANSPOSE_HALVES_F32(r[0], r[1], r[2], r[3])
-    TRANSPOSE_HALVES_F32(r[4], r[5], r[6], r[7])
+    transpose_halves_f32(r);
+    transpose_halves_f32(r + 4);
     for (size_t i = 0; i < TILE_F32 / 2; i++) {
-        const tile_row_f32 low = SELECT_F32(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11),
-                           high = SELECT_F32(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        const tile_row_f32 low = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11),
+                           high =
+                               __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
         memcpy(to + i * to_row, &low, sizeof low);
         memcpy(to + (i + 4) * to_row, &high, sizeof high);
     }
@@ -58,11 +51,12 @@ static ALWAYS_INLINE void transpose_tile_f64(const double *from, size_t from_row
     for (size_t i = 0; i < TILE_F64; i++)
         memcpy(&r[i], from + i * from_row, sizeof r[i]);
     for (size_t i = 0; i < TILE_F64 / 2; i++) {
-        const tile_row_f64 a = i == 0 ? SELECT_F64(r[0], r[1], 0, 4, 2, 6)
-                                      : SELECT_F64(r[0], r[1], 1, 5, 3, 7),
-                           b = i == 0 ? SELECT_F64(r[2], r[3], 0, 4, 2, 6)
-                                      : SELECT_F64(r[2], r[3], 1, 5, 3, 7),
-                           low = SELECT_F64(a, b, 0, 1, 4, 5), high = SELECT_F64(a, b, 2, 3, 6, 7);
+        const tile_row_f64 a = i == 0 ? __builtin_shufflevector(r[0], r[1], 0, 4, 2, 6)
+                                      : __builtin_shufflevector(r[0], r[1], 1, 5, 3, 7),
+                           b = i == 0 ? __builtin_shufflevector(r[2], r[3], 0, 4, 2, 6)
+                                      : __builtin_shufflevector(r[2], r[3], 1, 5, 3, 7),
+                           low = __builtin_shufflevector(a, b, 0, 1, 4, 5),
+                           high = __builtin_shufflevector(a, b, 2, 3, 6, 7);
         memcpy(to + i * to_row, &low, sizeof low);
         memcpy(to + (i + 2) * to_row, &high, sizeof high);
     }

@@ -199,12 +199,13 @@ static ALWAYS_INLINE struct float_pair vexp_negative_f32(float x, float lost)
                                x < VEXP_F32_MIN ? 0 : (t - (value - 1)) * scale};
 }
 
-/* Returns exp(x - top) * VEXP_F32_ONE for x <= top or NaN, within 1.2 ulp. The rounding error of
-   the difference (Knuth's two-sum) is included, because exp amplifies it. */
-static ALWAYS_INLINE float vexp_difference_f32(float x, float top)
+/* Returns exp(x - top) * VEXP_F32_ONE for x <= top or NaN, within 1.2 ulp, or within 0.7 ulp as a
+   pair. The rounding error of the difference (Knuth's two-sum) is included, because exp amplifies
+   it. */
+static ALWAYS_INLINE struct float_pair vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x, lost = (x - (d - back)) - (top + back);
-    return vexp_negative_f32(d, lost).value;
+    return vexp_negative_f32(d, lost);
 }
 
 /* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, like
@@ -229,11 +230,13 @@ static ALWAYS_INLINE double vlog_f32(float u, float rest)
            log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
-/* Returns log(1 + x) for x in [0, 2^100] or NaN, within 1 ulp of float32. */
+/* Returns log(1 + x) for x in [0, 2^100] or NaN, within 0.6 ulp of float32: log(u) + r - r^2 / 2
+   with u = 1 + x rounded to float32 and its rounding error r u. */
 static ALWAYS_INLINE double vlog1p_f32(double x)
 {
-    const float u = (float)(1 + x), rest = (float)(x - ((double)u - 1));
-    return vlog_f32(u, rest / u);
+    const float u = (float)(1 + x);
+    const double r = (x - ((double)u - 1)) * (1 / u);
+    return vlog_f32(u, 0) + (r - r * r * 0.5);
 }
 
 /* Returns log(1 + x) - x for x in [0, 1] or NaN. With x added, it is within 1.1 ulp of float32. See

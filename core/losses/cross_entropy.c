@@ -169,41 +169,58 @@ static inline size_t class_of(int32_t label)
     return label == NOT_COUNTED ? 0 : (size_t)label;
 }
 
-/* If the sum of all e_c minus 1 is below this, it has too few correct digits, and `rest` is summed
-   again without the largest. */
-#define REST_IS_INEXACT 0x1p-12
+/* If the sum of all e_c minus 1 is below this, it has too few correct digits for a float, and
+   `rest` is summed again without the largest. */
+#define INEXACT_REST_F32 0x1p-12
 
-#define CE_REAL        double
-#define CE_NAME(name)  ce_f64_##name
-#define CE_EXP(x, top) vexp((x) - (top))
-#define CE_ONE         1.0
-#define CE_LOG1P(x)    vlog1p(x)
-#define CE_INPUT(b)    (b)->in[INPUT]
-#define CE_GRAD(row)   (row).f64
-#define CE_TRANSPOSE   transpose_f64
+/* exp(x - top), like vexp_difference_f32(). Its rounding error does not matter. */
+struct double_pair {
+    loss_real value, lost;
+};
+static inline struct double_pair exp_difference(loss_real x, loss_real top)
+{
+    return (struct double_pair){vexp(x - top), 0};
+}
+
+#define CE_REAL         double
+#define CE_NAME(name)   ce_f64_##name
+#define CE_PAIR         struct double_pair
+#define CE_EXP(x, top)  exp_difference(x, top)
+#define CE_ONE          1.0
+#define CE_INEXACT_REST 0.5
+#define CE_LOG1P(x)     vlog1p(x)
+#define CE_INPUT(b)     (b)->in[INPUT]
+#define CE_GRAD(row)    (row).f64
+#define CE_TRANSPOSE    transpose_f64
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
+#undef CE_PAIR
 #undef CE_EXP
 #undef CE_ONE
+#undef CE_INEXACT_REST
 #undef CE_LOG1P
 #undef CE_INPUT
 #undef CE_GRAD
 #undef CE_TRANSPOSE
 
-#define CE_REAL        float
-#define CE_NAME(name)  ce_f32_##name
-#define CE_EXP(x, top) vexp_difference_f32(x, top)
-#define CE_ONE         VEXP_F32_ONE
-#define CE_LOG1P(x)    vlog1p_f32(x)
-#define CE_INPUT(b)    (b)->in_f32[INPUT]
-#define CE_GRAD(row)   (row).f32
-#define CE_TRANSPOSE   transpose_f32
+#define CE_REAL         float
+#define CE_NAME(name)   ce_f32_##name
+#define CE_PAIR         struct float_pair
+#define CE_EXP(x, top)  vexp_difference_f32(x, top)
+#define CE_ONE          VEXP_F32_ONE
+#define CE_INEXACT_REST INEXACT_REST_F32
+#define CE_LOG1P(x)     vlog1p_f32(x)
+#define CE_INPUT(b)     (b)->in_f32[INPUT]
+#define CE_GRAD(row)    (row).f32
+#define CE_TRANSPOSE    transpose_f32
 #include "kernel/cross_entropy_small.h"
 #undef CE_REAL
 #undef CE_NAME
+#undef CE_PAIR
 #undef CE_EXP
 #undef CE_ONE
+#undef CE_INEXACT_REST
 #undef CE_LOG1P
 #undef CE_INPUT
 #undef CE_GRAD
@@ -229,7 +246,7 @@ static loss_real rest_of(loss_real sum, const float *e, size_t classes,
 {
     const loss_real one = VEXP_F32_ONE;
     loss_real rest = -one; /* the largest, or one of several that are equal, is subtracted */
-    if (!(sum - one < REST_IS_INEXACT * one))
+    if (!(sum - one < INEXACT_REST_F32 * one))
         return (sum - one) / one;
     for (int ones = 1; ones >= 0; ones--)
         for (struct slice s = {0}; slice_next(&s, classes, cancel);)
@@ -238,39 +255,46 @@ static loss_real rest_of(loss_real sum, const float *e, size_t classes,
     return rest / one;
 }
 
-/* Computes the e_c of SUM_LANES numbers and adds them to the lanes. */
-static ALWAYS_INLINE void add_to_lanes(const float *x, float top, float *e, struct sum_lanes *sum)
-{
-    loss_real each[SUM_LANES];
-#pragma GCC ivdep
-#pragma GCC unroll 1
-    for (size_t k = 0; k < SUM_LANES; k++)
-        each[k] = e[k] = vexp_difference_f32(x[k], top);
-    sum_add_lanes(sum, each);
-}
+/* The sum of the e_c in lanes, and that of their rounding errors. */
+struct exp_lanes {
+    struct sum_lanes value;
+    float lost[SUM_LANES];
+};
 
-/* The same for the last n < SUM_LANES numbers of a row of at least SUM_LANES. The numbers before
-   them are computed again, and not added again. */
-static inline void add_rest_to_lanes(const float *x, float top, float *e, size_t n,
-                                     struct sum_lanes *sum)
+/* Computes the e_c of SUM_LANES numbers and adds those from `first` on to the lanes. */
+static ALWAYS_INLINE void add_to_lanes(const float *x, float top, float *e, size_t first,
+                                       struct exp_lanes *sum)
 {
-    const size_t again = SUM_LANES - n;
     loss_real each[SUM_LANES];
 #pragma GCC ivdep
 #pragma GCC unroll 1
     for (size_t k = 0; k < SUM_LANES; k++) {
-        const float new = vexp_difference_f32(x[k - again], top);
-        e[k - again] = new;
-        each[k] = k < again ? 0 : new;
+        const struct float_pair new = vexp_difference_f32(x[k], top);
+        e[k] = new.value;
+        each[k] = k < first ? 0 : new.value;
+        sum->lost[k] += k < first ? 0 : new.lost;
     }
-    sum_add_lanes(sum, each);
+    sum_add_lanes(&sum->value, each);
 }
 
-/* Like softmax(), in float32: writes the e_c to `e`. Returns `rest`. */
+static loss_real sum_of_lost(const struct exp_lanes *sum)
+{
+    float lost[SUM_LANES];
+    memcpy(lost, sum->lost, sizeof lost);
+#pragma GCC unroll 4
+    for (size_t half = SUM_LANES / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half; k++)
+            lost[k] += lost[k + half];
+    return (loss_real)lost[0] / VEXP_F32_ONE;
+}
+
+/* Like softmax(), in float32, for at least SUM_LANES classes: writes the e_c to `e`. Returns
+   `rest`. The last numbers are computed together with some before them, which are not added again.
+ */
 static loss_real softmax_f32(const float *x, float top, size_t classes, float *e,
                              const struct loss_control *cancel)
 {
-    struct sum_lanes sum = {0};
+    struct exp_lanes sum = {0};
     const size_t x_ahead = prefetch_distance(classes, L2_ROW),
                  e_ahead = prefetch_distance(classes, L1_ROW);
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
@@ -278,12 +302,14 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
         for (; c + SUM_LANES <= s.end; c += SUM_LANES) {
             prefetch_read(x, c + x_ahead);
             prefetch_write(e, c + e_ahead);
-            add_to_lanes(x + c, top, e + c, &sum);
+            add_to_lanes(x + c, top, e + c, 0, &sum);
         }
-        if (c < s.end)
-            add_rest_to_lanes(x + c, top, e + c, s.end - c, &sum);
+        if (c < s.end) {
+            const size_t last = s.end - SUM_LANES;
+            add_to_lanes(x + last, top, e + last, c - last, &sum);
+        }
     }
-    return rest_of(sum_pairwise(&sum), e, classes, cancel);
+    return rest_of(sum_pairwise(&sum.value), e, classes, cancel) + sum_of_lost(&sum);
 }
 
 /* Evaluates row i with the class index `label` in float32. Nothing is subtracted from a class's
@@ -383,7 +409,7 @@ static void cross_entropy_kernel(struct loss_block *b)
     }
 }
 
-/* Many classes: a row of e_c and copies of three operands. Few classes: two planes and up to four
+/* Many classes: a row of e_c and copies of three operands. Few classes: two planes and up to six
    columns. */
 static size_t scratch(const struct loss_plan *plan)
 {

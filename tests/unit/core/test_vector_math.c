@@ -68,7 +68,7 @@ static double exp_f32(float x)
 
 static double exp_difference_f32(float x, float top)
 {
-    return (double)vexp_difference_f32(x, top) / VEXP_F32_ONE;
+    return (double)vexp_difference_f32(x, top).value / VEXP_F32_ONE;
 }
 
 START_TEST(float32_functions_stay_near_one_ulp)
@@ -107,7 +107,7 @@ START_TEST(float32_log1p_is_relative_to_its_result)
         const double x = ldexp(1 + (double)(i % 9973) / 9973, (int)(i % 120) - 100);
         error = fmax(error, ulps_f32(vlog1p_f32(x), log1pl((long double)x)));
     }
-    ck_assert_msg(error <= 1, "log1p is wrong by %g ulps", error);
+    ck_assert_msg(error <= 0.6, "log1p is wrong by %g ulps", error);
     ck_assert(vlog1p_f32(0) == 0 && isnan(vlog1p_f32(NAN)));
 }
 END_TEST
@@ -122,9 +122,9 @@ START_TEST(float32_functions_have_the_special_values_of_libm)
                       "exp(%a)", (double)at[i]);
     }
     ck_assert(fabs(vlog_f32(0x1p-149F, 0) - log(0x1p-149)) < 1e-5);
-    ck_assert(vexp_difference_f32(-INFINITY, 3) == 0 && vexp_difference_f32(-1e30F, 1e30F) == 0);
-    ck_assert(isnan(vexp_difference_f32(NAN, 0)) && isnan(vlog1p_minus_x_f32(NAN)));
-    ck_assert(isnan(vexp_difference_f32(INFINITY, INFINITY)));
+    ck_assert(vexp_difference_f32(-INFINITY, 3).value == 0 && vexp_difference_f32(-1e30F, 1e30F).value == 0);
+    ck_assert(isnan(vexp_difference_f32(NAN, 0).value) && isnan(vlog1p_minus_x_f32(NAN)));
+    ck_assert(isnan(vexp_difference_f32(INFINITY, INFINITY).value));
 }
 END_TEST
 

@@ -111,9 +111,10 @@ static ALWAYS_INLINE struct overlap overlap_of(const struct row *row, const stru
     return (struct overlap){compensated_value(&sums.common), compensated_value(&sums.apart)};
 }
 
-/* Shared by all derivatives of a row: 1 - l, l, and the divisor D + smooth. */
+/* Shared by all derivatives of a row: 1 - l, l, the divisor D + smooth, and for float32 operands a
+   power of two that dividend and divisor are multiplied by, so that scale / divisor is finite. */
 struct ratio {
-    loss_real share, lost, whole;
+    loss_real share, lost, whole, power;
 };
 
 /* Returns dl/dp (D + smooth) for prediction `own` and target `other`, whose difference is `apart`;
@@ -138,8 +139,8 @@ static ALWAYS_INLINE loss_real derivative(const struct row *row, size_t c,
     const loss_real slope = of_target ? slope_of(options, ratio, at.y, at.p, -apart_of(at))
                                       : slope_of(options, ratio, at.p, at.y, apart_of(at));
     const loss_real chain = of_target ? 1 : at.slope;
-    /* One division for the row is faster. With float32 operands it cannot overflow. */
-    return options.f32 ? slope * chain * (scale / ratio->whole)
+    /* One division for the row is faster. */
+    return options.f32 ? slope * (chain * ratio->power) * (scale / (ratio->whole * ratio->power))
                        : slope / ratio->whole * chain * scale;
 }
 
@@ -204,15 +205,15 @@ static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, const struct 
         row.x = b->in[INPUT] + i * n;
         row.y = b->in[TARGET] + i * n;
     }
-    const loss_real w = weight_of(b, i), factor = options.jaccard ? 2 : 1,
+    const loss_real w = weight_of(b, i), scale = w * b->scale[i], factor = options.jaccard ? 2 : 1,
                     smooth = b->number[SMOOTH];
     const struct overlap sums = overlap_of(&row, options);
     const loss_real whole = 2 * sums.common + factor * sums.apart + smooth;
     const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
-                                whole};
+                                whole, isfinite(scale / whole) ? 1 : 0x1p1000};
     b->term[i] = ratio.lost * w;
-    slopes(&row, options, ratio, w * b->scale[i], gradient_row(b, INPUT, i), false);
-    slopes(&row, options, ratio, w * b->scale[i], gradient_row(b, TARGET, i), true);
+    slopes(&row, options, ratio, scale, gradient_row(b, INPUT, i), false);
+    slopes(&row, options, ratio, scale, gradient_row(b, TARGET, i), true);
 }
 
 static ALWAYS_INLINE void dice(struct loss_block *b, bool f32)

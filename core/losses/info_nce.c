@@ -86,7 +86,7 @@ static void normalise(struct loss_block *b)
         *own.scale = b->scale[i];
         for (int k = QUERY; k <= KEY; k++) {
             const loss_real *x = b->in[k] + i * n;
-            own.norm[k] = vmax(norm(x, n, b->cancel), EPS);
+            own.norm[k] = vmax(EPS, norm(x, n, b->cancel)); /* may be NaN */
             for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
                 for (size_t c = s.first; c < s.end; c++)
                     own.unit[k][c] = x[c] / own.norm[k];

@@ -157,11 +157,11 @@ static ALWAYS_INLINE loss_real norm_of_difference(const struct pair *pair,
                   : most * pow(sum_of(pair, metric, SCALED_POWERS, most, f32), 1 / p);
 }
 
-/* Returns |u|, with the lower bound for divisors. */
+/* Returns |u|, with the lower bound for divisors; NaN if |u| is NaN. */
 static ALWAYS_INLINE loss_real norm_of(struct vector u, const struct metric *metric, bool f32)
 {
     const struct pair twice = {.u = u, .v = u};
-    return vmax(sqrt(sum_of(&twice, metric, PRODUCTS, 1, f32)), COSINE_EPS);
+    return vmax(COSINE_EPS, sqrt(sum_of(&twice, metric, PRODUCTS, 1, f32)));
 }
 
 /* Returns two vectors with their distance. */

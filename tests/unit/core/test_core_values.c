@@ -243,13 +243,61 @@ START_TEST(terms_that_overflow_float32_are_counted_if_they_are_returned)
 }
 END_TEST
 
+/* -infinity divided by its infinite norm is NaN, as in PyTorch. */
+START_TEST(infinite_vectors_have_no_direction)
+{
+    double query[] = {1, 2, 3, 4}, key[] = {1, 1, -INFINITY, 1};
+    const struct loss_tensor queries = {.data = query,
+                                        .dtype = LOSS_FLOAT64,
+                                        .rank = 2,
+                                        .shape = {2, 2}},
+                             keys = {
+                                 .data = key, .dtype = LOSS_FLOAT64, .rank = 2, .shape = {2, 2}};
+    struct batch batch = batch_of("info_nce", &queries, &keys);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_nan(batch.result.loss);
+    batch_clear(&batch);
+}
+END_TEST
+
+/* 1 / smooth overflows. _i is 1 for squared_pred. */
+START_TEST(dice_accepts_a_subnormal_smooth)
+{
+    float zero[4] = {0}, one[4] = {1, 0, 0, 0};
+    const struct loss_tensor empty = {.data = zero,
+                                      .dtype = LOSS_FLOAT32,
+                                      .rank = 3,
+                                      .shape = {1, 1, 4}},
+                             mask = {
+                                 .data = one, .dtype = LOSS_FLOAT32, .rank = 3, .shape = {1, 1, 4}};
+    for (int full = 0; full < 2; full++) {
+        struct batch batch = batch_of("dice", &empty, full ? &mask : &empty);
+        const struct loss_descriptor *const dice = batch.request.loss;
+        batch.request.param[loss_param_find(dice, "smooth")].number = 1e-310;
+        batch.request.param[loss_param_find(dice, "squared_pred")].integer = _i;
+        batch.request.dtype = LOSS_FLOAT32;
+        batch.request.grad = 1;
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        const float *const grad = batch.plan.grad[0].data;
+        ck_assert_double_eq(batch.result.loss, full);
+        /* dl/dp is 1 / smooth in the empty mask, 0 with squares; -2 y in the other one */
+        const float at_empty = _i ? 0 : INFINITY;
+        ck_assert_float_eq(grad[0], full ? -2 : at_empty);
+        ck_assert_float_eq(grad[1], full ? 0 : at_empty);
+        batch_clear(&batch);
+    }
+}
+END_TEST
+
 Suite *core_values_suite(void)
 {
     Suite *suite = suite_create("core_values");
     TCase *reductions = suite_add_case(suite, "reductions", 60, NULL, NULL);
     tcase_add_loop_test(reductions, reductions_agree_with_the_unreduced_terms, 0,
                         (int)loss_count());
-    SUITE_ADD(suite, "values", rows_may_have_a_million_classes,
+    TCase *dice = suite_add_case(suite, "subnormal_smooth", 60, NULL, NULL);
+    tcase_add_loop_test(dice, dice_accepts_a_subnormal_smooth, 0, 2);
+    SUITE_ADD(suite, "values", rows_may_have_a_million_classes, infinite_vectors_have_no_direction,
               nearly_certain_predictions_keep_their_precision,
               classes_of_probability_zero_are_accepted_unless_they_are_the_target,
               ignored_targets_are_not_counted, sums_keep_terms_that_plain_addition_loses,

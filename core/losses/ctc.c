@@ -185,7 +185,8 @@ static size_t alpha_size(const struct loss_plan *plan)
 static size_t scratch(const struct loss_plan *plan)
 {
     size_t total;
-    if (__builtin_add_overflow(alpha_size(plan), (4 * ROW_PARTS + 1) * row_length(plan), &total) ||
+    if (__builtin_mul_overflow(4 * ROW_PARTS + 1, row_length(plan), &total) ||
+        __builtin_add_overflow(total, alpha_size(plan), &total) ||
         __builtin_add_overflow(total, classes_of(plan), &total))
         return SIZE_MAX;
     return total;

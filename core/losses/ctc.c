@@ -586,12 +586,12 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     if (tensor == TARGETS)
         snprintf(text, size, "class indices must be in [0, %zu)", classes_of(plan));
     else if (tensor == INPUT_LENGTHS)
-        snprintf(text, size, "lengths must be in [0, %zu], the number of steps",
+        snprintf(text, size, "lengths must be from 0 to the number of steps, %zu",
                  plan->tensor[LOG_PROBS].shape[0]);
     else
-        snprintf(text, size, "lengths must be in [0, %zu], the number of labels%s",
+        snprintf(text, size, "lengths must be from 0 to the number of labels, %zu%s",
                  targets->shape[targets->rank - 1],
-                 targets->rank == 1 ? ", and sum to at most that" : "");
+                 targets->rank == 1 ? "; their sum must not exceed it" : "");
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)

@@ -415,8 +415,8 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
     ck_assert_str_eq(s.batch.error.path, "/target_lengths/2");
     ck_assert_str_eq(s.batch.error.message,
-                     "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the "
-                     "number of labels, and sum to at most that");
+                     "target_lengths[2] is -9223372036854775808; lengths must be from 0 to the "
+                     "number of labels, 10; their sum must not exceed it");
     batch_clear(&s.batch);
     counts[2] = 2;
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);

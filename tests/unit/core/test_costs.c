@@ -198,7 +198,7 @@ START_TEST(reported_requests_cost_what_they_take)
     loss_request_init(&batch.request, loss_find("ctc"));
     const struct loss_tensor *const ctc[] = {&log_probs, &labels, &lengths, &lengths};
     memcpy(batch.request.tensor, ctc, sizeof ctc);
-    ck_assert_double_gt(work_of(&batch), 5e7); /* a twentieth of a second */
+    ck_assert_double_gt(work_of(&batch), 5e7); /* about a tenth of a second */
 
     const struct loss_tensor vectors = {.dtype = LOSS_FLOAT32, .rank = 2, .shape = {65536, 128}};
     batch = (struct batch){0};

@@ -350,14 +350,14 @@ struct loss_plan {
                         of the longest tensor */
     size_t work;     /* estimated cost (see above); SIZE_MAX if it overflows */
     bool has_grad_output, has_sample_weight;
+    bool has_partial;                              /* the request's `partial` */
+    signed char sample_axis[LOSS_MAX_TENSORS];     /* of present tensors, if `has_partial` */
     struct loss_tensor grad_output, sample_weight; /* dtype as declared, else `dtype` */
     struct loss_tensor
         output; /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
     struct loss_tensor grad[LOSS_MAX_TENSORS]; /* those in grad_mask: the tensor's shape, `dtype` */
     struct loss_tensor hess[LOSS_MAX_TENSORS]; /* those in hess_mask, likewise */
-    bool has_partial;                          /* the request's `partial` */
     struct loss_partial *partial;              /* where loss_run() writes the partial result */
-    signed char sample_axis[LOSS_MAX_TENSORS]; /* of present tensors, if `has_partial` */
     struct loss_control control;               /* set by the caller at any time before loss_run() */
     const char
         *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn about; static, terminated by NULL */
@@ -366,8 +366,8 @@ struct loss_plan {
     struct loss_value param[LOSS_MAX_PARAMS];
     bool indexed[LOSS_MAX_TENSORS]; /* elements are read as integers */
     struct loss_tensor terms;       /* shape of the terms before reduction */
-    bool has_term_weights; /* the mean divides by the sum of the method's `term_weights` ... */
-    double divisor;        /* ... else by this, unless there are sample weights ... */
+    double divisor;        /* what the mean divides by, unless there are sample weights, or ... */
+    bool has_term_weights; /* ... the mean divides by the sum of the method's `term_weights` ... */
     bool has_divisor;      /* ... but if this is true, always by `divisor` */
     /* For each axis of each tensor, the dimension of `terms` that it corresponds to (an axis of
        length 1 is repeated), or LOSS_WITHIN if the axis is within a term, like the classes of a

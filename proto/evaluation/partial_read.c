@@ -160,8 +160,8 @@ static enum loss_status read_format(struct object_reader *json)
         return json->error->status;
     return strcmp(text, PARTIAL_FORMAT) == 0
                ? LOSS_OK
-               : invalid(json, "format is '%s'; this version reads '" PARTIAL_FORMAT "'",
-                         json_quote(text, quote));
+               : invalid(json, "format is '%s'; this version reads '%s'", json_quote(text, quote),
+                         PARTIAL_FORMAT);
 }
 
 static enum loss_status read_loss(struct object_reader *json, const struct loss_descriptor **loss)

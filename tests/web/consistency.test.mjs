@@ -245,7 +245,7 @@ test('unnamed files fill required tensors, never optional ones', () =>
             {name: 'b.json', bytes: '[1]'},
         ]);
         await expectText(page, '#loaded', 'Read input, target from a.json, b.json.');
-        await expectResult(page, '0.31326169');
+        await expectResult(page, '0.31326168');
         assert.equal(await page.locator('#tensor-weight').inputValue(), '');
         await page.locator('#tensor-target').fill('');
         await drop(page, '#data', [{name: 'c.json', bytes: '[0]'}]);

@@ -122,7 +122,8 @@ START_TEST(float32_functions_have_the_special_values_of_libm)
                       "exp(%a)", (double)at[i]);
     }
     ck_assert(fabs(vlog_f32(0x1p-149F, 0) - log(0x1p-149)) < 1e-5);
-    ck_assert(vexp_difference_f32(-INFINITY, 3).value == 0 && vexp_difference_f32(-1e30F, 1e30F).value == 0);
+    ck_assert(vexp_difference_f32(-INFINITY, 3).value == 0 &&
+              vexp_difference_f32(-1e30F, 1e30F).value == 0);
     ck_assert(isnan(vexp_difference_f32(NAN, 0).value) && isnan(vlog1p_minus_x_f32(NAN)));
     ck_assert(isnan(vexp_difference_f32(INFINITY, INFINITY).value));
 }

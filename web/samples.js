@@ -77,7 +77,7 @@ export class Samples {
     #isBatched({name, shape: text}) {
         const {shape} = this.tensors[name];
         if (
-            !/\(N|that of|input's shape/.test(text) &&
+            !/\(N|same as|input's shape/.test(text) &&
             !(text.includes('broadcast') && shape.length === this.shape.length)
         )
             return false;

@@ -4,7 +4,7 @@
  * the rest is padded with spaces.
  */
 #include "evaluation/safetensors_response.h"
-#include "evaluation/partial.h"
+#include "evaluation/metadata.h"
 #include "formats/dtype_names.h"
 
 #include <stdint.h>
@@ -40,24 +40,6 @@ static void append_derivatives(struct buffer *header, const struct evaluation *e
             append_tensor(header, prefix, e->plan.loss->tensors[k].name, &derivative[k], at);
 }
 
-/* Appends the partial result, or if `result` is not that of the evaluation, a text that is at least
-   as long. */
-static void append_partial(struct buffer *header, const struct evaluation *e,
-                           const struct loss_result *result)
-{
-    struct buffer text = {0};
-    if (result == &e->result)
-        partial_append_evaluation(e, &text);
-    else
-        partial_append_longest(e, &text);
-    buffer_append(&text, "", 1);
-    buffer_text(header, ",\"partial\":");
-    if (!text.failed)
-        json_append_string(header, text.data);
-    header->failed |= text.failed;
-    buffer_free(&text);
-}
-
 static void append_metadata(struct buffer *header, const struct evaluation *e,
                             const struct loss_result *result)
 {
@@ -67,20 +49,8 @@ static void append_metadata(struct buffer *header, const struct evaluation *e,
         result->count, loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype));
     if (result->nonfinite > 0)
         buffer_printf(header, ",\"nonfinite\":\"%zu\"", result->nonfinite);
-    if (plan->warning[0])
-        buffer_text(header, ",\"warnings\":");
-    struct buffer lines = {0};
-    for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++)
-        buffer_printf(&lines, i ? "\n%s" : "%s", plan->warning[i]);
-    if (plan->warning[0]) {
-        buffer_append(&lines, "", 1);
-        if (!lines.failed)
-            json_append_string(header, lines.data);
-        header->failed |= lines.failed;
-    }
-    buffer_free(&lines);
-    if (plan->has_partial)
-        append_partial(header, e, result);
+    metadata_append_warnings(header, plan);
+    metadata_append_partial(header, e, result);
     buffer_text(header, "}}");
 }
 

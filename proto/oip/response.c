@@ -5,7 +5,7 @@
  */
 #include "oip/response.h"
 #include "content/media_type.h"
-#include "evaluation/partial.h"
+#include "evaluation/metadata.h"
 #include "formats/dtype_names.h"
 
 #include <stdint.h>
@@ -64,38 +64,6 @@ static void append_output(struct buffer *json, const struct evaluation *e,
     buffer_text(json, "}");
 }
 
-/* Appends the warnings as one string of lines: parameter values cannot be lists. */
-static void append_warnings(struct buffer *json, const struct loss_plan *plan)
-{
-    struct buffer lines = {0};
-    for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++)
-        buffer_printf(&lines, i ? "\n%s" : "%s", plan->warning[i]);
-    buffer_append(&lines, "", 1);
-    buffer_text(json, ",\"warnings\":");
-    if (!lines.failed)
-        json_append_string(json, lines.data);
-    json->failed |= lines.failed;
-    buffer_free(&lines);
-}
-
-/* Appends the partial result as a string, or if `result` is not that of the evaluation, a text that
-   is at least as long. */
-static void append_partial(struct buffer *json, const struct evaluation *e,
-                           const struct loss_result *result)
-{
-    struct buffer text = {0};
-    if (result == &e->result)
-        partial_append_evaluation(e, &text);
-    else
-        partial_append_longest(e, &text);
-    buffer_append(&text, "", 1);
-    buffer_text(json, ",\"partial\":");
-    if (!text.failed)
-        json_append_string(json, text.data);
-    json->failed |= text.failed;
-    buffer_free(&text);
-}
-
 /* Appends the JSON for a result, without padding. */
 static void append_json(struct buffer *json, const struct evaluation *e,
                         const struct oip_output_selection *selection,
@@ -112,10 +80,8 @@ static void append_json(struct buffer *json, const struct evaluation *e,
                   loss_dtype_name(plan->dtype));
     if (result->nonfinite > 0)
         buffer_printf(json, ",\"nonfinite\":%zu", result->nonfinite);
-    if (plan->warning[0])
-        append_warnings(json, plan);
-    if (plan->has_partial)
-        append_partial(json, e, result);
+    metadata_append_warnings(json, plan);
+    metadata_append_partial(json, e, result);
     buffer_text(json, "},\"outputs\":[");
     for (int i = 0; i < selection->outputs; i++) {
         buffer_text(json, i ? "," : "");

@@ -47,14 +47,12 @@ enum loss_status multi_loss_name_entry(const struct multi_loss *s, size_t i,
 {
     const struct multi_loss_entry *const entry = s->entry[i];
     const struct loss_descriptor *const loss = entry->evaluation.request.loss;
-    char message[sizeof error->message], path[sizeof error->path];
+    char message[sizeof error->message];
     const int field = field_of(loss, error->path);
     snprintf(message, sizeof message, "losses[%zu], %s: %.280s", i, loss->name, error->message);
     memcpy(error->message, message, sizeof message);
-    if (field >= 0 && (entry->own >> field & 1)) {
-        snprintf(path, sizeof path, "/losses/%zu%.160s", i, error->path);
-        memcpy(error->path, path, sizeof path);
-    }
+    if (field >= 0 && (entry->own >> field & 1))
+        object_reader_below(error, "/losses/%zu", i);
     return error->status;
 }
 

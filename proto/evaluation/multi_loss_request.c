@@ -135,15 +135,6 @@ static enum loss_status read_own(struct object_reader *json, void *context)
     return strcmp(json->key, "loss") == 0 ? object_reader_skip(json) : json_request_field(context);
 }
 
-/* Moves error->path below the entry. */
-static enum loss_status in_entry(size_t i, struct loss_error *error)
-{
-    char path[sizeof error->path];
-    snprintf(path, sizeof path, "/losses/%zu%.160s", i, error->path);
-    memcpy(error->path, path, sizeof path);
-    return error->status;
-}
-
 /* Finds the loss of entry i, a name or an object, and moves past the entry. */
 static enum loss_status identify(struct object_reader *json, size_t i,
                                  const struct loss_descriptor **loss)
@@ -154,7 +145,7 @@ static enum loss_status identify(struct object_reader *json, size_t i,
     json->path[0] = '\0';
     if (*json->at == '"') {
         if (read_name(json, loss) != LOSS_OK)
-            return in_entry(i, json->error);
+            return object_reader_below(json->error, "/losses/%zu", i);
         return LOSS_OK;
     }
     if (*json->at != '{') {
@@ -162,16 +153,16 @@ static enum loss_status identify(struct object_reader *json, size_t i,
             json, json->at,
             "losses[%zu] is %s; it must be the name of a loss, or an object with a field 'loss'", i,
             json_value_text(json->at, json->end, found));
-        return in_entry(i, json->error);
+        return object_reader_below(json->error, "/losses/%zu", i);
     }
     if (object_reader_members(json, find_name, loss) != LOSS_OK)
-        return in_entry(i, json->error);
+        return object_reader_below(json->error, "/losses/%zu", i);
     if (*loss)
         return LOSS_OK;
     json->path[0] = '\0';
     object_reader_malformed(json, start, "losses[%zu] lacks the field 'loss', the name of a loss",
                             i);
-    return in_entry(i, json->error);
+    return object_reader_below(json->error, "/losses/%zu", i);
 }
 
 /* Reads entry i at the cursor: its own members, and the shared fields that it does not set. */
@@ -190,7 +181,7 @@ static enum loss_status read_entry(struct object_reader *json, struct head *head
     fields_begin(&own, &entry->evaluation, json->error);
     own.json.at = json->at;
     if (*own.json.at == '{' && object_reader_members(&own.json, read_own, &own) != LOSS_OK) {
-        in_entry(i, json->error);
+        object_reader_below(json->error, "/losses/%zu", i);
         return multi_loss_name_entry(s, i, json->error);
     }
     entry->own = own.seen;

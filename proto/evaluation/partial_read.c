@@ -57,15 +57,6 @@ struct reading {
     int bounds;              /* ... and how many of its numbers have been */
 };
 
-/* Moves error->path below `parent`. */
-static enum loss_status below(const char *parent, struct loss_error *error)
-{
-    char path[sizeof error->path];
-    snprintf(path, sizeof path, "%s%.150s", parent, error->path);
-    memcpy(error->path, path, sizeof path);
-    return error->status;
-}
-
 __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct object_reader *json,
                                                                       const char *format, ...)
 {
@@ -359,7 +350,9 @@ static enum loss_status read_object(struct object_reader *json, object_member *r
     json->error->path[0] = '\0';
     if (*json->at != '{')
         return object_reader_wrong_type(json, "an object");
-    return object_reader_members(json, read, r) == LOSS_OK ? LOSS_OK : below(path, json->error);
+    return object_reader_members(json, read, r) == LOSS_OK
+               ? LOSS_OK
+               : object_reader_below(json->error, "%s", path);
 }
 
 static enum loss_status read_list(struct object_reader *json, object_element *read,

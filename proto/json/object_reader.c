@@ -8,6 +8,19 @@
 
 /* ---- Errors ---- */
 
+enum loss_status object_reader_below(struct loss_error *error, const char *parent, ...)
+{
+    char path[sizeof error->path];
+    va_list args;
+    memcpy(path, error->path, sizeof path);
+    va_start(args, parent);
+    vsnprintf(error->path, sizeof error->path, parent, args);
+    va_end(args);
+    const size_t len = strlen(error->path);
+    snprintf(error->path + len, sizeof error->path - len, "%s", path);
+    return error->status;
+}
+
 enum loss_status object_reader_malformed(struct object_reader *json, const char *at,
                                          const char *format, ...)
 {

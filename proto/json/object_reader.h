@@ -86,7 +86,11 @@ int object_reader_find(struct object_reader *json, const char *const names[], ui
 
 /* ---- Errors ---- */
 
-/* All fail with LOSS_MALFORMED and return it. */
+/* Moves error->path below a parent, such as "/losses/3". Returns error->status. */
+__attribute__((format(printf, 2, 3))) enum loss_status object_reader_below(struct loss_error *error,
+                                                                           const char *parent, ...);
+
+/* The functions below fail with LOSS_MALFORMED and return it. */
 
 /* Fails at byte `at`. */
 __attribute__((format(printf, 3, 4))) enum loss_status

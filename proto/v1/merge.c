@@ -2,9 +2,6 @@
 #include "evaluation/partial.h"
 #include "v1/v1.h"
 
-#include <stdio.h>
-#include <string.h>
-
 struct merge {
     struct prepared prepared;
     struct partial_merger merger;
@@ -26,10 +23,7 @@ static enum loss_status validate_head(struct request_view *view, struct loss_err
 /* Moves error->path below the partial result at `index`. */
 static enum loss_status in_partial(size_t index, struct loss_error *error)
 {
-    char path[sizeof error->path];
-    snprintf(path, sizeof path, "/partials/%zu%.150s", index, error->path);
-    memcpy(error->path, path, sizeof path);
-    return error->status;
+    return object_reader_below(error, "/partials/%zu", index);
 }
 
 static enum loss_status read_partial(struct object_reader *json, size_t index, void *context)

@@ -293,7 +293,7 @@ static void hash_strided(struct sha256 *hash, const struct loss_tensor *tensor)
 }
 
 /* Computes the hashes of the tensors that all parts of the batch share. */
-static void hash_shared(struct evaluation *e)
+static enum loss_status hash_shared(struct evaluation *e, struct loss_error *error)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct loss_tensor *const tensor = &e->plan.tensor[k];
@@ -305,8 +305,11 @@ static void hash_shared(struct evaluation *e)
             hash_strided(&hash, tensor);
         else
             sha256_add(&hash, tensor->data, loss_tensor_bytes(tensor));
-        sha256_end(&hash, e->hash[k]);
+        if (!sha256_end(&hash, e->hash[k]))
+            return loss_fail(error, LOSS_UNAVAILABLE,
+                             "insufficient memory for this request; retry later");
     }
+    return LOSS_OK;
 }
 
 enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
@@ -322,9 +325,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     }
-    if (status == LOSS_OK && e->plan.has_partial)
-        hash_shared(e);
-    return status;
+    return status == LOSS_OK && e->plan.has_partial ? hash_shared(e, error) : status;
 }
 
 /* ---- Running ---- */

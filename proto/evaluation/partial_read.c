@@ -283,7 +283,7 @@ static enum loss_status read_hash(struct object_reader *json, void *context)
         return object_reader_malformed(json, start, "duplicate tensor '%s'", json->key);
     if (read_text(json, text, sizeof text) != LOSS_OK)
         return json->error->status;
-    if (strspn(text, "0123456789abcdef") != SHA256_TEXT - 1 || text[SHA256_TEXT - 1] != '\0')
+    if (strlen(text) != SHA256_TEXT - 1 || strspn(text, "0123456789abcdef") != SHA256_TEXT - 1)
         return object_reader_malformed(
             json, start, "%s must be a SHA-256 hash, 64 hexadecimal digits", json->key);
     memcpy(r->partial->tensor[k].hash, text, SHA256_TEXT);

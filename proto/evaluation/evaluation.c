@@ -218,8 +218,7 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
     if (taken && !small)
         e->arena = block_cache_resize(NULL, 0, total);
     if (!taken || (!small && !e->arena))
-        return loss_fail(error, LOSS_UNAVAILABLE,
-                         "insufficient memory for this request; retry later");
+        return quota_insufficient(error);
     e->arena_size = total;
     char *next = small ? e->small : e->arena;
     next += -(uintptr_t)next % ALIGNMENT;
@@ -306,8 +305,7 @@ static enum loss_status hash_shared(struct evaluation *e, struct loss_error *err
         else
             sha256_add(&hash, tensor->data, loss_tensor_bytes(tensor));
         if (!sha256_end(&hash, e->hash[k]))
-            return loss_fail(error, LOSS_UNAVAILABLE,
-                             "insufficient memory for this request; retry later");
+            return quota_insufficient(error);
     }
     return LOSS_OK;
 }

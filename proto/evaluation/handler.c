@@ -19,7 +19,7 @@ static struct prepared *allocate(const struct handler *handler, struct quota *qu
     }
     if (taken)
         quota_release(quota, handler->size);
-    loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
+    quota_insufficient(error);
     return NULL;
 }
 

@@ -124,7 +124,7 @@ static const struct multi_loss_numbers *decode_numbers(struct multi_loss *s, siz
                                            loss_tensor_bytes(&tensor)};
     numbers->size += numbers->size == 0; /* so that `data` is not NULL */
     if (!take_numbers(s, numbers)) {
-        loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
+        quota_insufficient(error);
         return NULL;
     }
     s->numbers++;

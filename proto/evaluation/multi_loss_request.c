@@ -27,11 +27,6 @@ struct head {
     const char *losses; /* the value of `losses`; NULL until it is found */
 };
 
-static enum loss_status no_memory(struct loss_error *error)
-{
-    return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
-}
-
 /* ---- Shared fields ---- */
 
 /* Returns true if some loss has a tensor of that name. */
@@ -172,7 +167,7 @@ static enum loss_status read_entry(struct object_reader *json, struct head *head
     struct multi_loss *const s = head->multi_loss;
     struct multi_loss_entry *const entry = s->entry[i] = malloc(sizeof *entry);
     if (!entry)
-        return no_memory(json->error);
+        return quota_insufficient(json->error);
     s->count++;
     evaluation_init(&entry->evaluation, loss, s->body, s->len);
     memset(entry->shares, -1, sizeof entry->shares);
@@ -247,7 +242,7 @@ static enum loss_status read_losses(struct object_reader *json, struct head *hea
         return json->error->status;
     s->entry = malloc(count * sizeof(struct multi_loss_entry *));
     if (!s->entry)
-        return no_memory(json->error);
+        return quota_insufficient(json->error);
     json->at = head->losses;
     return object_reader_elements(json, read_listed, head);
 }
@@ -278,7 +273,7 @@ enum loss_status multi_loss_read(struct multi_loss *s, struct loss_error *error)
     struct object_reader json;
     s->shared = malloc(MULTI_LOSS_SHARED * sizeof *s->shared);
     if (!s->shared)
-        return no_memory(error);
+        return quota_insufficient(error);
     object_reader_begin(&json, s->body, s->len, s->quota, error);
     if (object_reader_document(&json, read_shared, &head) != LOSS_OK)
         return error->status;

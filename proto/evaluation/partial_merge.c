@@ -23,11 +23,6 @@ void partial_merger_free(struct partial_merger *merger)
     partial_free(&merger->total);
 }
 
-static enum loss_status out_of_memory(struct loss_error *error)
-{
-    return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
-}
-
 /* ---- Comparing ---- */
 
 /* Fails because a value differs from that of the first partial result. */
@@ -54,7 +49,7 @@ static enum loss_status compare_texts(struct loss_error *error, const char *pare
     buffer_append(value, "", 1);
     buffer_append(first, "", 1);
     if (value->failed || first->failed)
-        status = out_of_memory(error);
+        status = quota_insufficient(error);
     else if (strcmp(value->data, first->data) != 0)
         status = differs(error, path, name, value->data, first->data);
     buffer_free(value);
@@ -149,7 +144,7 @@ enum loss_status partial_merger_add(struct partial_merger *merger, const struct 
     total->warnings |= part->warnings;
     add_rows(merger, part);
     merger->count++;
-    return merger->rows.failed ? out_of_memory(error) : LOSS_OK;
+    return merger->rows.failed ? quota_insufficient(error) : LOSS_OK;
 }
 
 /* ---- Rows ---- */
@@ -195,7 +190,7 @@ enum loss_status partial_merger_finish(struct partial_merger *merger, size_t *in
     }
     buffer_append(into, &joined, sizeof joined);
     if (into->failed)
-        return out_of_memory(error);
+        return quota_insufficient(error);
     if (into->len / sizeof joined > PARTIAL_ROWS_MAX)
         return loss_fail_at(error, LOSS_INVALID, "/rows",
                             "the merged rows are %zu intervals; at most %d are supported",

@@ -319,9 +319,7 @@ static enum loss_status read_interval(struct object_reader *json, size_t index, 
                                        "rows must be intervals [first, end], in ascending order "
                                        "and with gaps between them");
     buffer_append(rows, &r->row, sizeof r->row);
-    return rows->failed ? loss_fail(json->error, LOSS_UNAVAILABLE,
-                                    "insufficient memory for this request; retry later")
-                        : LOSS_OK;
+    return rows->failed ? quota_insufficient(json->error) : LOSS_OK;
 }
 
 static enum loss_status read_warning(struct object_reader *json, size_t index, void *context)

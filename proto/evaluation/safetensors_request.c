@@ -365,8 +365,7 @@ enum loss_status safetensors_request_read(struct fields *fields)
     if (measure(e, &len, fields->json.error) != LOSS_OK)
         return fields->json.error->status;
     if (len > sizeof small - LENGTH - 1 && !(copy = malloc(LENGTH + len + 1)))
-        return loss_fail(fields->json.error, LOSS_UNAVAILABLE,
-                         "insufficient memory for this request; retry later");
+        return quota_insufficient(fields->json.error);
     memcpy(copy, e->body, LENGTH + len);
     copy[LENGTH + len] = '\0';
     struct file file = {.fields = fields,

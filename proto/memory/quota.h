@@ -32,6 +32,12 @@ static inline void quota_release(struct quota *quota, size_t bytes)
         quota->release(quota, bytes);
 }
 
+/* Fails because memory was refused or ran out. */
+static inline enum loss_status quota_insufficient(struct loss_error *error)
+{
+    return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
+}
+
 /* Returns true if the request is cancelled. Call it often: it also reports progress. */
 static inline bool quota_cancelled(const struct quota *quota)
 {

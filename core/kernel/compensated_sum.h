@@ -125,6 +125,24 @@ static inline double compensated_value(const struct compensated_lanes *lanes)
     return sum_value(&sum);
 }
 
+/* Adds one number to each lane; without compensation if `plain`, a constant. */
+static ALWAYS_INLINE void lanes_add(struct compensated_lanes *sum, const double x[SUM_LANES],
+                                    bool plain)
+{
+    struct sum_lanes next;
+    memcpy(&next, x, sizeof next);
+    if (plain)
+        sum_add_lanes(&sum->value, x);
+    else
+        compensated_add_lanes(sum, &next);
+}
+
+/* Returns the sum of all lanes; without compensation if `plain`, a constant. */
+static ALWAYS_INLINE double lanes_value(const struct compensated_lanes *sum, bool plain)
+{
+    return plain ? sum_pairwise(&sum->value) : compensated_value(sum);
+}
+
 /* Adds n numbers to lanes. */
 static inline void sum_add_array(struct sum_lanes *value, const double *x, size_t n)
 {

@@ -1,6 +1,6 @@
 /*
  * Cross entropy of many rows with few classes at once. A template: cross_entropy.c includes it for
- * double and for float, after it defines
+ * double and for float, after it defines the macros below, which are undefined at its end.
  *
  *     CE_REAL                         the type
  *     CE_NAME(name)                   the name of a function for this type
@@ -202,3 +202,14 @@ static void CE_NAME(block)(struct loss_block *b)
     if (is_requested(gradient_row(b, INPUT, 0)))
         CE_NAME(gradient)(b, &rows);
 }
+
+#undef CE_REAL
+#undef CE_NAME
+#undef CE_PAIR
+#undef CE_EXP
+#undef CE_ONE
+#undef CE_INEXACT_REST
+#undef CE_LOG1P
+#undef CE_INPUT
+#undef CE_GRAD
+#undef CE_TRANSPOSE

@@ -4,7 +4,7 @@
 #define CORE_KERNEL_MATRIX_PRODUCT_H
 
 #include "inline.h"
-#include "kernel/compensated_sum.h"
+#include "kernel/wide_vector.h"
 
 /* A panel is a block of the right matrix, [depth][PANEL_COLUMNS], copied to be contiguous. Sums of
    up to PANEL_DEPTH products are computed in registers. */
@@ -26,11 +26,10 @@ struct matrix_rows {
 
 /* Adds the product of `rows` rows of `left` and TILE_COLUMNS columns of a panel to `to`. `rows` is
    a constant. */
-static inline __attribute__((always_inline)) void add_tile(const struct matrix_rows left,
-                                                           const double *panel, size_t depth,
-                                                           size_t rows, const struct matrix_rows to)
+static ALWAYS_INLINE void add_tile(const struct matrix_rows left, const double *panel, size_t depth,
+                                   size_t rows, const struct matrix_rows to)
 {
-    sum_vector sum[TILE_ROWS][TILE_VECTORS] = {0}, right[TILE_VECTORS], old;
+    sum_vector sum[TILE_ROWS][TILE_VECTORS] = {0}, right[TILE_VECTORS];
     for (size_t k = 0; k < depth; k++) {
         memcpy(right, panel + k * PANEL_COLUMNS, sizeof right);
         for (size_t r = 0; r < rows; r++)
@@ -40,9 +39,7 @@ static inline __attribute__((always_inline)) void add_tile(const struct matrix_r
     for (size_t r = 0; r < rows; r++)
         for (int v = 0; v < TILE_VECTORS; v++) {
             double *const at = to.x + r * to.stride + v * SUM_WIDTH;
-            memcpy(&old, at, sizeof old);
-            old += sum[r][v];
-            memcpy(at, &old, sizeof old);
+            write_doubles(at, read_doubles(at) + sum[r][v]);
         }
 }
 

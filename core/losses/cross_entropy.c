@@ -193,16 +193,6 @@ static inline struct double_pair exp_difference(loss_real x, loss_real top)
 #define CE_GRAD(row)    (row).f64
 #define CE_TRANSPOSE    transpose_f64
 #include "kernel/cross_entropy_small.h"
-#undef CE_REAL
-#undef CE_NAME
-#undef CE_PAIR
-#undef CE_EXP
-#undef CE_ONE
-#undef CE_INEXACT_REST
-#undef CE_LOG1P
-#undef CE_INPUT
-#undef CE_GRAD
-#undef CE_TRANSPOSE
 
 #define CE_REAL         float
 #define CE_NAME(name)   ce_f32_##name
@@ -215,16 +205,6 @@ static inline struct double_pair exp_difference(loss_real x, loss_real top)
 #define CE_GRAD(row)    (row).f32
 #define CE_TRANSPOSE    transpose_f32
 #include "kernel/cross_entropy_small.h"
-#undef CE_REAL
-#undef CE_NAME
-#undef CE_PAIR
-#undef CE_EXP
-#undef CE_ONE
-#undef CE_INEXACT_REST
-#undef CE_LOG1P
-#undef CE_INPUT
-#undef CE_GRAD
-#undef CE_TRANSPOSE
 
 /* ---- Many classes, in float32 ---- */
 

@@ -67,17 +67,6 @@ struct overlap_lanes {
     struct compensated_lanes common, apart;
 };
 
-static ALWAYS_INLINE void add_lanes(struct compensated_lanes *sum, const loss_real x[SUM_LANES],
-                                    bool f32)
-{
-    struct sum_lanes next;
-    memcpy(&next, x, sizeof next);
-    if (f32)
-        sum_add_lanes(&sum->value, x);
-    else
-        compensated_add_lanes(sum, &next);
-}
-
 /* Adds elements [c, c + n), n <= SUM_LANES, to the lanes. */
 static ALWAYS_INLINE void add_overlap(const struct row *row, size_t c, size_t n,
                                       const struct options options, struct overlap_lanes *sums)
@@ -90,8 +79,8 @@ static ALWAYS_INLINE void add_overlap(const struct row *row, size_t c, size_t n,
         both[k] = at.p * at.y;
         one[k] = options.squared ? d * d : at.p * (1 - at.y) + at.y * at.rest;
     }
-    add_lanes(&sums->common, both, options.f32);
-    add_lanes(&sums->apart, one, options.f32);
+    lanes_add(&sums->common, both, options.f32);
+    lanes_add(&sums->apart, one, options.f32);
 }
 
 static ALWAYS_INLINE struct overlap overlap_of(const struct row *row, const struct options options)

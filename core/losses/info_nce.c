@@ -78,7 +78,7 @@ static loss_real norm(const loss_real *x, size_t n, const struct loss_control *c
     return most * sqrt(compensated_value(&squares));
 }
 
-static void normalise(struct loss_block *b)
+static void normalize(struct loss_block *b)
 {
     const size_t n = b->elements_per_term[QUERY];
     for (size_t i = 0; i < b->n; i++) {
@@ -378,7 +378,7 @@ const struct loss_descriptor loss_info_nce = {
             .shape = shape,
             .indivisible = indivisible,
             .kernel_f64 = info_nce_kernel,
-            .prepare = {normalise, compare},
+            .prepare = {normalize, compare},
             .state_per_term = state_per_term,
             .scratch = scratch,
             .terms_per_chunk = terms_per_chunk,

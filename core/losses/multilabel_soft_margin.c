@@ -54,7 +54,6 @@ static ALWAYS_INLINE void add_classes(const struct row *row, size_t c, size_t n,
 {
     loss_real term[SUM_LANES], grad[2][SUM_LANES];
     float grad_f32[2][SUM_LANES];
-    struct sum_lanes next;
 #pragma GCC unroll 1
     for (size_t k = 0; k < SUM_LANES; k++) {
         const struct element at = element_at(row, c + k, options);
@@ -65,11 +64,7 @@ static ALWAYS_INLINE void add_classes(const struct row *row, size_t c, size_t n,
             else
                 grad[g][k] = at.grad[g] * row->scale;
     }
-    memcpy(&next, term, sizeof next);
-    if (options.f32)
-        sum_add_lanes(&sum->value, term);
-    else
-        compensated_add_lanes(sum, &next);
+    lanes_add(sum, term, options.f32);
     for (int g = 0; g < 2; g++)
         if (options.f32 && row->grad[g].f32)
             memcpy(row->grad[g].f32 + c, grad_f32[g], sizeof grad_f32[g]);
@@ -145,8 +140,7 @@ static ALWAYS_INLINE void evaluate(struct loss_block *b, const struct options op
             if (c < s.end)
                 add_last(&row, c, s.end - c, options, &sum);
         }
-        const loss_real total = options.f32 ? sum_pairwise(&sum.value) : compensated_value(&sum);
-        b->term[i] = total / (loss_real)classes;
+        b->term[i] = lanes_value(&sum, options.f32) / (loss_real)classes;
     }
 }
 

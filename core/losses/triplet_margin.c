@@ -81,15 +81,10 @@ static ALWAYS_INLINE void add_summands(const struct pair *pair, const struct met
                                        bool f32, struct compensated_lanes *sum)
 {
     loss_real term[SUM_LANES] = {0};
-    struct sum_lanes next;
 #pragma GCC unroll 1
     for (size_t k = 0; k < n; k++)
         term[k] = summand_at(pair, metric, i + k, what, unit, f32);
-    memcpy(&next, term, sizeof next);
-    if (is_plain(what, f32))
-        sum_add_lanes(&sum->value, term);
-    else
-        compensated_add_lanes(sum, &next);
+    lanes_add(sum, term, is_plain(what, f32));
 }
 
 static ALWAYS_INLINE loss_real sum_of(const struct pair *pair, const struct metric *metric,
@@ -107,7 +102,7 @@ static ALWAYS_INLINE loss_real sum_of(const struct pair *pair, const struct metr
         }
         add_summands(pair, metric, i, s.end - i, what, unit, f32, &sum);
     }
-    return is_plain(what, f32) ? sum_pairwise(&sum.value) : compensated_value(&sum);
+    return lanes_value(&sum, is_plain(what, f32));
 }
 
 /* Returns the largest |u - v + eps|; NaN if one is NaN. */

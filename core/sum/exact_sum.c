@@ -3,12 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Each deposit adds less than 2^32 to a limb, and so does what a normalised limb contains, so that
+/* Each deposit adds less than 2^32 to a limb, and so does what a normalized limb contains, so that
    limbs stay below 2^63. */
 enum { MAX_DEPOSITS = 1 << 30 };
 
 /* Propagates carries: all limbs but the last one, which has the sign, are then in [0, 2^32). */
-static void normalise(struct exact_sum *sum)
+static void normalize(struct exact_sum *sum)
 {
     int64_t carry = 0;
     for (int k = 0; k < EXACT_LIMBS - 1; k++) {
@@ -28,7 +28,7 @@ void exact_sum_add_units(struct exact_sum *sum, int64_t count, int bit)
     limb[1] += (uint32_t)(shifted >> EXACT_LIMB_BITS);
     limb[2] += (int64_t)(shifted >> 2 * EXACT_LIMB_BITS);
     if (++sum->deposits == MAX_DEPOSITS)
-        normalise(sum);
+        normalize(sum);
 }
 
 void exact_sum_add(struct exact_sum *sum, double x)
@@ -54,8 +54,8 @@ void exact_sum_add(struct exact_sum *sum, double x)
 void exact_sum_merge(struct exact_sum *sum, const struct exact_sum *other)
 {
     struct exact_sum normal = *other;
-    normalise(&normal);
-    normalise(sum);
+    normalize(&normal);
+    normalize(sum);
     for (int k = 0; k < EXACT_LIMBS; k++)
         sum->limb[k] += normal.limb[k];
     sum->deposits = 1;
@@ -96,12 +96,12 @@ static struct magnitude magnitude_of(const struct exact_sum *sum)
 {
     struct magnitude result = {.limbs = EXACT_LIMBS};
     struct exact_sum copy = *sum;
-    normalise(&copy);
+    normalize(&copy);
     result.negative = copy.limb[EXACT_LIMBS - 1] < 0;
     if (result.negative) {
         for (int k = 0; k < EXACT_LIMBS; k++)
             copy.limb[k] = -copy.limb[k];
-        normalise(&copy);
+        normalize(&copy);
     }
     for (int k = 0; k < EXACT_LIMBS; k++)
         result.limb[k] = (uint32_t)copy.limb[k];

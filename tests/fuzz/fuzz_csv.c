@@ -2,6 +2,7 @@
  * libFuzzer: any bytes as a table of numbers, decoded to each dtype. The scan must find as many
  * numbers as are decoded; the sanitizer checks the bounds of the array.
  */
+#include "copy_text.h"
 #include "formats/csv.h"
 
 #include <stdlib.h>
@@ -25,12 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct csv csv;
     struct loss_error error;
-    char *const text = malloc(size + 1);
+    char *const text = copy_text(data, size);
     if (!text)
         return 0;
-    if (size > 0)
-        memcpy(text, data, size);
-    text[size] = '\0';
     if (csv_scan(&csv, text, size, (enum csv_header)(size % 3), "input", &error) == LOSS_OK) {
         decode(&csv, LOSS_FLOAT32);
         decode(&csv, LOSS_FLOAT64);

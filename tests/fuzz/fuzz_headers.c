@@ -4,6 +4,7 @@
  */
 #include "content/accept_encoding.h"
 #include "content/media_type.h"
+#include "copy_text.h"
 #include "http/head_validation.h"
 #include "observe/traceparent.h"
 #include "routes/router.h"
@@ -74,11 +75,9 @@ static void read_target(const char *target)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     enum { LINES = 8 };
-    char *const text = malloc(size + 1), *line[LINES], *rest = text;
+    char *const text = copy_text(data, size), *line[LINES], *rest = text;
     if (!text)
         return 0;
-    memcpy(text, data, size);
-    text[size] = '\0';
     for (int i = 0; i < LINES; i++) {
         const size_t len = strcspn(rest, "\n");
         line[i] = rest;

@@ -2,6 +2,7 @@
  * libFuzzer: any text as a number, compared with the C library; any four or eight bytes as a number
  * to write and read back; and any text as a list, read by each bulk implementation and one by one.
  */
+#include "copy_text.h"
 #include "number/number.h"
 #include "number/number_bulk.h"
 
@@ -124,11 +125,9 @@ static void in_bulk(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = malloc(size + 1);
+    char *text = copy_text(data, size);
     if (!text)
         return 0;
-    memcpy(text, data, size);
-    text[size] = '\0';
     read_text(text);
     if (size >= sizeof(double))
         write_bits(data);

@@ -1,6 +1,7 @@
 /* libFuzzer: any bytes as the body of a request to merge partial results. Merging the result alone
    must give the same response. */
 #include "check_status.h"
+#include "copy_text.h"
 #include "v1/v1.h"
 
 #include <stdlib.h>
@@ -41,12 +42,9 @@ static void check_again(const struct response *response)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *body = malloc(size + 1);
+    char *body = copy_text(data, size);
     if (!body)
         return 0;
-    if (size > 0)
-        memcpy(body, data, size);
-    body[size] = '\0';
     struct response response = merge(body, size);
     if (response.status == 200)
         check_again(&response);

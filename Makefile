@@ -95,7 +95,7 @@ KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans \
 OPTIMIZE_debug    := -O0
 OPTIMIZE_coverage := -O0
 
-# ARCHITECTURE.md lists the folders, and which others each may include.
+# ARCHITECTURE.md lists the folders, tests/docs/layers.txt which others each may include.
 SOURCES_OF = $(wildcard $(1)/*.c $(1)/*/*.c)
 CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(call SOURCES_OF,core))) \
           $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))

@@ -1,11 +1,11 @@
-"""Compares the dependencies between folders that ARCHITECTURE.md declares with the #includes.
+"""Compares the folders with the table of ARCHITECTURE.md, and the #includes with layers.txt.
 
     layers.py
 
-- Each folder of core/, proto/, server/ and clients/lossctl/ has one row in a table of
-  ARCHITECTURE.md whose columns are folder, subject, and the folders that it may include.
-- A file includes only files of its own folder and of those that its row names.
-- A row names only folders that are included, and folders do not include each other in a cycle.
+- Each folder of core/, proto/, server/ and clients/lossctl/ has one row in ARCHITECTURE.md, and one
+  entry in layers.txt, which lists the folders that it may include.
+- A file includes only files of its own folder and of those that its entry names.
+- An entry names only folders that are included, and folders do not include each other in a cycle.
 - Every other folder that contains files has a row, or is within a folder that has one.
 
 Prints a line for each fault; fails if there is one."""
@@ -14,6 +14,8 @@ import sys
 from pathlib import PurePosixPath
 
 from files import ROOT, all_files
+
+ALLOWED = "tests/docs/layers.txt"
 
 # The folders in which the compiler looks for a header, by layer (INCLUDES in the Makefile).
 SEARCHED = {
@@ -27,20 +29,18 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 UNLISTED = {"clients", "tests"}
 
 
-def read_tables(text):
-    """Returns {folder: folders it may include} and the set of all folders that have a row."""
-    allowed, listed = {}, []
-    for line in text.split("\n"):
-        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
-        if not line.startswith("| `") or len(cells) < 2:
-            continue
-        folders = re.findall(r"`([^`]+)`", cells[0])
-        if not all((ROOT / folder).is_dir() for folder in folders):
-            continue
-        listed += folders
-        if len(cells) == 3:
-            allowed[folders[0]] = set(re.findall(r"`([^`]+)`", cells[2]))
-    return allowed, listed
+def read_rows(text):
+    """Returns the folders that have a row in the table."""
+    rows = (line.split(" | ")[0] for line in text.split("\n") if line.startswith("| `"))
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    return [name for name in names if (ROOT / name).is_dir()]
+
+
+def read_allowed(text):
+    """Returns {folder: folders it may include}. An indented line continues the one before it."""
+    lines = re.sub(r"#.*", "", text).replace("\n    ", " ").split("\n")
+    entries = (line.partition(":") for line in lines if line)
+    return {folder: set(allowed.split()) for folder, _, allowed in entries}
 
 
 def layer_of(path):
@@ -104,19 +104,20 @@ def check_includes(allowed, files):
         for line, folder in includes(path, files):
             used.setdefault(own, set()).add(folder)
             if folder != own and folder not in allowed.get(own, ()):
-                yield f"{path}:{line}: {own} may not include {folder} (see ARCHITECTURE.md)"
+                yield f"{path}:{line}: {own} may not include {folder} ({ALLOWED})"
     for folder in sorted(allowed):
         for unused in sorted(allowed[folder] - used[folder]):
-            yield f"ARCHITECTURE.md: {folder} includes nothing of {unused}"
+            yield f"{ALLOWED}: {folder} includes nothing of {unused}"
 
 
 def main():
     files = set(all_files())
-    allowed, listed = read_tables((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    listed = read_rows((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    allowed = read_allowed((ROOT / ALLOWED).read_text(encoding="utf-8"))
     faults = [*check_rows(listed, files), *check_includes(allowed, files)]
     cycle = find_cycle(allowed)
     if cycle:
-        faults.append("ARCHITECTURE.md: a cycle: " + " -> ".join(cycle))
+        faults.append(f"{ALLOWED}: a cycle: " + " -> ".join(cycle))
     print("\n".join(faults) or f"{len(allowed)} folders include what they may")
     return 1 if faults else 0
 

@@ -19,8 +19,9 @@ LOSS_FORMULA(kl_div)
                                 .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
                                 .invalid = invalid};
     }
-    /* For y = 0 or infinite this is PyTorch's xlogy(y, y) - y x: NaN for opposite infinities, also
-       in the slope at y = 0. It has no branches, so that it is vectorized. */
+    /* For y = 0 and infinite y, the term is xlogy(y, y) - y x, as in PyTorch, also where that is
+       NaN. The slope in y is NaN at y = 0, also as in PyTorch. There are no branches, so that the
+       compiler vectorizes the loop. */
     const loss_real ratio = vlog(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
         .term = (y == 0) | (y == (loss_real)INFINITY) | (y == -(loss_real)INFINITY)

@@ -58,14 +58,16 @@ static enum loss_status read_header(struct multipart *form, struct multipart_par
 {
     static const char disposition[] = "Content-Disposition:",
                       encoding[] = "Content-Transfer-Encoding:";
-    char file_name[LINE_SIZE];
+    char file_name[LINE_SIZE], quote[JSON_QUOTE];
     if (strncasecmp(line, encoding, sizeof encoding - 1) == 0) {
         const char *const value =
             line + sizeof encoding - 1 + strspn(line + sizeof encoding - 1, " \t");
         if (strcasecmp(value, "binary") != 0 && strcasecmp(value, "8bit") != 0 &&
             strcasecmp(value, "7bit") != 0)
-            return json_malformed(form->error, form->body, form->at, "",
-                                  "a part with Content-Transfer-Encoding is not supported");
+            return json_malformed(
+                form->error, form->body, form->at, "",
+                "a part has Content-Transfer-Encoding '%s'; it must be 7bit, 8bit or binary",
+                json_quote(value, quote));
     }
     if (strncasecmp(line, disposition, sizeof disposition - 1) != 0)
         return LOSS_OK;

@@ -15,7 +15,7 @@ static enum loss_status validate_head(struct request_view *view, struct loss_err
         media_type_accept_json(view->accept, error) != LOSS_OK)
         return error->status;
     if (view->in != MEDIA_JSON)
-        return loss_fail(error, LOSS_UNSUPPORTED, "requests to merge must be %s, not %s",
+        return loss_fail(error, LOSS_UNSUPPORTED, "the body must be %s, not %s",
                          media_type_name(MEDIA_JSON), media_type_name(view->in));
     return v1_check_no_query(view, error);
 }

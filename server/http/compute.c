@@ -89,7 +89,7 @@ static int64_t estimate_cost_ns(const struct request *request)
 
 /* ---- The executor ---- */
 
-/* A request may be queued more than once: to be computed, and to be compressed. */
+/* Adds the wait that has just ended: compute_on_executor may queue a request a second time. */
 static void end_queue_wait(struct request *request)
 {
     const int64_t now = clock_ns(), ns = now - request->enqueued;

@@ -25,7 +25,8 @@ bool request_read_timeout(struct request *request)
     }
     if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MAX_MS) {
         reply_error(&request->response, 400,
-                    "%s is '%s'; expected a number of seconds from 0.001 to %d, such as 2.5",
+                    "%s is '%s'; expected a number of seconds from 0.001 to %d with at most three "
+                    "decimals, such as 2.5",
                     timeout_header, json_quote(request->timeout, quote),
                     HTTP_TIMEOUT_MAX_MS / 1000);
         return false;

@@ -277,7 +277,8 @@ END_TEST
 
 /* ---- Threads ---- */
 
-/* Returns a variable of the initial environment of the process, or NULL; the caller frees it. */
+/* Returns the value of a variable in the initial environment of the server, or NULL if it is not
+   set; the caller frees it. */
 static char *environment(const char *name)
 {
     size_t len, name_len = strlen(name);

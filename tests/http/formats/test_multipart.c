@@ -402,7 +402,7 @@ START_TEST(malformed_form_is_rejected_with_the_position)
         {NULL, PART "\"grad\"\r\n\r\ntrue\r\n--" BOUNDARY,
          "the boundary must be followed by a line break, or by '--' after the last part"},
         {NULL, PART "\"grad\"\r\nContent-Transfer-Encoding: base64\r\n\r\ntrue\r\n--" BOUNDARY "--",
-         "a part with Content-Transfer-Encoding is not supported"},
+         "a part has Content-Transfer-Encoding 'base64'; it must be 7bit, 8bit or binary"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char headers[256];

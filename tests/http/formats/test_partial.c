@@ -594,7 +594,7 @@ START_TEST(invalid_merge_requests_are_rejected)
         {"/v1/merge", NULL, "{\"parts\":[]}", 400, "unknown field 'parts'"},
         {"/v1/merge?x=1", NULL, "{}", 400, "the query has 'x=1'"},
         {"/v1/merge", "Content-Type: application/vnd.safetensors\r\n", "{}", 415,
-         "requests to merge"},
+         "the body must be application/json, not "},
         {"/v1/merge", "Accept: application/vnd.safetensors\r\n", "{}", 406, "application/json"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

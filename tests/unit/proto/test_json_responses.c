@@ -45,7 +45,8 @@ START_TEST(parameters_may_be_infinite_or_null_if_documented)
 }
 END_TEST
 
-/* White space that is not read to its end: it is followed by invalid JSON. */
+/* The body is 8 MiB of white space that ends in invalid JSON: a parser that reads all of it returns
+   400, even if the request is cancelled. */
 START_TEST(white_space_of_a_cancelled_request_is_not_read)
 {
     enum { LEN = 8 << 20 };

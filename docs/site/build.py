@@ -28,6 +28,7 @@ SECTIONS = {
     "Guides": [
         ("Requests by example", "docs/guides/requests.md"),
         ("Evaluation in a pipeline", "docs/guides/pipeline.md"),
+        ("Dask, Spark and Ray", "docs/guides/frameworks.md"),
         ("Training from another language", "docs/guides/training.md"),
         ("Load testing", "docs/guides/load-testing.md"),
         ("Operations", "docs/operations.md"),

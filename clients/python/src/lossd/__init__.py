@@ -6,9 +6,11 @@ batches.
     >>> result = client.mse([2.5, 0, 2], [3, -0.5, 2], grad=True)
     >>> result.loss, result.grad.input
 
-Client and AsyncClient have a method for every loss. `lossd.torch`, `lossd.sklearn` and
+Client and AsyncClient have a method for every loss. Accumulator computes the loss of a dataset that
+is evaluated in batches. `lossd.torch`, `lossd.sklearn` and
 `lossd.boost` adapt the losses to PyTorch, scikit-learn, XGBoost and LightGBM; each needs its
 library."""
+from ._accumulator import Accumulator
 from ._async_client import AsyncClient
 from ._client import Client, default_client, set_default_client
 from ._errors import (
@@ -31,6 +33,7 @@ from ._version import __version__
 __all__ = [
     "LOSSES",
     "AccessDenied",
+    "Accumulator",
     "AsyncClient",
     "BFloat16",
     "Client",

@@ -1,6 +1,6 @@
 """The base of the adapters for scikit-learn and boosting libraries: a loss of predictions and
 targets with fixed arguments."""
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,18 +10,41 @@ from ._result import Result
 from ._table import LossInfo
 
 
+def info_of(loss: str) -> LossInfo:
+    """Returns the description of a loss by one of its names. Raises a ValueError if there is no
+    such loss."""
+    info = BY_NAME.get(loss)
+    if info is None:
+        raise ValueError(
+            f"no such loss '{loss}'; the losses are"
+            f" {', '.join(sorted({known.name for known in BY_NAME.values()}))}"
+        )
+    return info
+
+
+def fixed_arguments(info: LossInfo) -> Sequence[str]:
+    """Returns the names of the arguments that do not depend on the batch."""
+    optional = [tensor.name for tensor in info.tensors if tensor.optional]
+    return [*optional, *(name for name, _ in info.parameters), "reduction", "dtype"]
+
+
+def check_arguments(info: LossInfo, given: Iterable[str], taken: Sequence[str]) -> None:
+    """Raises a TypeError for an argument that is not taken."""
+    for name in given:
+        if name not in taken:
+            raise TypeError(
+                f"{info.name} got an unexpected keyword argument '{name}'; it takes"
+                f" {', '.join(taken)}"
+            )
+
+
 class Fixed(UsesClient):
     """A loss with its arguments. Can be pickled and copied."""
 
     fixed: Tuple[str, ...] = ()  # arguments that the adapter sets itself
 
     def __init__(self, loss: str, client: Optional[Client], **parameters: Any) -> None:
-        info = BY_NAME.get(loss)
-        if info is None:
-            raise ValueError(
-                f"no such loss '{loss}'; the losses are"
-                f" {', '.join(sorted({known.name for known in BY_NAME.values()}))}"
-            )
+        info = info_of(loss)
         needed = [tensor.name for tensor in info.tensors if not tensor.optional]
         if needed != ["input", "target"]:
             raise ValueError(
@@ -36,15 +59,8 @@ class Fixed(UsesClient):
 
     def _check(self, info: LossInfo, parameters: Mapping[str, Any]) -> None:
         """Raises a TypeError for an argument that the loss or the adapter does not accept."""
-        optional = [tensor.name for tensor in info.tensors if tensor.optional]
-        taken = [*optional, *(name for name, _ in info.parameters), "reduction", "dtype"]
-        taken = [name for name in taken if name not in self.fixed]
-        for name in parameters:
-            if name not in taken:
-                raise TypeError(
-                    f"{info.name} got an unexpected keyword argument '{name}'; it takes"
-                    f" {', '.join(taken)}"
-                )
+        taken = [name for name in fixed_arguments(info) if name not in self.fixed]
+        check_arguments(info, parameters, taken)
 
     @property
     def takes_classes(self) -> bool:

@@ -53,6 +53,11 @@ def merge(partials: Iterable[Partial]) -> Result:
         ValueError: a partial result is invalid, they are not of one batch, or two contain the same
             rows.
     """
+    return result(merged(partials))
+
+
+def merged(partials: Iterable[Partial]) -> Dict[str, Any]:
+    """Merges partial results into one. See `merge`."""
     total: Optional[Dict[str, Any]] = None
     sums, rows, warnings = {"sum": 0, "weight": 0}, [], set()
     for place, given in enumerate(partials):
@@ -80,7 +85,7 @@ def merge(partials: Iterable[Partial]) -> Result:
         rows=joined(rows),
         warnings=[warning for warning in WARNINGS if warning in warnings],
     )
-    return result(total)
+    return total
 
 
 def read(place: int, given: Partial) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""A stub of pyspark: what examples/evaluate_spark.py uses, in one process. Not Spark."""

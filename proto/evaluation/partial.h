@@ -73,21 +73,29 @@ void partial_free(struct partial *partial);
 /* ---- Merging ---- */
 
 struct partial_merger {
-    struct partial total; /* the result of partial_merger_finish() */
-    size_t count;         /* of merged partial results */
-    struct buffer rows;   /* owned: the rows of all, with the index of their partial result */
+    const char *first_name; /* borrowed: what errors call the first partial result */
+    struct partial total;   /* the result of partial_merger_finish() */
+    size_t count;           /* of merged partial results */
+    struct buffer rows;     /* owned: the rows of all, with the index of their partial result */
 };
 
-/* Starts with no partial results. `quota` is borrowed and may be NULL. */
+/* Rows that two partial results have, and the indices of these two. */
+struct partial_overlap {
+    struct partial_rows rows;
+    size_t first, second; /* first < second; both are 0 if no rows overlap */
+};
+
+/* Starts with no partial results. Errors name "the first partial result"; the caller may change
+   that. `quota` is borrowed and may be NULL. */
 void partial_merger_init(struct partial_merger *merger, struct quota *quota);
 /* Adds a partial result. Returns LOSS_INVALID if it is not of the same batch as the first one;
    error->path is relative to the partial result. */
 enum loss_status partial_merger_add(struct partial_merger *merger, const struct partial *partial,
                                     struct loss_error *error);
-/* Completes `total`; at least one partial result has been added. Returns LOSS_INVALID if two have
-   the same rows: *index is the index of the second of them, and error->path is relative to it. */
-enum loss_status partial_merger_finish(struct partial_merger *merger, size_t *index,
-                                       struct loss_error *error);
+/* Completes `total`; at least one partial result has been added. Returns LOSS_INVALID and sets
+ *overlap if two have the same rows; error->path is relative to the second of them. */
+enum loss_status partial_merger_finish(struct partial_merger *merger,
+                                       struct partial_overlap *overlap, struct loss_error *error);
 /* Appends the response to a merge, as JSON: {"loss": ..., "partial": {...}}. */
 void partial_merger_append(const struct partial_merger *merger, struct buffer *out);
 void partial_merger_free(struct partial_merger *merger);

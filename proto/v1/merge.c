@@ -78,10 +78,10 @@ static enum loss_status decode(struct prepared *prepared, int threads, struct re
 
 static enum loss_status run(struct prepared *prepared, struct loss_error *error)
 {
-    size_t index;
-    return partial_merger_finish(&((struct merge *)prepared)->merger, &index, error) == LOSS_OK
+    struct partial_overlap overlap;
+    return partial_merger_finish(&((struct merge *)prepared)->merger, &overlap, error) == LOSS_OK
                ? LOSS_OK
-               : in_partial(index, error);
+               : in_partial(overlap.second, error);
 }
 
 static void encode(struct prepared *prepared, struct response *response)

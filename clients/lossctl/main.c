@@ -9,19 +9,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum exit_code run(int argc, char *argv[])
+static enum exit_code run(const struct arguments *arguments)
 {
-    static struct arguments arguments; /* too large for the stack */
-    const enum exit_code code = arguments_read(&arguments, argc, argv);
-    if (code != EXIT_OK)
-        return code;
-    if (arguments.value[OPT_HELP]) {
-        help_print_command(stdout, &arguments);
+    if (arguments->value[OPT_HELP]) {
+        help_print_command(stdout, arguments);
         return EXIT_OK;
     }
-    if (arguments.value[OPT_QUIET])
+    if (arguments->value[OPT_QUIET])
         progress_disable();
-    return arguments.command->run(&arguments);
+    return arguments->command->run(arguments);
+}
+
+static enum exit_code read_and_run(int argc, char *argv[])
+{
+    static struct arguments arguments; /* too large for the stack */
+    enum exit_code code = arguments_read(&arguments, argc, argv);
+    if (code == EXIT_OK)
+        code = run(&arguments);
+    arguments_free(&arguments);
+    return code;
 }
 
 int main(int argc, char *argv[])
@@ -36,7 +42,7 @@ int main(int argc, char *argv[])
     else if (argc >= 2 && strcmp(argv[1], "--version") == 0)
         printf("lossctl " LOSS_VERSION "\n");
     else
-        code = run(argc, argv);
+        code = read_and_run(argc, argv);
     /* If an earlier write failed, its errno is lost. */
     const int why = fflush(stdout) != 0 ? errno : 0;
     if ((why != 0 || ferror(stdout)) && code == EXIT_OK)

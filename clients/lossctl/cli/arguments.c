@@ -191,7 +191,7 @@ static enum exit_code take_argument(struct parser *p)
 {
     struct arguments *const a = p->out;
     const char *const text = p->argv[p->at];
-    if (a->count == a->command->max || a->count == MAX_ARGUMENTS)
+    if (a->count == a->command->max)
         return fail(EXIT_USAGE,
                     "unexpected argument '%s'; usage: lossctl %s%s%s [--option value]...", text,
                     a->command->name, *a->command->arguments ? " " : "", a->command->arguments);
@@ -239,6 +239,10 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
     a->command = find_command(argv[1]);
     if (!a->command)
         return EXIT_USAGE;
+    a->argument = calloc((size_t)argc, sizeof *a->argument);
+    a->loss = calloc((size_t)argc, sizeof *a->loss);
+    if (!a->argument || !a->loss)
+        return fail_memory();
     for (; p.at < argc; p.at++) {
         const enum exit_code code =
             argv[p.at][0] == '-' && argv[p.at][1] ? take_flag(&p) : take_argument(&p);
@@ -252,6 +256,13 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
         return fail(EXIT_USAGE, "missing %s; usage: lossctl %s %s [--option value]...",
                     a->command->arguments, a->command->name, a->command->arguments);
     return choose_isa(a);
+}
+
+void arguments_free(struct arguments *a)
+{
+    free(a->argument);
+    free(a->loss);
+    *a = (struct arguments){0};
 }
 
 /* ---- Values ---- */

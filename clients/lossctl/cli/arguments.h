@@ -5,7 +5,7 @@
 #include "cli/loss_options.h"
 #include "formats/csv.h"
 
-enum { MAX_ARGUMENTS = 64, MAX_FIELDS = 64, MAX_REPEATED = 32 };
+enum { MAX_FIELDS = 64, MAX_REPEATED = 32 };
 
 /* A loss option with the value given for it. */
 struct loss_argument {
@@ -15,9 +15,9 @@ struct loss_argument {
 
 struct arguments {
     const struct command *command;
-    const char *argument[MAX_ARGUMENTS]; /* positional, after the command's name */
+    const char **argument; /* owned: positional arguments, after the command's name */
     int count;
-    const struct loss_descriptor *loss[MAX_ARGUMENTS]; /* the loss that each argument names */
+    const struct loss_descriptor **loss; /* owned: the loss that each argument names */
     const char *value[OPT_COUNT]; /* NULL: not given; "": no value; the last value if repeated */
     bool from_environment[OPT_COUNT];
     struct {
@@ -30,8 +30,9 @@ struct arguments {
 };
 
 /* Parses argv[1...], which `arguments` borrows. Returns EXIT_USAGE if the command line is invalid.
-   Missing arguments are not an error if --help is given. */
+   Missing arguments are not an error if --help is given. Call arguments_free() in any case. */
 enum exit_code arguments_read(struct arguments *arguments, int argc, char *const argv[]);
+void arguments_free(struct arguments *arguments);
 
 /* Returns the loss called `name`. If there is none, reports that with the nearest name and returns
    NULL. */

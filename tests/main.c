@@ -82,6 +82,7 @@ static const struct {
     {"compress", compress_suite, PART_UNTIMED},
     {"lossctl", lossctl_suite, PART_UNTIMED},
     {"lossctl_files", lossctl_files_suite, PART_UNTIMED},
+    {"lossctl_merge", lossctl_merge_suite, PART_UNTIMED},
     {"lossctl_server", lossctl_server_suite, PART_UNTIMED},
     {"lossctl_bench", lossctl_bench_suite, PART_UNTIMED},
     {"memory", memory_suite, PART_TIMED},

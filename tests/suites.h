@@ -60,6 +60,7 @@ Suite *python_suite(void);
 Suite *compress_suite(void);
 Suite *lossctl_suite(void);
 Suite *lossctl_files_suite(void);
+Suite *lossctl_merge_suite(void);
 Suite *lossctl_server_suite(void);
 Suite *lossctl_bench_suite(void);
 Suite *memory_suite(void);

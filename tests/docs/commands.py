@@ -108,6 +108,13 @@ EVAL = (
     "cd $TMP && lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy &&"
     " test -s grad.npy"
 )
+MERGE = """
+cd $TMP
+for row in 0 1; do
+    curl -fsS $LOSSD_URL/v1/losses/mse -o part-$row.json \\
+        --json "{\\"input\\":[$row],\\"target\\":[2],\\"partial\\":true,\\"offset\\":$row}"
+done
+lossctl merge part-*.json --partial total.json --quiet | grep -qx 2.5 && test -s total.json"""
 BENCH = (
     "cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate"
     " 200 --warm-up 0 --duration 0.1 --html report.html --limit p99=60s && test -s report.html"
@@ -221,6 +228,7 @@ TABLE = {
         "cd $TMP && lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target"
         " y.npy"
     ),
+    "lossctl merge part-*.json --partial total.json": here(MERGE),
     "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200"
     " --html report.html --limit p99=20ms": here(
         BENCH
@@ -231,6 +239,7 @@ TABLE = {
     "cc my.c $(pkg-config --cflags --libs libloss)": apart(LIBRARY),
     "lossctl eval": here(EVAL),
     "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
+    "lossctl merge": here(MERGE),
     "lossctl doctor": here("lossctl doctor"),
     # ---- Other documents, and the commands of lossctl that they name ----
     "lossctl bench": here(BENCH),

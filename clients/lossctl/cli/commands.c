@@ -1,5 +1,7 @@
 #include "cli/commands.h"
 
+#include <limits.h>
+
 const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_URL] = {"url", "URL", "LOSSD_URL",
                  "server address: http://..., https://... or unix:PATH for a Unix socket; default "
@@ -43,6 +45,10 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_HESS] = {"hess", "FILE", NULL,
                   "write the diagonal of the Hessian of the predictions to FILE", COMPLETE_FILES,
                   NULL},
+    [OPT_PARTIAL] = {"partial", "FILE", NULL,
+                     "write the merged partial result to FILE; - is standard output, and the loss "
+                     "is then printed to standard error",
+                     COMPLETE_FILES, NULL},
     [OPT_LOSSES] = {"losses", "LOSS,...", NULL,
                     "losses to measure, optionally with parameters: huber:delta=2; default mse",
                     COMPLETE_LOSSES, NULL},
@@ -162,6 +168,25 @@ const struct command commands[] = {
         .completion = COMPLETE_LOSSES,
         .loss_options = true,
         .run = command_compare,
+    },
+    {
+        .name = "merge",
+        .arguments = "FILE...",
+        .summary = "merge the results of parts of a batch",
+        .doc =
+            "Merges partial results of parts of one batch, in any order, and prints the loss of "
+            "the batch. It is bit-identical to that of a single evaluation. No server is used.\n"
+            "Each file contains one partial result, or a whole JSON or safetensors response that "
+            "contains one because the request had \"partial\": true; - is standard input. If the "
+            "parts have an offset, rows that are in two files are an error. --partial writes a "
+            "partial result that can be merged with others.",
+        .examples = "lossctl merge part-*.json\n"
+                    "lossctl merge part-*.json --partial total.json --json",
+        .options = BIT(OPT_PARTIAL) | COMMON_OPTIONS,
+        .min = 1,
+        .max = INT_MAX,
+        .completion = COMPLETE_FILES,
+        .run = command_merge,
     },
     {
         .name = "bench",

@@ -27,6 +27,8 @@ enum option_id {
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,
+    /* merge */
+    OPT_PARTIAL,
     /* bench */
     OPT_LOSSES,
     OPT_SIZES,
@@ -69,7 +71,7 @@ struct command {
     const char *doc;       /* paragraphs, separated by newlines */
     const char *examples;  /* command lines, separated by newlines; NULL: none */
     uint64_t options;      /* bit set of 1 << enum option_id */
-    int min, max;          /* number of arguments */
+    int min, max;          /* number of arguments; INT_MAX: no limit */
     enum completion completion;
     const char *words; /* for COMPLETE_WORDS: possible arguments */
     bool loss_options; /* the arguments are losses, whose tensors and parameters are options */
@@ -85,6 +87,7 @@ enum exit_code command_list(const struct arguments *arguments);
 enum exit_code command_show(const struct arguments *arguments);
 enum exit_code command_eval(const struct arguments *arguments);
 enum exit_code command_compare(const struct arguments *arguments);
+enum exit_code command_merge(const struct arguments *arguments);
 enum exit_code command_bench(const struct arguments *arguments);
 enum exit_code command_doctor(const struct arguments *arguments);
 enum exit_code command_completions(const struct arguments *arguments);

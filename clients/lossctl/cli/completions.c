@@ -138,6 +138,9 @@ static void bash_command(const struct command *command)
         printf(" ;;\n");
     }
     printf("        esac\n");
+    if (command->completion == COMPLETE_FILES)
+        printf("        [ \"$words\" != none ] || [ \"${current#-}\" != \"$current\" ] || "
+               "files=yes\n");
     if (command->loss_options) {
         printf("        for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n        case "
                "${word%%%%:*} in\n");
@@ -222,12 +225,14 @@ static void zsh_command(const struct command *command)
         if (command_takes(command, (enum option_id)i))
             zsh_option(option_specs[i].name, option_specs[i].value, option_specs[i].doc,
                        option_specs[i].completion, option_specs[i].words);
-    printf(" '*:%s:(", *command->arguments ? command->arguments : "nothing");
+    const bool files = command->completion == COMPLETE_FILES;
+    printf(" '*:%s:%s", *command->arguments ? command->arguments : "nothing",
+           files ? "_files" : "(");
     if (command->completion == COMPLETE_LOSSES)
         put_losses();
     else if (command->words)
         fputs(command->words, stdout);
-    printf(")')\n");
+    printf("%s')\n", files ? "" : ")");
     if (command->loss_options) {
         printf("        for word in \"${words[@]:1:$((CURRENT - 2))}\"; do\n        case "
                "${word%%%%:*} in\n");
@@ -328,6 +333,8 @@ static void put_fish(void)
                 put_losses();
             printf("'\n");
         }
+        if (command->completion == COMPLETE_FILES)
+            printf("complete -c lossctl -n '%s' -F\n", condition);
         for (int k = 0; k < OPT_COUNT; k++)
             if (command_takes(command, (enum option_id)k))
                 fish_option(condition, option_specs[k].name, option_specs[k].value,

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PRINTED = 16 }; /* elements of a loss */
-
 /* ---- Request ---- */
 
 /* Opens the tensors of the loss that the batch contains, except those given by their own options.
@@ -105,17 +103,6 @@ static void attach(struct outputs *outputs, const struct loss_descriptor *loss,
     }
 }
 
-/* Appends the loss: a number, or the terms if there are few, or else their shape. */
-static void put_loss(struct buffer *text, const struct outcome *outcome)
-{
-    char shape[LOSS_SHAPE_TEXT];
-    if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= MAX_PRINTED)
-        tensor_json_encode(text, &outcome->terms, FORM_NESTED, 1);
-    else
-        buffer_printf(text, "%s; --terms FILE writes them",
-                      loss_shape_text(&outcome->terms, shape));
-}
-
 static void put_text(struct buffer *text, const struct arguments *a, const struct outputs *outputs,
                      const struct task *task, const struct outcome *outcome)
 {
@@ -126,11 +113,7 @@ static void put_text(struct buffer *text, const struct arguments *a, const struc
         buffer_text(text, "\n");
         return;
     }
-    buffer_text(text, "loss       ");
-    put_loss(text, outcome);
-    buffer_printf(text, "\nreduction  %s\ndtype      %s\ncount      %zu\n",
-                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
-                  outcome->count);
+    outcome_put_text(outcome, plan->reduction, plan->dtype, text);
     for (int i = 0; i < outputs->count; i++)
         if (strcmp(outputs->output[i].path, "-") != 0)
             buffer_printf(text, "%-10s %s %s\n", outputs->output[i].name, outputs->output[i].path,

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MAX_PRINTED = 16 }; /* elements of a loss */
+
 void outcome_free(struct outcome *outcome)
 {
     archive_close(&outcome->archive);
@@ -33,6 +35,25 @@ void outcome_put_json(const struct outcome *outcome, const struct loss_plan *pla
     buffer_text(out, *outcome->warnings ? ",\"warnings\":[" : "");
     for (const char *line = outcome->warnings; *line; buffer_text(out, *line ? "," : "]"))
         json_append_string(out, next_warning(&line, warning, sizeof warning));
+}
+
+/* Appends the loss: a number, or the terms if there are few, or else their shape. */
+static void put_loss(const struct outcome *outcome, struct buffer *out)
+{
+    char shape[LOSS_SHAPE_TEXT];
+    if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= MAX_PRINTED)
+        tensor_json_encode(out, &outcome->terms, FORM_NESTED, 1);
+    else
+        buffer_printf(out, "%s; --terms FILE writes them", loss_shape_text(&outcome->terms, shape));
+}
+
+void outcome_put_text(const struct outcome *outcome, enum loss_reduction reduction,
+                      enum loss_dtype dtype, struct buffer *out)
+{
+    buffer_text(out, "loss       ");
+    put_loss(outcome, out);
+    buffer_printf(out, "\nreduction  %s\ndtype      %s\ncount      %zu\n",
+                  loss_reduction_name(reduction), loss_dtype_name(dtype), outcome->count);
 }
 
 void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out)

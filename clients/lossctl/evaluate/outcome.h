@@ -24,6 +24,9 @@ void outcome_free(struct outcome *outcome);
 /* Appends members of a JSON object: "loss":0.5,"reduction":"mean", ... */
 void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan,
                       struct buffer *out);
+/* Appends the loss, the reduction, the dtype and the count, one per line. */
+void outcome_put_text(const struct outcome *outcome, enum loss_reduction reduction,
+                      enum loss_dtype dtype, struct buffer *out);
 /* Appends one line for each warning, each after `prefix`. */
 void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out);
 

@@ -45,10 +45,14 @@ static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
     return EXIT_OK;
 }
 
-static enum exit_code read_path(struct input_file *file)
+enum exit_code input_file_read(struct input_file *file, const char *path)
 {
-    const bool standard = strcmp(file->path, "-") == 0;
+    const bool standard = strcmp(path, "-") == 0;
     struct stat status;
+    *file = (struct input_file){.path = strdup(path), .format = FILE_UNKNOWN};
+    if (!file->path)
+        return fail_memory();
+    file->label = standard ? "standard input" : file->path;
     const int fd = standard ? STDIN_FILENO : open(file->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0) {
         const int why = errno;
@@ -63,7 +67,7 @@ static enum exit_code read_path(struct input_file *file)
     return code;
 }
 
-static void free_file(struct input_file *file)
+void input_file_free(struct input_file *file)
 {
     archive_close(&file->archive);
     block_cache_free(file->bytes, file->size);
@@ -80,9 +84,8 @@ static const struct input_file *open_file(struct input_files *files, const char 
         if (strcmp(files->file[i].path, path) == 0)
             return &files->file[i];
     struct input_file *const file = &files->file[files->count];
-    *file = (struct input_file){.path = strdup(path), .format = format};
-    file->label = strcmp(path, "-") == 0 ? "standard input" : file->path;
-    *code = file->path ? read_path(file) : fail_memory();
+    *code = input_file_read(file, path);
+    file->format = format;
     if (*code == EXIT_OK && file->format == FILE_UNKNOWN)
         file->format = file_format_of_path(path);
     if (*code == EXIT_OK && file->format == FILE_UNKNOWN)
@@ -94,14 +97,14 @@ static const struct input_file *open_file(struct input_files *files, const char 
         files->count++;
         return file;
     }
-    free_file(file);
+    input_file_free(file);
     return NULL;
 }
 
 void input_files_free(struct input_files *files)
 {
     for (int i = 0; i < files->count; i++)
-        free_file(&files->file[i]);
+        input_file_free(&files->file[i]);
     files->count = 0;
 }
 

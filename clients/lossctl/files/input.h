@@ -22,6 +22,11 @@ struct input_file {
     size_t len, size;
     struct archive archive; /* of FILE_SAFETENSORS */
 };
+/* Reads the whole file at `path`, or standard input for "-". Does not detect its format. Returns
+   EXIT_INPUT if the file cannot be read. Call input_file_free() in any case. */
+enum exit_code input_file_read(struct input_file *file, const char *path);
+void input_file_free(struct input_file *file);
+
 struct input_files {
     enum csv_header header;     /* of CSV files */
     const char *standard_input; /* borrowed: the tensor that uses all of it; NULL: none */

@@ -13,9 +13,9 @@
 
 /* ---- Destinations ---- */
 
-static bool is_stdout(const struct output *output)
+static bool is_stdout(const char *path)
 {
-    return strcmp(output->path, "-") == 0;
+    return strcmp(path, "-") == 0;
 }
 
 enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec)
@@ -25,7 +25,7 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
     snprintf(output->name, sizeof output->name, "%s", name);
     output->format = file_format_of_prefix(&output->path);
     if (output->format == FILE_UNKNOWN)
-        output->format = is_stdout(output) ? FILE_JSON : file_format_of_path(output->path);
+        output->format = is_stdout(output->path) ? FILE_JSON : file_format_of_path(output->path);
     if (*output->path == '\0')
         return fail(EXIT_USAGE, "'%s' contains no file name to write %s to", spec, name);
     if (output->format == FILE_UNKNOWN)
@@ -47,7 +47,7 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
 bool outputs_use_stdout(const struct outputs *outputs)
 {
     for (int i = 0; i < outputs->count; i++)
-        if (is_stdout(&outputs->output[i]))
+        if (is_stdout(outputs->output[i].path))
             return true;
     return false;
 }
@@ -145,16 +145,18 @@ static bool put_all(FILE *file, const struct buffer *head, const struct loss_ten
 }
 
 /* Writes a temporary file in the same directory, then renames it to `path`. Writes directly to a
-   path that is not a regular file, such as a device. */
-static enum exit_code write_path(const char *path, const struct buffer *head,
-                                 const struct loss_tensor *const data[], int count)
+   path that is not a regular file, such as a device. `sync`: waits until the content is on disk
+   before renaming, so that even a crash of the system leaves the old or the new content. */
+static enum exit_code write_file(const char *path, const struct buffer *head,
+                                 const struct loss_tensor *const data[], int count, bool sync)
 {
     char temporary[4096];
     struct stat status;
     const bool regular = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
     snprintf(temporary, sizeof temporary, regular ? "%s.%ld.part" : "%s", path, (long)getpid());
     FILE *const file = fopen(temporary, "we");
-    const bool ok = file && put_all(file, head, data, count);
+    const bool ok =
+        file && put_all(file, head, data, count) && (!sync || !regular || fsync(fileno(file)) == 0);
     int why = ok ? 0 : errno;
     if (file && fclose(file) != 0 && ok)
         why = errno;
@@ -167,6 +169,21 @@ static enum exit_code write_path(const char *path, const struct buffer *head,
     return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
 }
 
+static enum exit_code write_path(const char *path, const struct buffer *head,
+                                 const struct loss_tensor *const data[], int count, bool sync)
+{
+    if (!is_stdout(path))
+        return write_file(path, head, data, count, sync);
+    if (!put_all(stdout, head, data, count))
+        return fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
+    return EXIT_OK;
+}
+
+enum exit_code output_write_text(const char *path, const struct buffer *text)
+{
+    return text->failed ? fail_memory() : write_path(path, text, NULL, 0, true);
+}
+
 static enum exit_code write_one(const struct outputs *outputs, int first, int threads)
 {
     const struct loss_tensor *data[OUTPUTS];
@@ -175,10 +192,8 @@ static enum exit_code write_one(const struct outputs *outputs, int first, int th
     int count;
     progress_begin("writing %s", output->path);
     enum exit_code code = encode(outputs, first, threads, &head, data, &count);
-    if (code == EXIT_OK && is_stdout(output) && !put_all(stdout, &head, data, count))
-        code = fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
-    else if (code == EXIT_OK && !is_stdout(output))
-        code = write_path(output->path, &head, data, count);
+    if (code == EXIT_OK)
+        code = write_path(output->path, &head, data, count, false);
     progress_end();
     buffer_free(&head);
     return code;

@@ -1,4 +1,5 @@
-/* Tensors written to files: .npy, safetensors, JSON and CSV, or to standard output. */
+/* Tensors and texts written to files, or to standard output. Tensors are written as .npy,
+   safetensors, JSON or CSV. */
 #ifndef LOSSCTL_FILES_OUTPUT_H
 #define LOSSCTL_FILES_OUTPUT_H
 
@@ -27,5 +28,9 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
 bool outputs_use_stdout(const struct outputs *outputs);
 /* Writes all outputs. Each file is replaced atomically. */
 enum exit_code outputs_write(const struct outputs *outputs, int threads);
+
+/* Writes a text to a path, or to standard output for "-". A file is replaced atomically: even a
+   crash of the system leaves the old or the new content. */
+enum exit_code output_write_text(const char *path, const struct buffer *text);
 
 #endif

@@ -46,6 +46,7 @@ START_TEST(every_loss_and_command_has_help)
 {
     assert_run(OK, "$L --help");
     assert_has(lossctl_out, "eval LOSS");
+    assert_has(lossctl_out, "merge FILE...");
     for (size_t i = 0; i < loss_count(); i++) {
         assert_run(OK, "$L eval %s --help", loss_at(i)->name);
         assert_has(lossctl_out, "--reduction");
@@ -360,6 +361,12 @@ START_TEST(completions_include_commands_losses_options_and_values)
     ck_assert_str_eq(lossctl_out, "safetensors\n");
     folder_write("pred.npy", "");
     complete("lossctl eval mse --input pr");
+    ck_assert_str_eq(lossctl_out, "pred.npy\n");
+    complete("lossctl merge --json pr");
+    ck_assert_str_eq(lossctl_out, "pred.npy\n");
+    complete("lossctl merge --par");
+    ck_assert_str_eq(lossctl_out, "--partial\n");
+    complete("lossctl merge --partial pr");
     ck_assert_str_eq(lossctl_out, "pred.npy\n");
     complete("lossctl completions z");
     ck_assert_str_eq(lossctl_out, "zsh\n");

@@ -81,8 +81,8 @@ enum loss_status content_encoding_check(const struct content_encoding_header *co
     quote[strcspn(quote, ",; \t")] = '\0';
     if (content->stacked)
         return loss_fail(error, LOSS_UNSUPPORTED,
-                         "Content-Encoding has both '%s' and '%s'; at most one coding is supported",
-                         quote, names[content->encoding]);
+                         "Content-Encoding has '%s' and '%s'; at most one coding is supported",
+                         names[content->encoding], quote);
     return loss_fail(error, LOSS_UNSUPPORTED,
                      "Content-Encoding '%s' is not supported; send the body in zstd, gzip or "
                      "deflate, or uncompressed",

@@ -4,7 +4,7 @@
 
 #include "loss.h"
 
-/* In order of preference among codings of equal q: fastest first. */
+/* After identity, in order of preference among codings of equal q: fastest first. */
 enum content_encoding {
     ENCODING_IDENTITY,
     ENCODING_ZSTD,
@@ -22,8 +22,8 @@ extern const char encoding_names[];
 /* The Content-Encoding lines of a request; zeroed before the first. */
 struct content_encoding_header {
     enum content_encoding encoding;
-    bool stacked;
-    const char *refused; /* borrowed from its line: the first unsupported coding, or NULL */
+    bool stacked;        /* there is more than one coding; `refused` is the second */
+    const char *refused; /* borrowed from its line: the first coding that is refused, or NULL */
 };
 /* Adds a line, which must outlive `content`. */
 void content_encoding_add(struct content_encoding_header *content, const char *line);
@@ -45,9 +45,9 @@ struct encoding_choice {
     bool required; /* identity is not acceptable; if `encoding` is ENCODING_IDENTITY, no coding is
                       acceptable */
 };
-/* Returns the coding of the highest q; of equal ones, the first in enum content_encoding. Returns
-   identity only if nothing else is accepted or it is named with a higher q. "*" means gzip rather
-   than zstd, because every client supports it. */
+/* Returns the coding of the highest q; of equal ones, the first in enum content_encoding after
+   identity. Unless identity is named, returns it only if no other coding is accepted. "*" does not
+   include zstd, because clients that send it may support only gzip. */
 struct encoding_choice accept_encoding_choose(const struct accept_encoding_header *accept);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * zlib and libzstd write directly into the body's buffer. It grows by doubling, which is cheap
- * (block_cache.h), up to one byte more than the limit. A body that fills that byte is too large;
- * otherwise it contains the NUL.
+ * (block_cache.h), up to one byte more than the limit. That byte is for the NUL; a body that fills
+ * it is too large.
  */
 #include "content/decompress.h"
 
@@ -216,7 +216,7 @@ static enum loss_status zstd_error(struct expansion *e, size_t code)
 
 static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
 {
-    size_t left = 0; /* of the frame; 0: none is open */
+    size_t left = 0; /* bytes of the frame that libzstd expects; 0: no frame is open */
     for (;;) {
         enum loss_status status = left == 0 ? begin_frame(e) : LOSS_OK;
         if (status == LOSS_OK)

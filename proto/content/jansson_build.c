@@ -32,8 +32,8 @@ json_t *jansson_param_default(const struct loss_param_spec *spec)
     return jansson_param_value(spec, &spec->default_value);
 }
 
-/* Appends to a buffer, which stays failed: jansson continues after a key that could not be written.
- */
+/* Appends to a buffer. Its `failed` remains set, because jansson continues after a key that could
+   not be written. */
 static int append_text(const char *text, size_t len, void *context)
 {
     struct buffer *const buffer = context;

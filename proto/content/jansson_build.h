@@ -18,12 +18,12 @@ json_t *jansson_append(json_t *array, json_t *value);
    failure. */
 json_t *jansson_set(json_t *object, const char *key, json_t *value);
 
-/* Return a value of a parameter, and its default. */
+/* Return a value of a parameter, and its default value, as JSON. */
 json_t *jansson_param_value(const struct loss_param_spec *spec, const struct loss_value *value);
 json_t *jansson_param_default(const struct loss_param_spec *spec);
 
-/* Parses JSON. Returns NULL if it is invalid or memory runs out. Use it instead of jansson's own
-   functions, which do not detect all failed allocations. */
+/* Parses an object or array. Returns NULL if it is invalid or memory runs out. Use it instead of
+   jansson's own functions, which do not detect all failed allocations. */
 json_t *jansson_load(const char *text, size_t len);
 
 /* Fills the response with a tree, whose reference it steals, written with jansson's `flags`. If the

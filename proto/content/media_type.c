@@ -61,14 +61,16 @@ enum loss_status media_type_parse(const char *content_type, enum media_type *med
             "add -H 'Content-Type: "
             "application/json', or use curl --json");
     if (type.len == 0)
-        return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type is empty; send application/json");
+        return loss_fail(error, LOSS_UNSUPPORTED,
+                         "Content-Type has no media type; send application/json, "
+                         "application/vnd.safetensors or multipart/form-data");
     return loss_fail(error, LOSS_UNSUPPORTED,
                      "Content-Type '%s' is not supported; send application/json, "
                      "application/vnd.safetensors or multipart/form-data",
                      json_quote(content_type, quote));
 }
 
-/* Returns the end of a value. */
+/* Returns the end of the value of a parameter: a quoted string, or text up to ';'. */
 static const char *skip_value(const char *text)
 {
     if (*text != '"')
@@ -153,8 +155,8 @@ enum loss_status media_type_accept(const char *accept, enum media_type own, enum
     if (best.q > 0)
         return LOSS_OK;
     return loss_fail(error, LOSS_NOT_ACCEPTABLE,
-                     "responses are application/json or application/vnd.safetensors; Accept '%s' "
-                     "allows neither",
+                     "responses are application/json, application/vnd.safetensors or "
+                     "application/octet-stream; Accept '%s' allows none of them",
                      json_quote(accept, quote));
 }
 

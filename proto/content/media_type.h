@@ -4,16 +4,16 @@
 
 #include "loss.h"
 
-/* Request bodies have any of these but OCTETS, which is parsed as SAFETENSORS. Responses have one
-   of the first three. */
+/* Requests have any of these except OCTETS, which is parsed as SAFETENSORS. Responses have one of
+   the first three. */
 enum media_type { MEDIA_JSON, MEDIA_SAFETENSORS, MEDIA_OCTETS, MEDIA_MULTIPART, MEDIA_COUNT };
 
 /* Returns the name, such as "application/json"; static. */
 const char *media_type_name(enum media_type media);
 
-/* Parses a Content-Type, whose parameters are ignored. application/json, application/...+json and
-   NULL are JSON; application/octet-stream is SAFETENSORS. Returns LOSS_UNSUPPORTED for anything
-   else. */
+/* Parses a Content-Type, whose parameters are ignored: one of the names above. NULL and
+   application/...+json are JSON; application/octet-stream is SAFETENSORS. Returns LOSS_UNSUPPORTED
+   for anything else. */
 enum loss_status media_type_parse(const char *content_type, enum media_type *media,
                                   struct loss_error *error);
 

@@ -35,8 +35,9 @@ enum loss_status multipart_begin(struct multipart *form, const char *content_typ
     else if (len >= first_len && memcmp(body, first, first_len) == 0)
         form->at = body + first_len;
     else
-        return json_malformed(error, body, body, "",
-                              "the body does not begin with the boundary of Content-Type");
+        return json_malformed(
+            error, body, body, "",
+            "no line of the body begins with '--' and the boundary of Content-Type");
     return LOSS_OK;
 }
 

@@ -21,11 +21,13 @@ struct multipart_part {
     size_t len;
 };
 
-/* Starts reading a body; the boundary is in the Content-Type. Borrows the body and the error.
-   Returns LOSS_MALFORMED with the offset if the body does not begin with the boundary. */
+/* Starts reading a body; the boundary is in the Content-Type. Text before the first boundary is
+   ignored. Borrows the body and the error. Returns LOSS_MALFORMED if the Content-Type has no valid
+   boundary, or the body does not contain it. */
 enum loss_status multipart_begin(struct multipart *form, const char *content_type, const char *body,
                                  size_t len, struct loss_error *error);
-/* Finds the next part. Sets *found to false after the last one. */
+/* Finds the next part. Sets *found to false after the last one. Returns LOSS_MALFORMED with the
+   offset if the part is invalid. */
 enum loss_status multipart_next(struct multipart *form, struct multipart_part *part, bool *found);
 
 #endif

@@ -40,12 +40,12 @@ struct response {
 };
 
 /* Replaces the response by an error in the format of response->errors: type, title, status, detail,
-   and pointer and offset if known; or only the message. If memory runs out, the body is empty. */
+   and pointer and offset if known; or only the message. A 503 gets a Retry-After. If memory runs
+   out, the body is empty. */
 void response_error(struct response *response, const struct loss_error *error);
-/* The same with a given HTTP status, for errors that only HTTP has (411, 501). */
+/* Like response_error(), with a given HTTP status, for errors that only HTTP has (411, 501). */
 void response_error_status(struct response *response, const struct loss_error *error, int status);
-/* Fills the response with an error of that HTTP status, its detail formatted as by printf. Statuses
-   429 and 503 get a Retry-After. Replaces the previous contents of the response. */
+/* Like response_error_status(), with a detail formatted as by printf. */
 __attribute__((format(printf, 3, 4))) void reply_error(struct response *response, int status,
                                                        const char *format, ...);
 /* Returns the HTTP status of a loss_status. */

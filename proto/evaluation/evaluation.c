@@ -114,7 +114,9 @@ static enum loss_status check_offset(const struct evaluation *e, struct loss_err
                             "offset is the first row of a part of a batch; set partial to true");
     if (e->plan.terms.shape[0] >= LOSS_COUNT_LIMIT - e->offset)
         return loss_fail_at(error, LOSS_INVALID, "/offset",
-                            "offset is %" PRIu64 "; the rows must be less than 2^53", e->offset);
+                            "offset is %" PRIu64 " and the part has %zu rows; the sum must be less "
+                            "than 2^53",
+                            e->offset, e->plan.terms.shape[0]);
     return LOSS_OK;
 }
 
@@ -138,7 +140,7 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 
 /* ---- Memory ---- */
 
-/* Calls `visit` for each array that needs memory. */
+/* Calls `visit` for each array that needs memory, until it returns false; then returns false. */
 static bool each_buffer(struct evaluation *e,
                         bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
 {

@@ -82,8 +82,8 @@ int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
 /* Returns the address of the request's pointer to tensor k. */
 const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k);
 
-/* Plans the request. Returns LOSS_INVALID as loss_plan does, or if broadcasting would produce too
-   many terms for the size of the body. */
+/* Plans the request. Returns LOSS_INVALID as loss_plan does, if the offset is too large or not that
+   of a partial result, or if broadcasting would produce too many terms for the size of the body. */
 enum loss_status evaluation_plan(struct evaluation *evaluation, struct loss_error *error);
 
 /* Return the cost of reading the body and of writing the response, in units of plan.work. `text`:
@@ -95,8 +95,9 @@ size_t evaluation_writing_work(const struct evaluation *evaluation, bool text);
    numbers are decoded. */
 struct loss_tensor *evaluation_operand(struct evaluation *evaluation, int k);
 
-/* Decodes every operand and allocates every output whose `data` is NULL; all are aligned. Returns
-   LOSS_UNAVAILABLE if memory runs out, or the error of tensor_json_decode. */
+/* Decodes every operand and allocates every output whose `data` is NULL; these are aligned.
+   Returns LOSS_UNAVAILABLE if memory runs out, LOSS_CANCELLED, or an error of tensor_json_decode.
+ */
 enum loss_status evaluation_decode(struct evaluation *evaluation, struct loss_error *error);
 /* Decodes one operand into `tensor`, which has memory and the shape and dtype of the plan's tensor.
  */
@@ -108,11 +109,11 @@ enum loss_status evaluation_decode_operand(const struct evaluation *evaluation, 
    evaluation_point() sets. */
 enum loss_status evaluation_run(struct evaluation *evaluation, struct loss_error *error);
 
-/* If loss_run() rejected an element, sets error->path to it in the form that the client used; for
-   bytes, also sets error->offset. */
+/* If loss_run() rejected an element: of a JSON tensor, sets error->path to it in the form that the
+   client used; of row-major bytes in the body, sets error->offset. */
 void evaluation_point(const struct evaluation *evaluation, struct loss_error *error);
 
-/* Frees the memory of tensors that evaluation_decode allocated. Call it once after
+/* Frees the memory that evaluation_decode allocated. Call it once after
    evaluation_init(), whether or not a step has failed. */
 void evaluation_free(struct evaluation *evaluation);
 

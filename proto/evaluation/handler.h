@@ -49,7 +49,7 @@ struct prepared {
 
     /* set by handler->prepare */
     size_t work;      /* units of work of the plans (loss_plan.work) */
-    size_t transport; /* the same for reading the body and writing the response */
+    size_t transport; /* units of work of reading the body and writing the response */
     size_t elements;  /* of the plans (loss_plan.elements) */
 };
 

@@ -22,7 +22,7 @@ enum loss_status json_request_tensor(struct object_reader *json, struct source *
    not have the field, or if it has been read before. */
 enum loss_status json_request_field(struct fields *fields);
 
-/* Sets what the members did not set. Call it after the last one. */
+/* Sets the encoding of the response if no member did. Call it after the last member. */
 void json_request_finish(struct fields *fields);
 
 #endif

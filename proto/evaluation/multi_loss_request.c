@@ -280,7 +280,8 @@ enum loss_status multi_loss_read(struct multi_loss *s, struct loss_error *error)
     if (!head.losses)
         return loss_fail_at(
             error, LOSS_INVALID, "/losses",
-            "losses is missing: a list of names of losses, or of objects with a field 'loss'");
+            "losses is missing; it must be a list of names of losses, or of objects with a field "
+            "'loss'");
     if (read_losses(&json, &head) != LOSS_OK)
         return error->status;
     for (int k = 0; k < head.shared; k++)

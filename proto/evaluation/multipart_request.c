@@ -28,7 +28,7 @@ static enum loss_status read_text(struct fields *f, const struct multipart_part 
     const char *const body = f->out->body;
     if (part->len >= sizeof value || memchr(part->data, '\0', part->len))
         return json_malformed(f->json.error, body, part->data, f->json.path,
-                              "%s is not valid text, or has more than %d bytes", part->name,
+                              "%s contains a NUL byte, or has more than %d bytes", part->name,
                               VALUE_SIZE - 1);
     memcpy(value, part->data, part->len);
     value[part->len] = '\0';
@@ -49,7 +49,7 @@ static enum loss_status read_part(struct fields *f, const struct multipart_part 
     const bool is_file = part->is_file || npy_begins(part->data, part->len);
     if (is_file && field >= EVALUATION_TENSORS)
         return json_malformed(f->json.error, f->out->body, part->data, f->json.path,
-                              "%s is not a tensor: send it as a text, not as a file", f->json.key);
+                              "%s is not a tensor: send it as text, not as a file", f->json.key);
     if (is_file && (overridden >> field & 1))
         return LOSS_OK;
     /* A grad_output may be a number in text; other tensors must be files. */

@@ -58,7 +58,7 @@ static void append_tensors(const struct partial *partial, struct buffer *out)
     buffer_text(out, "}");
 }
 
-/* Appends a member such as "sum":"-0x1.. p-3". */
+/* Appends a member such as ,"sum":"-0x1fp-3". */
 static void append_integer(const char *name, const struct loss_integer *integer, struct buffer *out)
 {
     buffer_printf(out, ",\"%s\":\"%s0x", name, integer->negative ? "-" : "");

@@ -65,7 +65,8 @@ void partial_append_longest(const struct evaluation *evaluation, struct buffer *
 
 /* Reads the value at json->at. Returns LOSS_MALFORMED if it is not the text of a partial result,
    LOSS_INVALID if its format or loss is unknown, or its values contradict each other. error->path
-   is relative to the value. Call partial_free() in any case. */
+   is relative to the value. `partial` is zeroed except for the quota of its rows, or has been read
+   before. Call partial_free() in any case. */
 enum loss_status partial_read(struct object_reader *json, struct partial *partial);
 
 void partial_free(struct partial *partial);

@@ -274,7 +274,7 @@ static enum loss_status read_tensor(struct object_reader *json, void *context)
 static enum loss_status read_hash(struct object_reader *json, void *context)
 {
     const struct reading *const r = context;
-    char text[SHA256_TEXT + 1];
+    char text[SHA256_TEXT + 1], quote[JSON_QUOTE];
     const char *const start = json->at;
     const int k = find_tensor(json, r->partial);
     if (k < 0)
@@ -285,7 +285,8 @@ static enum loss_status read_hash(struct object_reader *json, void *context)
         return json->error->status;
     if (strlen(text) != SHA256_TEXT - 1 || strspn(text, "0123456789abcdef") != SHA256_TEXT - 1)
         return object_reader_malformed(
-            json, start, "%s must be a SHA-256 hash, 64 hexadecimal digits", json->key);
+            json, start, "%s is '%s'; it must be a SHA-256 hash, 64 lower-case hexadecimal digits",
+            json->key, json_quote(text, quote));
     memcpy(r->partial->tensor[k].hash, text, SHA256_TEXT);
     return LOSS_OK;
 }
@@ -316,8 +317,8 @@ static enum loss_status read_interval(struct object_reader *json, size_t index, 
         memcpy(&previous, rows->data + rows->len - sizeof previous, sizeof previous);
     if (r->bounds != 2 || r->row.first >= r->row.end || (index > 0 && r->row.first <= previous.end))
         return object_reader_malformed(json, start,
-                                       "rows must be intervals [first, end], in ascending order "
-                                       "and with gaps between them");
+                                       "rows must be intervals [first, end] with first < end, in "
+                                       "ascending order and with gaps between them");
     buffer_append(rows, &r->row, sizeof r->row);
     return rows->failed ? quota_insufficient(json->error) : LOSS_OK;
 }
@@ -451,10 +452,13 @@ static enum loss_status check_settings(struct object_reader *json, const struct 
             return loss_fail_at(json->error, LOSS_INVALID, "/tensors", "tensor '%s' is missing",
                                 loss->tensors[k].name);
         if (tensor->hash[0] != '\0' && !tensor->present)
-            return contradiction(json, "/whole", "whole has a tensor that tensors does not have");
+            return contradiction(json, "/whole",
+                                 "'whole' has a tensor that 'tensors' does not have");
     }
     if (partial->dtype != LOSS_FLOAT32 && partial->dtype != LOSS_FLOAT64)
-        return contradiction(json, "/dtype", "dtype must be 'float32' or 'float64'");
+        return loss_fail_at(json->error, LOSS_INVALID, "/dtype",
+                            "dtype is '%s'; it must be 'float32' or 'float64'",
+                            loss_dtype_name(partial->dtype));
     return LOSS_OK;
 }
 
@@ -489,11 +493,13 @@ enum loss_status partial_read(struct object_reader *json, struct partial *partia
     const uint32_t head = UINT32_C(1) << FORMAT | UINT32_C(1) << LOSS,
                    all = (UINT32_C(1) << MEMBERS) - 1;
     struct quota *const quota = partial->rows.quota;
+    char found[JSON_QUOTE];
     partial_free(partial);
     *partial = (struct partial){.rows.quota = quota};
     json->path[0] = '\0';
     if (*json->at != '{')
-        return object_reader_malformed(json, start, "a partial result must be an object");
+        return object_reader_malformed(json, start, "a partial result is %s; it must be an object",
+                                       json_value_text(start, json->end, found));
     if (object_reader_members(json, read_head, &r) != LOSS_OK ||
         require(json, start, &r, head) != LOSS_OK)
         return json->error->status;

@@ -8,7 +8,7 @@
 
 /* Returns the name of tensor k; NULL if the loss has fewer tensors. */
 const char *partial_tensor_name(const struct partial *partial, int k);
-/* Append the value of a parameter, a tensor, and the member of a set of warnings. */
+/* Append the value of a parameter, that of a tensor, and the member ,"warnings":[...]. */
 void partial_append_value(const struct loss_param_spec *spec, struct loss_value value,
                           struct buffer *out);
 void partial_append_tensor(const struct partial_tensor *tensor, struct buffer *out);

@@ -24,7 +24,7 @@ static const char *decode(const char *text, size_t len, char *out, size_t size)
         if (c == '\0')
             return "contains a NUL byte";
         if (n + 1 >= size)
-            return "is too long";
+            return "has a name or value that is too long";
         out[n++] = c;
     }
     out[n] = '\0';

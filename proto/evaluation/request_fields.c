@@ -2,6 +2,7 @@
 #include "number/number.h"
 #include "json/scanner.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,6 +39,15 @@ __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fie
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     return loss_fail_at(f->json.error, LOSS_INVALID, f->json.path, "%s", message);
+}
+
+/* Fails: the number at the cursor is out of the range of `type`. */
+static enum loss_status out_of_range(struct fields *f, const char *type)
+{
+    char quote[JSON_QUOTE];
+    const char *const found = is_plain(f) ? json_quote(f->json.at, quote)
+                                          : json_value_text(f->json.at, f->json.end, quote);
+    return invalid(f, "%s is %s, which is out of the range of %s", f->json.key, found, type);
 }
 
 /* ---- Names ---- */
@@ -263,7 +273,7 @@ static enum loss_status read_real(struct fields *f, double *value)
 {
     const char *end = number_read_f64(f->json.at, value);
     if (end && number_ends(f, end) && isinf(*value))
-        return invalid(f, "%s is out of range", f->json.key);
+        return out_of_range(f, "float64");
     if (!end)
         end = read_number_word(f, value);
     if (!end || !number_ends(f, end))
@@ -286,15 +296,18 @@ static bool read_null(struct fields *f, const struct loss_param_spec *spec,
     return true;
 }
 
-static enum loss_status read_integer(struct fields *f, struct loss_value *value)
+static enum loss_status read_integer(struct fields *f, const char *expected,
+                                     struct loss_value *value)
 {
     const char *end;
     const enum number_status status = number_read_i64(f->json.at, &value->integer, &end);
     if (status == NUMBER_NONE || status == NUMBER_FRACTION || !number_ends(f, end))
-        return wrong_type(f, "a whole number");
+        return wrong_type(f, expected);
+    if (status == NUMBER_RANGE)
+        return out_of_range(f, "int64");
     f->json.at = end;
     value->number = (double)value->integer;
-    return status == NUMBER_OK ? LOSS_OK : invalid(f, "%s is out of range", f->json.key);
+    return LOSS_OK;
 }
 
 static enum loss_status read_boolean(struct fields *f, struct loss_value *value)
@@ -321,10 +334,10 @@ static enum loss_status read_partial(struct fields *f)
 static enum loss_status read_offset(struct fields *f)
 {
     struct loss_value value;
-    if (read_integer(f, &value) != LOSS_OK)
+    if (read_integer(f, "a whole number", &value) != LOSS_OK)
         return f->json.error->status;
     if (value.integer < 0 || (uint64_t)value.integer >= LOSS_COUNT_LIMIT)
-        return invalid(f, "offset must be in [0, 2^53)");
+        return invalid(f, "offset is %" PRId64 "; it must be in [0, 2^53)", value.integer);
     f->out->has_offset = true;
     f->out->offset = (uint64_t)value.integer;
     return LOSS_OK;
@@ -361,7 +374,7 @@ static enum loss_status read_param(struct fields *f, int k)
     case LOSS_BOOLEAN:
         return read_boolean(f, value);
     case LOSS_INTEGER:
-        return read_integer(f, value);
+        return read_integer(f, spec->nullable ? "a whole number or null" : "a whole number", value);
     case LOSS_NUMBER:
         break;
     }

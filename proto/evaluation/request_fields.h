@@ -43,7 +43,8 @@ bool fields_deprecated(struct object_reader *json);
 void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss);
 
 /* Reads the field `name` from plain text; grad_output only if it is a number. The cursor does not
-   move. Fields in `overridden` take precedence: their values are ignored. */
+   move. Fields in `overridden` are ignored, because the values that they already have take
+   precedence. */
 enum loss_status fields_read_plain(struct fields *fields, const char *name, const char *value,
                                    uint32_t overridden);
 

@@ -13,9 +13,7 @@ enum {
     HEADER_MAX = 1 << 20, /* bytes; more than a thousand times what a request needs */
     HEADER_SMALL = 4096,  /* bytes; shorter headers need no allocation */
     VALUE_SIZE = 512,     /* bytes of a metadata value */
-    DESCRIPTION = 16,     /* bytes of a description in messages */
     SHAPE_TEXT = 64,      /* bytes of a shape in messages */
-    DTYPES_MAX = 8,       /* bytes of the longest name of a dtype, with a NUL */
 };
 
 /* A tensor of the header. */
@@ -236,7 +234,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
         return object_reader_malformed(json, json->at, "duplicate '__metadata__'");
     if (is_metadata) {
         file->has_metadata = true;
-        if (object_reader_null(json)) /* some writers write it if there are none */
+        if (object_reader_null(json)) /* some writers write null if there is no metadata */
             return LOSS_OK;
         return object_reader_members(json, read_metadatum, file);
     }

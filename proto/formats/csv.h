@@ -15,7 +15,8 @@
  * an underscore or a non-ASCII byte, and is neither one of the words above nor a common spelling of
  * a missing value (NA, null, ...). Otherwise it is a row of numbers.
  *
- * Reading takes two steps, as for JSON (tensor_json.h): the plan chooses the dtype from the shape.
+ * Reading takes two steps, as for JSON (tensor_json.h): the plan needs the shape before it chooses
+ * the dtype.
  */
 #ifndef PROTO_FORMATS_CSV_H
 #define PROTO_FORMATS_CSV_H

@@ -46,8 +46,7 @@ static enum loss_status unexpected(struct npy *npy, const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
     return malformed(npy, npy->at, "%s where %s was expected in the header",
-                     npy->at == npy->end ? "its end" : json_byte_text(npy->at, npy->end, byte),
-                     expected);
+                     json_byte_text(npy->at, npy->end, byte), expected);
 }
 
 static bool next_is(struct npy *npy, char c)
@@ -199,7 +198,7 @@ static enum loss_status read_header(struct npy *npy)
     }
     next_is(npy, '\n');
     if (npy->at < npy->end)
-        return unexpected(npy, "its end");
+        return unexpected(npy, "the end");
     const char *const missing = missing_field(npy);
     if (missing)
         return malformed(npy, npy->end, "the header lacks the field '%s'", missing);

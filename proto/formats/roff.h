@@ -8,11 +8,11 @@
    newline starts a paragraph. */
 void roff_text(FILE *out, const char *text);
 
-/* Writes a line that is not filled. */
+/* Writes a line of text, escaped in the same way, without breaking it. */
 void roff_line(FILE *out, const char *text);
 
-/* Writes the description of an option: its name in bold, its value in italics, and the text
-   indented below. */
+/* Writes the description of an option: its name, without the leading "--" that this function
+   writes, in bold, its value (may be NULL) in italics, and the text indented below. */
 void roff_option(FILE *out, const char *name, const char *value, const char *text);
 
 /* Writes the head of a page: its name ("LOSSD"), section, version and a one-line summary. */

@@ -63,7 +63,7 @@ static uint32_t value_of(char c)
 }
 
 /* Returns the character at *text, and moves *text to its last byte. Decodes JSON escapes: some
-   writers escape the slash, or write "+" and "=" as \\u002b and \\u003d. */
+   writers escape the slash, or write "+" and "=" as \u002b and \u003d. */
 static char take_character(const char **text, const char *end)
 {
     if (**text != '\\' || end - *text < 2)
@@ -141,8 +141,8 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
             len--;
         }
     }
-    /* Two or four zero bits must remain, and the '=' that complete the last group of four
-       characters. */
+    /* The bits that remain (none, two or four) must be 0, and '=' must complete the last group of
+       four characters. */
     if (len > 0 || bit_count >= 6 || (bits & ((1u << bit_count) - 1)) != 0)
         return at;
     text = at;

@@ -167,7 +167,7 @@ enum loss_status object_reader_members(struct object_reader *json, object_member
         return object_reader_unexpected(json, json->at, "'{'");
     if (read_items(json, '}', read_member, &reader) == LOSS_OK)
         return LOSS_OK;
-    /* A function that reads a value may have stopped in white space, too. */
+    /* If reading was cancelled within white space, the error is only a consequence of that. */
     return quota_cancelled(json->quota)
                ? loss_fail(json->error, LOSS_CANCELLED, "the request was cancelled")
                : json->error->status;

@@ -1,9 +1,10 @@
 /*
- * Reads JSON objects and lists value by value: the envelopes of requests and of safetensors files.
+ * Reads JSON objects and lists value by value: requests and the headers of safetensors files.
  * The caller passes a function that reads each value; the reader checks the syntax between values.
  *
  *     static enum loss_status read_member(struct object_reader *json, void *context)
  *     {
+ *         struct options *options = context;
  *         if (strcmp(json->key, "binary") == 0)
  *             return object_reader_boolean(json, "true or false", &options->binary);
  *         return object_reader_skip(json);
@@ -27,7 +28,7 @@ struct object_reader {
     const struct quota *quota; /* borrowed; cancels reading; may be NULL */
     struct loss_error *error;  /* borrowed */
     char key[OBJECT_KEY];      /* of the member that is being read */
-    char path[128];            /* error->path: "/key" */
+    char path[128];            /* for error->path, such as "/key" */
 };
 
 /* Reads the value at json->at and moves past it, or fails and sets *json->error. */
@@ -43,8 +44,9 @@ void object_reader_set_key(struct object_reader *json, const char *key);
 
 /* ---- Reading ---- */
 
-/* Each function reads the value at json->at and moves past it. On failure, it returns
-   LOSS_MALFORMED with the offset of the first invalid byte, or LOSS_CANCELLED. */
+/* Functions that return a status read the value at json->at and move past it. On failure, they
+   return LOSS_MALFORMED with the offset of the first invalid byte, LOSS_CANCELLED, or the status of
+   `member` or `element`. */
 
 /* Reads an object and calls `member` for each of its members. */
 enum loss_status object_reader_members(struct object_reader *json, object_member *member,
@@ -58,10 +60,10 @@ enum loss_status object_reader_elements(struct object_reader *json, object_eleme
 enum loss_status object_reader_document(struct object_reader *json, object_member *member,
                                         void *context);
 
-/* Moves past any value. Checks only its brackets and strings. */
+/* Moves past any value, like json_skip_value(). */
 enum loss_status object_reader_skip(struct object_reader *json);
 
-/* Moves past any value, which must be valid JSON; NaN and the infinities are accepted, as in
+/* Moves past any value, which must be valid JSON, but NaN and the infinities are accepted, as in
    tensors. */
 enum loss_status object_reader_validate(struct object_reader *json);
 

@@ -78,7 +78,7 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
         len += (size_t)snprintf(error->path + len, sizeof error->path - len, "/%zu", index[axis]);
 }
 
-/* Fails at an element; if the text is not a number, with the offset of its first invalid byte. */
+/* Fails at an element, with the offset of its text. */
 static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at,
                                      enum loss_status status, const char *what)
 {
@@ -115,7 +115,7 @@ static bool take_word(const char **text, double *value)
     return false;
 }
 
-/* Reads true or false, for dtypes that accept them. */
+/* Reads true or false, unless the tensor declares another dtype than bool. */
 static bool take_boolean(const struct decoding *d, const char **text, bool *value)
 {
     if (d->tensor->dtype != LOSS_ANY && d->tensor->dtype != LOSS_BOOL)
@@ -141,7 +141,7 @@ static enum loss_status take_real(const struct decoding *d, size_t element, cons
         take_word(text, value);
     if (*text == at || !is_end(**text))
         return fail_element(d, element, at, LOSS_MALFORMED,
-                            "an RFC 8259 number, NaN, Infinity or -Infinity was expected");
+                            "an RFC 8259 number, null, NaN, Infinity or -Infinity was expected");
     return LOSS_OK;
 }
 
@@ -155,8 +155,9 @@ static const struct {
     [LOSS_INT32] = {INT32_MIN, INT32_MAX, "the range of int32 is [-2147483648, 2147483647]"},
     [LOSS_INT16] = {INT16_MIN, INT16_MAX, "the range of int16 is [-32768, 32767]"},
     [LOSS_INT8] = {INT8_MIN, INT8_MAX, "the range of int8 is [-128, 127]"},
-    [LOSS_UINT64] = {INT64_MIN, INT64_MAX,
-                     "the range of uint64 is [0, 18446744073709551615]"}, /* all 64 bits */
+    [LOSS_UINT64] =
+        {INT64_MIN, INT64_MAX,
+         "the range of uint64 is [0, 18446744073709551615]"}, /* of its bits as an int64 */
     [LOSS_UINT32] = {0, UINT32_MAX, "the range of uint32 is [0, 4294967295]"},
     [LOSS_UINT16] = {0, UINT16_MAX, "the range of uint16 is [0, 65535]"},
     [LOSS_UINT8] = {0, UINT8_MAX, "the range of uint8 is [0, 255]"},
@@ -169,7 +170,9 @@ static enum loss_status take_integer(const struct decoding *d, size_t element, c
     const char *const at = *text;
     double real;
     bool boolean = false;
-    const bool wide = d->dtype == LOSS_UINT64; /* has the bits of an int64 */
+    const char *const expected =
+        d->dtype == LOSS_BOOL ? ranges[LOSS_BOOL].expected : "a whole number was expected";
+    const bool wide = d->dtype == LOSS_UINT64; /* *value then has its bits */
     enum number_status status =
         wide ? number_read_u64(at, (uint64_t *)value, text) : number_read_i64(at, value, text);
     if (status == NUMBER_NONE && take_boolean(d, text, &boolean)) {
@@ -177,9 +180,9 @@ static enum loss_status take_integer(const struct decoding *d, size_t element, c
         status = NUMBER_OK;
     }
     if ((status == NUMBER_NONE && take_word(text, &real)) || status == NUMBER_FRACTION)
-        return fail_element(d, element, at, LOSS_INVALID, "a whole number was expected");
+        return fail_element(d, element, at, LOSS_INVALID, expected);
     if (status == NUMBER_NONE || !is_end(**text))
-        return fail_element(d, element, at, LOSS_MALFORMED, "a whole number was expected");
+        return fail_element(d, element, at, LOSS_MALFORMED, expected);
     if (status == NUMBER_RANGE)
         return fail_element(d, element, at, LOSS_INVALID, ranges[d->dtype].expected);
     return LOSS_OK;

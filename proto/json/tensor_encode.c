@@ -60,8 +60,7 @@ void json_append_string(struct buffer *out, const char *text)
 
 /* ---- Numbers ---- */
 
-/* The text of a tensor's elements in row-major order. An element that is the first of an axis is
-   preceded by the opening brackets. */
+/* A tensor whose elements are written in row-major order, and the shape that the brackets show. */
 struct encoding {
     const struct loss_tensor *tensor;
     const struct number_bulk *bulk;
@@ -109,8 +108,9 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
     return to + len + 1;
 }
 
-/* Writes elements [from, from + n), each followed by its brackets and a comma, to max_bytes(n)
-   bytes. Returns the end. The caller removes the comma after the last bracket of the tensor. */
+/* Writes elements [from, from + n) to max_bytes(n) bytes. After each, writes the closing brackets,
+   a comma, and the opening brackets of the next element. Returns the end. The caller writes the
+   first brackets of the tensor and removes the comma after the last. */
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {
     const int last = encoding->rank - 1;

@@ -1,8 +1,8 @@
 /*
  * Tensors as JSON: nested arrays, {"shape", "dtype", "data"} objects and base64 buffers.
  *
- * Reading takes two steps, because the plan chooses the dtype of the elements from the shapes only,
- * and because a tensor of known size can be decoded in parallel to its final location:
+ * Reading takes two steps, because the plan needs the shapes before it chooses the dtype of the
+ * elements, and because a tensor of known size can be decoded in parallel to its final location:
  *
  *     tensor_json_scan    finds the end, shape and form of the value; reads no number
  *     tensor_json_decode  converts the text to elements of a given dtype
@@ -40,16 +40,16 @@ struct tensor_json {
 };
 
 /* Scans the JSON value at `text` in the body [body, body_end) (body_end[0] is NUL) and sets *end to
-   the byte after it. `path` ("/input") is the prefix of error->path. Fails if arrays are ragged or
-   have more than LOSS_MAX_RANK dimensions, if the shape does not match the data, if a field or
-   dtype is unknown, or if base64 has the wrong length; returns LOSS_CANCELLED if `quota` (may be
-   NULL) is cancelled. */
+   the byte after it. `path` ("/input") is the prefix of error->path. Fails if the JSON is invalid
+   outside of elements, if arrays are ragged or have more than LOSS_MAX_RANK dimensions, if the
+   shape does not match the data, if a field or dtype is unknown, or if base64 has the wrong length;
+   returns LOSS_CANCELLED if `quota` (may be NULL) is cancelled. */
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body,
                                   const char *body_end, const char *path, const struct quota *quota,
                                   const char **end, struct loss_error *error);
 
-/* Reads a shape, [2, 3], at `text` into rank and shape of a tensor, and sets *end to the byte after
-   it. Errors as above. */
+/* Reads a shape, such as [2, 3], at `text` into rank and shape of a tensor, and sets *end to the
+   byte after it. Sets the error as above. */
 enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body,
                                    const char *body_end, const char *path, const char **end,
                                    struct loss_error *error);
@@ -63,8 +63,9 @@ bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *
 /* Decodes into `out`, of `count` elements of `dtype`, which is not LOSS_ANY and equals
    tensor->dtype if that is declared. Long text is decoded on up to `threads` threads (1 opens no
    parallel region); the result and the error do not depend on their number. Fails, with error->path
-   at the element, if a number is outside an integer dtype's range, or is a fraction or NaN for an
-   integer; returns LOSS_CANCELLED if `quota` (may be NULL) is cancelled. */
+   at the element, if it is not a number, or for an integer dtype, if it is a fraction, NaN,
+   infinite or out of range; fails if base64 is invalid; returns LOSS_CANCELLED if `quota` (may be
+   NULL) is cancelled. */
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,
                                     void *out, const char *body, const char *path, int threads,
                                     const struct quota *quota, struct loss_error *error);
@@ -75,13 +76,15 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
                        struct loss_error *error);
 
 /* Appends a contiguous float32 or float64 tensor in the given form: nested arrays (a single number
-   for rank 0), or an object with "shape", "dtype" and flat or base64 "data". Non-finite numbers
-   become the strings "NaN", "Infinity" and "-Infinity". Large tensors are written on up to
-   `threads` threads (1 opens no parallel region). If memory runs out, sets out->failed. */
+   for rank 0), or an object with "shape", "dtype" and flat or base64 "data". FORM_NESTED becomes
+   FORM_FLAT for an empty tensor that does not have one dimension. As text, non-finite numbers
+   become the strings "NaN", "Infinity" and "-Infinity". Large tensors are written as text on up to
+   `threads` threads (1 opens no parallel region). If memory runs out or the request is cancelled,
+   sets out->failed. */
 void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form,
                         int threads);
 
-/* Appends one double in the same way: the shortest text, or a string if it is not finite. */
+/* Appends a double: the shortest text, or a string as above if it is not finite. */
 void json_append_number(struct buffer *out, double value);
 /* Appends a quoted and escaped JSON string. Bytes that are not UTF-8 become U+FFFD, so that the
    output is always valid. */

@@ -242,8 +242,10 @@ static enum loss_status take_key(const struct scan *scan, const char **text, cha
     if (!end)
         return unexpected(scan, at, "the rest of a string");
     if (!json_decode_string(*text, end, name, FIELD_NAME))
-        return json_malformed(scan->error, scan->body, *text, scan->path,
-                              "%s has a field whose name is too long", scan->path + 1);
+        return json_malformed(
+            scan->error, scan->body, *text, scan->path,
+            "%s has a field whose name has more than %d bytes, or is not valid text",
+            scan->path + 1, FIELD_NAME - 1);
     *text = json_blank(end, scan->quota);
     if (**text != ':')
         return unexpected(scan, *text, "':'");

@@ -26,16 +26,16 @@
 #endif
 
 enum {
-    PAGE = 64 * 1024, /* the largest page of any Linux; lengths are multiples of it */
+    PAGE = 64 * 1024, /* the largest base page of x86-64 and arm64; lengths are multiples of it */
     HUGE_PAGE = 2 << 20,
     KEPT_BLOCKS = 64,
-    LENGTH_STEPS = 32, /* a long block exceeds its size by at most 1/32 */
+    LENGTH_STEPS = 32, /* from 2 MiB on, a block's length exceeds its size by at most 1/32 */
 };
 
 struct block {
     char *data;
     size_t length;
-    int64_t since; /* when it was freed */
+    int64_t since; /* now_ms() when it was freed */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -185,7 +185,8 @@ static void put(const struct block *block)
         unmap(block);
 }
 
-/* Unmaps `bytes` bytes of the cache, before a growing block maps the same number. */
+/* Unmaps at least `bytes` bytes of the cache, or all of it, before a growing block maps `bytes`
+   bytes. */
 static void unmap_cached(size_t bytes)
 {
     while (bytes > 0) {
@@ -210,7 +211,8 @@ static void unmap_cached(size_t bytes)
     }
 }
 
-/* Returns a block of `length` bytes, taken from the cached block that is best for `expected`. */
+/* Returns a block of `length` bytes: the cached block that is best for `expected`, cut or extended;
+   if there is none, a new mapping. Returns NULL if memory runs out. */
 static char *take(size_t length, size_t expected)
 {
     struct block block = {.data = NULL};

@@ -17,14 +17,14 @@ enum {
 };
 
 /* Like realloc, but the caller passes the old size: grows a block of `old` bytes (NULL and 0: a new
-   one) to `size` bytes. Preserves the contents; new bytes are undefined. Returns NULL if memory
-   runs out; the old block is then unchanged. Aligned as by malloc. Bytes that are never written use
-   no memory, unless the block was cached. */
+   one) to `size` bytes, at least `old`. Preserves the contents; new bytes are undefined. Returns
+   NULL if memory runs out; the old block is then unchanged. Aligned as by malloc. Bytes that are
+   never written use no memory, unless the block was cached. */
 void *block_cache_resize(void *block, size_t old, size_t size);
 
-/* Like block_cache_resize(), for a block that will probably grow to `expected` bytes: it is cut
-   from a cached block of about that size, if there is one, and grows into the rest of it. Reserves
-   nothing. */
+/* Like block_cache_resize(), for a block that will probably grow to `expected` bytes: a new block
+   is cut from the cached block that fits `expected` best, so that it can grow into the rest.
+   Allocates no more than `size` bytes. */
 void *block_cache_grow(void *block, size_t old, size_t size, size_t expected);
 
 /* Frees a block of `size` bytes. No-op if NULL. */

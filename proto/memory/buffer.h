@@ -15,21 +15,21 @@ struct buffer {
     size_t len;
     size_t capacity;
     bool failed;
-    bool paged;          /* data is a block of block_cache.h */
+    bool paged;          /* data is from block_cache.h */
     struct quota *quota; /* borrowed; the capacity is reserved there; may be NULL */
 };
 
 /* Reserves `more` bytes after `len` and returns their address. The caller writes there and adds the
-   number of bytes written to `len`. Returns NULL if memory runs out. */
+   number of bytes written to `len`. Returns NULL if memory runs out or `failed` is set. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
 
-/* Allocates exactly `size` bytes for an empty buffer, from block_cache.h if that is large. Returns
-   the data; the caller sets `len`. Returns NULL if memory runs out. */
+/* Allocates `size` bytes (1 if `size` is 0) for an empty buffer, from block_cache.h. Returns the
+   data; the caller sets `len`. If memory runs out, returns NULL and sets `failed`. */
 char *buffer_take(struct buffer *buffer, size_t size);
 
-/* Resizes a buffer that buffer_take has allocated to exactly `size` bytes, and keeps its contents.
-   Returns the data. If memory runs out, returns NULL and sets `failed`; the buffer is otherwise
-   unchanged. */
+/* Grows a buffer that buffer_take has allocated to exactly `size` bytes, at least its capacity, and
+   keeps its contents. Returns the data. If memory runs out, returns NULL and sets `failed`; the
+   buffer is otherwise unchanged. */
 char *buffer_resize(struct buffer *buffer, size_t size);
 
 /* Append bytes, a string without its NUL, and formatted text. */

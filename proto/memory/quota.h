@@ -32,7 +32,7 @@ static inline void quota_release(struct quota *quota, size_t bytes)
         quota->release(quota, bytes);
 }
 
-/* Fails because memory was refused or ran out. */
+/* Fails with LOSS_UNAVAILABLE: memory was refused or ran out. */
 static inline enum loss_status quota_insufficient(struct loss_error *error)
 {
     return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");

@@ -1,8 +1,8 @@
 /*
  * Rounding to the two half-precision formats, as bits.
  *
- * Decimal text is rounded to double first and then to half, as in NumPy and PyTorch. The two
- * roundings differ from a single one only for decimals within 2^-53 of a tie.
+ * Decimal text is rounded to double first and then to half, as in NumPy. The two roundings differ
+ * from a single one only for decimals whose relative distance from a tie is at most 2^-53.
  */
 #ifndef PROTO_NUMBER_FLOAT16_H
 #define PROTO_NUMBER_FLOAT16_H

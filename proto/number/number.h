@@ -1,6 +1,5 @@
 /*
- * Numbers as decimal text. Reading rounds correctly; writing produces the shortest text. The server
- * spends most of its time here.
+ * Numbers as decimal text. Reading rounds correctly; writing produces the shortest text.
  *
  * All functions are thread-safe, allocate nothing, and ignore the locale.
  */

@@ -1,7 +1,7 @@
 /*
- * Bulk numbers with the 512-bit instructions of x86-64 servers since 2019 (Ice Lake) and 2022 (Zen
- * 4). Structure is found 64 bytes at a time, and all bounds of a block are written at once. Values
- * are computed as with AVX2.
+ * Bulk numbers with the 512-bit instructions of x86-64 processors since 2019 (Ice Lake) and 2022
+ * (Zen 4). Structure is found 64 bytes at a time, and all bounds of a block are written at once.
+ * Values are computed as with AVX2.
  */
 #include "number/number_bulk.h"
 

@@ -19,7 +19,7 @@ struct digits {
     bool negative;
 };
 
-/* Values with AVX2; the AVX-512 implementation uses them too. */
+/* Read and write values with AVX2; the AVX-512 implementation uses them too. */
 size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values);
 size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n,
                                  double *values);
@@ -32,7 +32,7 @@ size_t number_bulk_avx2_write_f64(char **text, const double *values, size_t n);
     .read_i64 = number_bulk_avx2_read_i64, .write_f32 = number_bulk_avx2_write_f32,                \
     .write_f64 = number_bulk_avx2_write_f64
 
-/* Reads the exponent at `text`, after the 'e' and up to `end`. Returns false if it has more than
+/* Reads the exponent at `text`, after the 'e' and up to `end`. Returns false unless it has one to
    three digits. */
 static inline bool take_exponent(const char *text, const char *end, int *exponent)
 {

@@ -3,7 +3,8 @@
  * including file defines:
  *
  *     bool take_digits(const char *text, const char *end, struct digits *)
- *         splits the number in [text, end); returns false if it has more than about 18 digits
+ *         splits the number in [text, end); returns false if it has more than about 18 digits or
+ *         is not a number of RFC 8259 grammar
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -11,12 +12,12 @@
 
 #include <math.h>
 
-/* Returns the float nearest to digits * 10^exponent, computed as a double that is the nearest or
-   close to it. Digits, power and product are each off by at most half a unit in the last place,
-   together by less than 4 units of the double. If no midpoint of two floats is that near, the
-   number and the double are on the same side of it, and the double rounds to the correct float. (A
-   midpoint has a one before 28 zeros after the last bit of the float. Below 2^-126, floats are
-   subnormal and have other midpoints.) */
+/* Sets *value to the float nearest to digits * 10^exponent, by rounding a double that is close to
+   it. Digits, power and product are each off by at most half a unit in the last place, together by
+   less than 4 units of the double. Unless a midpoint of two floats is that near, the number and the
+   double are on the same side of every midpoint, and the double rounds to the correct float.
+   Otherwise returns false. (A midpoint has a one before 28 zeros after the last bit of the float.
+   Below 2^-126, floats are subnormal and have other midpoints; then, too, returns false.) */
 static inline bool to_float(struct digits number, float *value)
 {
     const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28,
@@ -37,10 +38,10 @@ static inline bool to_float(struct digits number, float *value)
     return true;
 }
 
-/* Sets *value to the double nearest to digits * 10^exponent, like round_product(), if it is
-   certainly normal; else returns false. Of the 64 bits of the product, shifted so that the first is
-   set, which may be too small by less than 4, the last 11 determine the rounding, unless that error
-   matters. */
+/* Sets *value to the double nearest to digits * 10^exponent, like round_product(). Returns false if
+   it may not be normal or the rounding is uncertain. The upper 64 bits of the product, shifted so
+   that the first is set, are too small by less than 4. The last 11 of them determine the rounding,
+   unless that error can take them from below half to above. */
 static inline bool to_double(struct digits number, double *value)
 {
     enum { MIN_EXPONENT = -290, MAX_EXPONENT = 280, HALF = 0x400 };

@@ -8,9 +8,9 @@
  * - w and 10^q are both exact floats, and one division or multiplication rounds once (W. Clinger,
  *   How to read floating point numbers accurately, 1990).
  * - One multiplication by a tabulated power gives 64 bits of w * 10^q with an error of a few units
- *   in the last place. All numbers within that error round to the same float (D. Lemire, Number
- *   parsing at a gigabyte per second, 2021, who credits the idea to M. Eisel). This is interval
- *   arithmetic here, so subnormals, omitted digits and ties need no special cases.
+ *   in the last place. That suffices if all numbers within the error round to the same float (D.
+ *   Lemire, Number parsing at a gigabyte per second, 2021, who credits the idea to M. Eisel). The
+ *   error is an interval here, so subnormals, omitted digits and ties need no special cases.
  * - The number is compared with the midpoint of the two floats around it in big integers.
  *
  * The C library's strtod is not used, because it depends on the locale. The first method assumes

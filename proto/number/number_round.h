@@ -19,7 +19,7 @@ static inline uint64_t load_eight(const char *text)
     return le64toh(characters);
 }
 
-/* Returns the number of eight digits, the first in the lowest byte; a byte of 0 is the digit 0. */
+/* Returns the value of eight digits, the first in the lowest byte; a byte of 0 is the digit 0. */
 static inline uint64_t eight_digits(uint64_t characters)
 {
     /* Adjacent fields are combined, three times: with `a` in the low half of a field and `b` in the

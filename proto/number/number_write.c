@@ -78,8 +78,9 @@ static inline char *write_with_point(char *text, uint64_t digits, int n, int who
     return text + n + 1;
 }
 
-/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer. So fixed text that
-   is not longer has at most 4 zeros after the digits, or 2 between the point and the digits. */
+/* Scientific text of n digits has at most n + 1 bytes before its exponent, which has 2 ("e0") or 3
+   ("e-1", "e10") in the cases where fixed text is not longer. Fixed text then has at most 4 zeros
+   after the digits, or 2 between the point and the digits. */
 static size_t write_decimal(char *const text, bool negative, struct shortest decimal)
 {
     const int n = count_digits(decimal.digits),

@@ -1,7 +1,8 @@
 /*
  * The endpoints of the Open Inference Protocol v2 over REST (/v2), with its binary tensor data
  * extension, from request bytes to response bytes. Every loss is a model with one version, "1".
- * Every function fills a zeroed response; errors are also responses: {"error": "..."}.
+ * Functions that take a response fill it; it is zeroed before. Errors are responses, too:
+ * {"error": "..."}.
  */
 #ifndef PROTO_OIP_OIP_H
 #define PROTO_OIP_OIP_H
@@ -12,7 +13,7 @@
 #include "evaluation/handler.h"
 
 /* Returns the loss of a model and a version (may be NULL). If there is none, returns NULL and sets
-   LOSS_NOT_FOUND. */
+   `error` to LOSS_NOT_FOUND. */
 const struct loss_descriptor *oip_model_find(const char *model, const char *version,
                                              struct loss_error *error);
 

@@ -120,9 +120,10 @@ static enum loss_status json_length(const struct evaluation *e, const char *head
     const size_t digits = strspn(header, "0123456789");
     if (digits == 0 || digits > LENGTH_DIGITS ||
         header[digits + strspn(header + digits, " \t")] != '\0')
-        return loss_fail(error, LOSS_MALFORMED,
-                         "Inference-Header-Content-Length is '%s'; it must be decimal digits",
-                         json_quote(header, quote));
+        return loss_fail(
+            error, LOSS_MALFORMED,
+            "Inference-Header-Content-Length is '%s'; it must be 1 to %d decimal digits",
+            json_quote(header, quote), LENGTH_DIGITS);
     *len = strtoull(header, NULL, 10);
     if (*len == 0)
         return loss_fail(error, LOSS_MALFORMED,
@@ -174,8 +175,9 @@ enum loss_status oip_request_read(struct evaluation *e, const char *header_lengt
                            .has_length = header_length};
     struct object_reader *const json = &r.fields.json;
     fields_begin(&r.fields, e, error);
-    json->end = e->body + len; /* body_end, not this, is NUL. Valid JSON ends before it, and the
-                                  scanner stops at the first invalid byte. */
+    json->end = e->body + len; /* the NUL is at body_end, not here: the scanner may move past `end`,
+                                  but stops at the first invalid byte, and check_ends() rejects
+                                  JSON that is too long */
     json->at = json_begin(json->at, json->quota);
     if (object_reader_members(json, read_member, &r) != LOSS_OK)
         return error->status;

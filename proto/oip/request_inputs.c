@@ -56,6 +56,7 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
     struct oip_input *const input = r->input;
     int64_t bytes;
     const char *end;
+    char found[JSON_QUOTE];
     if (strncmp(json->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return bad_input(r, input,
                          "is in shared memory, which is not supported; send it in the body");
@@ -64,8 +65,8 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
     if (input->is_binary)
         return bad_input(r, input, "has a duplicate field 'binary_data_size'");
     if (number_read_i64(json->at, &bytes, &end) != NUMBER_OK || bytes < 0)
-        return bad_input(r, input,
-                         "has an invalid binary_data_size; it must be a whole number of bytes");
+        return bad_input(r, input, "has binary_data_size %s; it must be a whole number of bytes",
+                         json_value_text(json->at, json->end, found));
     json->at = end;
     input->is_binary = true;
     input->bytes = (size_t)bytes;

@@ -15,10 +15,10 @@ struct oip_reader {
     struct oip_output_selection *selection;
     const char *next; /* in the body: the bytes of the next binary input */
     const char *body_end;
-    bool has_length;         /* the request has the header Inference-Header-Content-Length */
-    uint32_t seen;           /* members of the request that have been read */
-    struct oip_input *input; /* that is being read */
-    struct oip_output *output;
+    bool has_length;              /* the request has the header Inference-Header-Content-Length */
+    uint32_t seen;                /* members of the request that have been read */
+    struct oip_input *input;      /* the input that is being read */
+    struct oip_output *output;    /* the output that is being read */
     uint32_t output_seen;         /* members of the output that have been read */
     bool has_binary[OIP_OUTPUTS]; /* the output itself sets binary_data */
     bool all_binary;              /* binary_data of the other outputs */

@@ -37,7 +37,8 @@ static json_t *options_parameter(const struct loss_descriptor *loss)
     return json_pack(
         "{s:s,s:s,s:s,s:b,s:s,s:o}", "name", "options", "in", "query", "style", "form", "explode",
         true, "description",
-        "Each is a query parameter: margin=2&reduction=sum. JSON requests accept no query.",
+        "Each property is a query parameter: margin=2&reduction=sum. JSON requests accept no "
+        "query.",
         "schema",
         json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s_options", loss->name)));
 }
@@ -70,8 +71,8 @@ static json_t *declared_content(const struct openapi_operation *operation)
     return json_pack("{s:{s:o}}", operation->media, "schema", schema);
 }
 
-/* Returns the error response of a status, by the kind of path; its name is one of
-   openapi_base.json. */
+/* Returns a reference to the error response of openapi_base.json for a status and the kind of the
+   path. */
 static json_t *error_response(const char *path, const char *status)
 {
     const char *const kind = strncmp(path, "/v2", 3) == 0 ? "Protocol" : "Problem";

@@ -15,7 +15,7 @@ enum { OPENAPI_ERRORS = 10, OPENAPI_PARAMETERS = 2 };
 /* The description of an operation. All text is static. */
 struct openapi_operation {
     const char *id;  /* operationId; "_" and the loss are added if each_loss, "_version" if the path
-                        has a version */
+                        has a version, "_slash" if it ends in "/" */
     const char *tag; /* of openapi_base.json */
     const char *summary; /* a few words */
     const char *doc;     /* a longer description, or NULL */

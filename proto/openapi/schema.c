@@ -86,7 +86,7 @@ static json_t *with_params(json_t *properties, const struct loss_descriptor *los
     return jansson_set(properties, "encoding", openapi_reference("schemas", "Encoding"));
 }
 
-/* Returns the schema of `grad` or, if `hess`, of `hess`. */
+/* Sets `names` to the tensors that `grad` or, if `hess`, `hess` may name. Returns their number. */
 static int named_tensors(const struct loss_descriptor *loss, bool hess, const char *names[])
 {
     int count = 0;

@@ -64,7 +64,7 @@ static enum loss_status prepare(struct prepared *prepared, const struct request_
         return error->status;
     if (merge->merger.count == 0)
         return loss_fail_at(error, LOSS_INVALID, "/partials",
-                            "partials is missing or empty: a list of partial results");
+                            "partials is missing or empty; it must be a list of partial results");
     prepared->transport = view->len;
     return LOSS_OK;
 }

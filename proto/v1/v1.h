@@ -1,5 +1,5 @@
 /*
- * The endpoints of /v1. Functions fill a zeroed response, on failure with an error.
+ * The endpoints of /v1. v1_list and v1_describe fill a zeroed response, on failure with an error.
  */
 #ifndef PROTO_V1_V1_H
 #define PROTO_V1_V1_H

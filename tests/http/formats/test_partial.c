@@ -590,7 +590,7 @@ START_TEST(invalid_merge_requests_are_rejected)
         {"/v1/merge", NULL, "{}", 422, "partials is missing or empty"},
         {"/v1/merge", NULL, "{\"partials\":[]}", 422, "partials is missing or empty"},
         {"/v1/merge", NULL, "{\"partials\":{}}", 400, "it must be a list of partial results"},
-        {"/v1/merge", NULL, "{\"partials\":[1]}", 400, "a partial result must be an object"},
+        {"/v1/merge", NULL, "{\"partials\":[1]}", 400, "a partial result is 1; it must be an object"},
         {"/v1/merge", NULL, "{\"parts\":[]}", 400, "unknown field 'parts'"},
         {"/v1/merge?x=1", NULL, "{}", 400, "the query has 'x=1'"},
         {"/v1/merge", "Content-Type: application/vnd.safetensors\r\n", "{}", 415,

@@ -411,8 +411,8 @@ START_TEST(media_types_are_negotiated)
                      200);
     ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
     ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
-    ck_assert_ptr_nonnull(
-        strstr(evaluate_response.body.data, "Content-Type is empty; send application/json"));
+    ck_assert_ptr_nonnull(strstr(evaluate_response.body.data,
+                                 "Content-Type has no media type; send application/json"));
     ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
     ck_assert_int_eq(head("mse", "application/x-www-form-urlencoded", NULL, NULL), 415);
     ck_assert_ptr_nonnull(strstr(evaluate_response.body.data, "curl --json"));

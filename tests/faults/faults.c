@@ -1,6 +1,7 @@
 /*
- * The library of faults.h, loaded before the C library by LD_PRELOAD. Every function here counts
- * its call and fails if it is selected; otherwise it calls the function of the next library.
+ * The library of faults.h, loaded before the C library by LD_PRELOAD. Each function that can fail
+ * counts its calls, and fails if the test has selected the call; otherwise it calls the function of
+ * the next library.
  */
 #include "faults.h"
 
@@ -51,11 +52,12 @@ static void trace(void)
     tracing = false;
 }
 
-/* When a thread starts, the sanitizers look up its stack, and end the program if an allocation of
- * that fails. (They do so before thread-local storage of any other model exists.) */
+/* True while the sanitizers look up the stack of a thread that starts: if an allocation fails then,
+ * they end the program. They do so before thread-local storage of any other model exists. */
 static __thread bool is_spared __attribute__((tls_model("initial-exec")));
 
-/* Waits if the test stalls this call in this thread, until the test ends the stall. */
+/* If the test stalls calls of this kind in this thread, waits until `stall_ms` have passed, or the
+   test sets it to 0. */
 static void stall(enum fault_kind kind)
 {
     char name[16] = "";
@@ -133,8 +135,8 @@ static bool is_early(const void *block)
 }
 
 /* The functions of the next library. The first call looks up all of them, because dlsym itself
- * allocates and frees memory. The address sanitizer calls before thread-local storage exists; until
- * then there is only one thread. */
+ * allocates and frees memory. The address sanitizer allocates before thread-local storage exists;
+ * until then there is only one thread. */
 static struct {
     __typeof__(&malloc) malloc;
     __typeof__(&calloc) calloc;

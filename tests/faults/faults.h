@@ -1,8 +1,8 @@
 /*
  * Fault injection: memory shared by a test and the library that is preloaded into the server
  * (faults.c). The library wraps functions of the C library that can fail, counts their calls, and
- * makes the call fail that the test selected. It can also delay the calls of one thread. The memory
- * is a file that both map; $LOSSD_FAULTS is its path.
+ * makes the call that the test selected fail, or it and all later ones. It can also delay calls in
+ * threads that the test selects. The memory is a file that both map; $LOSSD_FAULTS is its path.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
@@ -32,9 +32,9 @@ struct faults {
     atomic_llong blocks;         /* memory blocks that have not been freed */
     atomic_bool trace;           /* write the backtrace of each fault to stderr */
     atomic_uint stall_kinds;     /* calls of these kinds wait */
-    atomic_int stall_ms;         /* the duration; 0 ends all waits */
-    char stall_thread[16];       /* only in threads with this name prefix; set before stall_kinds */
-    atomic_ullong stalls;        /* number of calls that waited */
+    atomic_int stall_ms;         /* the duration of each wait; 0 ends all waits */
+    char stall_thread[16]; /* in threads whose name begins with this; set it before stall_kinds */
+    atomic_ullong stalls;  /* number of calls that waited */
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* The statuses that a request may get because of its body. */
+/* Checks that a response has one of the statuses that a request with an arbitrary body can get. */
 #ifndef TESTS_FUZZ_CHECK_STATUS_H
 #define TESTS_FUZZ_CHECK_STATUS_H
 

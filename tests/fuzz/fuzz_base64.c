@@ -1,6 +1,7 @@
 /*
  * libFuzzer: round trip of bytes through base64; and any text as base64 in a JSON string, decoded
- * to as many bytes as it has, and one more and one fewer. The sanitizer checks the bounds.
+ * to every number of bytes that its length allows, and to one more and one fewer. The sanitizer
+ * checks the bounds.
  */
 #include "json/base64.h"
 #include "json/scanner.h"

@@ -1,8 +1,8 @@
 /*
  * libFuzzer: any bytes sent to a whole server, which runs in this process: its main function, on a
  * Unix socket. The first byte says where the rest is split in two. The response must be HTTP,
- * neither 500 nor a page of libmicrohttpd's own; and the server must close after the end of the
- * input.
+ * neither status 500 nor an HTML page of libmicrohttpd; and the server must close the connection
+ * after the end of the input.
  */
 #define main lossd_main
 #include "../../server/main.c"
@@ -20,8 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PATIENCE_MS = 20000, ANSWERS = 1 << 20 };
 
-static const char library_page[] =
-    "\r\n\r\n<html><head><title>"; /* after a head: texts are echoed, but not line ends */
+/* Includes the end of the head: responses echo text of the request, but no line ends. */
+static const char library_page[] = "\r\n\r\n<html><head><title>";
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -38,7 +38,7 @@ static void *serve_in_thread(void *argument)
     snprintf(listen, sizeof listen, "unix:%s", address.sun_path);
     char *arguments[] = {program, threads, io, level, hosts, option, listen, NULL};
     (void)argument;
-    _exit(lossd_main(7, arguments)); /* it ends only on a signal */
+    _exit(lossd_main(7, arguments)); /* returns only after a signal */
 }
 
 static int connect_client(void)
@@ -55,7 +55,7 @@ static void start_server(void)
 {
     pthread_t thread;
     snprintf(address.sun_path, sizeof address.sun_path, "/tmp/lossd-fuzz-%d.sock", (int)getpid());
-    setenv("OMP_WAIT_POLICY", "passive", 1); /* otherwise it executes itself again */
+    setenv("OMP_WAIT_POLICY", "passive", 1); /* otherwise lossd executes itself again */
     atexit(remove_socket);
     if (pthread_create(&thread, NULL, serve_in_thread, NULL) != 0)
         abort();

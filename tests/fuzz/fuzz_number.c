@@ -90,7 +90,7 @@ static void read_list(const struct number_bulk *way, const char *text, size_t bl
     }
 }
 
-/* Eight floats at once must be written as one by one. */
+/* Floats written in bulk must have the same text as floats written one by one. */
 static void write_list(const struct number_bulk *way, const uint8_t *data, size_t size)
 {
     enum { N = 64 };

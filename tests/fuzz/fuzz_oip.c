@@ -1,7 +1,8 @@
 /*
  * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses
- * the loss. If it is even, the JSON ends at a NUL byte, and bytes follow. If it is odd, there is no
- * length header; from 128 on, there is one that claims half of the body.
+ * the loss. If it is even, the first NUL byte ends the JSON, binary data follows, and the length
+ * header is right. If it is odd, all bytes are JSON; there is no length header, or, from 129 on,
+ * one that claims half of them.
  */
 #include "oip/oip.h"
 

@@ -1,7 +1,8 @@
 /*
  * libFuzzer: any bytes as a safetensors request. The first byte chooses the loss and the format of
- * the response; a line is the query; then the header up to a NUL byte, before which the right
- * length is inserted, and the data. If the first byte is odd, the rest is the file itself.
+ * the response; a line is the query. The header, up to a NUL byte, and the data follow; the length
+ * of the header is inserted before it. If the first byte is odd, the bytes after the query are the
+ * file itself.
  */
 #include "check_status.h"
 #include "v1/v1.h"

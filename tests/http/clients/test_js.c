@@ -1,7 +1,7 @@
 /*
  * Runs the tests of the JavaScript client, clients/js, against a server, and checks its types with
- * TypeScript. What is not installed is skipped with a note on stderr, or fails with
- * LOSSD_CLIENTS=all (make check-clients, which installs it).
+ * TypeScript. A test whose tools are not installed is skipped with a note on stderr, or fails with
+ * LOSSD_CLIENTS=all (make check-clients, which installs them).
  */
 #include "suites.h"
 #include "support/command.h"

@@ -1,4 +1,4 @@
-/* Tests lossctl: list, show, eval, compare, and what its command line prints. */
+/* Tests lossctl: list, show, eval, compare, command-line errors, completions and manual pages. */
 
 #include "lossctl_run.h"
 #include "suites.h"
@@ -107,7 +107,8 @@ static void check_file(const char *name, const struct batch *batch)
     tensor_answer_free(&answer);
 }
 
-/* Writes "--grad-input FILE --hess-input FILE ..." for all derivatives. */
+/* Writes "--terms FILE --grad-input FILE --hess_input FILE ..." for all derivatives. A name may
+   have a hyphen or an underscore. */
 static void derivative_options(const struct batch *batch, const char *file, char *options,
                                size_t size)
 {
@@ -188,7 +189,7 @@ END_TEST
 
 /* ---- Compare ---- */
 
-/* The comparison prints what eval prints for each loss. */
+/* Checks that compare prints what eval prints for each loss. */
 static void check_comparison(const char *losses, const char *options)
 {
     char table[LOSSCTL_TEXT], copy[512], loss[128];
@@ -223,7 +224,7 @@ START_TEST(compare_agrees_with_eval)
                      "--input x.npy --target y.csv --reduction sum");
     check_comparison("cross_entropy:label-smoothing=0.1 nll multi_margin:p=2",
                      "--input rows.csv --target labels.csv");
-    /* One loss takes real targets, the other class indices. */
+    /* mse and l1 take real targets, multilabel_margin takes class indices. */
     check_comparison("mse multilabel_margin l1", "--input rows.csv --target sets.csv");
     check_comparison("mse multilabel_margin", "--input rows.csv --target sets.csv --dtype float64");
     assert_run(OK, "$L compare mse gaussian_nll:full=true --input x.npy --target y.npy --var x.npy "
@@ -328,8 +329,8 @@ END_TEST
 
 /* ---- Completions and manual pages ---- */
 
-/* Completes the last word of a command line in bash, and writes the candidates to `out`, one per
-   line. */
+/* Completes the last word of a command line in bash, and writes the candidates to `lossctl_out`,
+   one per line. */
 static void complete(const char *line)
 {
     assert_run(OK,
@@ -375,7 +376,7 @@ START_TEST(completions_include_commands_losses_options_and_values)
 }
 END_TEST
 
-/* Programs that are not installed are skipped. */
+/* Checks by programs that are not installed are skipped. */
 START_TEST(completions_and_manual_pages_are_valid)
 {
     assert_run(OK, "$L completions bash >c.bash && bash -n c.bash");
@@ -411,7 +412,7 @@ Suite *lossctl_suite(void)
 {
     Suite *suite = suite_create("lossctl");
     if (!lossctl_find()) {
-        fprintf(stderr, "lossctl: not tested: it is not built (libcurl4-openssl-dev)\n");
+        fprintf(stderr, "lossctl: not tested, not built: libcurl4-openssl-dev is not installed\n");
         return suite;
     }
     TCase *const tcase = suite_add_case(suite, "lossctl", 60, lossctl_setup, lossctl_teardown);

@@ -13,7 +13,8 @@
 
 /* ---- Timeouts and errors ---- */
 
-/* Copies the timeout header that lossctl sends; empty if it sends none. */
+/* Runs lossctl with a timeout. Copies the X-Request-Timeout header that it sends to `value`, or an
+   empty string if it sends none. */
 static void time_limit_of(const char *timeout, int status, char *value, size_t size)
 {
     char head[1024] = "";

@@ -1,7 +1,7 @@
 /*
- * Runs the tests of the Python client (clients/python/tests) with pytest against $LOSSD. What is
- * not installed is skipped with a note on stderr, or fails with LOSSD_CLIENTS=all (make
- * check-clients, which installs it).
+ * Runs the tests of the Python client (clients/python/tests) with pytest against $LOSSD. If pytest
+ * or NumPy is not installed, they are skipped with a note on stderr, or fail with LOSSD_CLIENTS=all
+ * (make check-clients, which installs both).
  */
 #include "suites.h"
 
@@ -32,7 +32,7 @@ START_TEST(python_client_passes_its_tests)
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
     const int status = pclose(output);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-                  "pytest exited with %d; its output: %s", status, printed);
+                  "pytest failed with wait status %d; its output: %s", status, printed);
     show_skips(printed);
 }
 END_TEST

@@ -1,6 +1,7 @@
 /*
- * Tests the pages at / and /docs in Chromium (tests/web). Without node, npm or Chromium, skipped
- * with a note on stderr, or fails with LOSSD_WEB=all (make check-web, which installs them).
+ * Tests the pages at / and /docs in Chromium (tests/web), and to which clients / sends its page.
+ * Without node, npm or Chromium, the tests in Chromium are skipped with a note on stderr, or fail
+ * with LOSSD_WEB=all (make check-web, which installs them).
  */
 #include "suites.h"
 #include "support/command.h"
@@ -34,8 +35,9 @@ START_TEST(page_passes_in_chromium)
     if (!npm_packages_are_there("tests/web")) {
         ck_assert_msg(!required(),
                       "npm is not installed, or cannot fetch the packages of tests/web");
-        fprintf(stderr, "web: skipped, npm is not installed or cannot fetch the packages "
-                        "of tests/web\n");
+        fprintf(stderr,
+                "web: the pages are not tested: npm is not installed or cannot fetch the packages "
+                "of tests/web\n");
         return;
     }
     const int status = command_run(
@@ -102,8 +104,9 @@ Suite *web_suite(void)
     if (required() || browser_is_there())
         tcase_add_test(page, page_passes_in_chromium);
     else
-        fprintf(stderr, "web: skipped, node or Chromium is not installed; make check-web "
-                        "installs them\n");
+        fprintf(stderr,
+                "web: the pages are not tested: node or Chromium is not installed; make check-web "
+                "installs them\n");
     suite_add_tcase(suite, negotiation);
     suite_add_tcase(suite, page);
     return suite;

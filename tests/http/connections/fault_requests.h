@@ -17,7 +17,8 @@ struct fault_request {
     bool head;
     bool varies; /* the response is not the same each time */
     int status;
-    struct buffer answer, other; /* valid bodies: without faults, and without compression */
+    struct buffer answer, other; /* expected bodies: without faults; without compression, if the
+                                    request asks for it */
 };
 
 extern struct fault_request fault_requests[FAULT_REQUESTS];

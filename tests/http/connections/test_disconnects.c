@@ -15,7 +15,7 @@
 
 enum { SOON_MS = 10000 }; /* less than a second on an idle machine */
 
-/* Returns the milliseconds until a metric has a value. */
+/* Waits until a metric has a value. Returns the milliseconds that this took. */
 static int64_t time_until(const char *line, double value)
 {
     const int64_t began = clock_ms();
@@ -177,7 +177,8 @@ END_TEST
 
 enum { LONG_MS = 60000 };
 
-/* Reads the state and the timer of the server side of a connection from /proc/net/tcp. */
+/* Reads the kind of timer that runs on the server side of a connection, and the ticks until it
+   expires, from /proc/net/tcp. Returns false if the connection is not listed. */
 static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
 {
     char line[512];
@@ -205,7 +206,8 @@ START_TEST(silent_connections_have_keepalive_probes)
     START_SERVER("--threads=1");
     expect_evaluated();
     ck_assert_int_eq(getsockname(client.fd, (struct sockaddr *)&address, &len), 0);
-    for (int waited = 0; waited < LONG_MS; waited += 10) { /* after the last retransmission timer */
+    for (int waited = 0; waited < LONG_MS;
+         waited += 10) { /* a retransmission timer may run first */
         ck_assert(find_socket(ntohs(address.sin_port), &timer, &ticks));
         if (timer == keepalive)
             break;

@@ -168,7 +168,7 @@ static int shown(void)
     return (int)(response.body_len < 2000 ? response.body_len : 2000);
 }
 
-/* Sends a request without faults. */
+/* Sends a request without faults, which must get its usual response. */
 static void expect_right(const struct fault_request *ask, const char *when)
 {
     ck_assert_msg(try_ask(ask), "%s, %s: no response", ask->name, when);
@@ -176,7 +176,7 @@ static void expect_right(const struct fault_request *ask, const char *when)
                   response.body);
 }
 
-/* The response without compression, which is also valid if the compression fails. */
+/* Records the response without compression, which is also right if compression fails. */
 static void learn_other(struct fault_request *ask)
 {
     char *const accept =
@@ -262,11 +262,11 @@ struct tally {
 struct failing {
     unsigned kinds;
     int error;
-    bool all;   /* all calls after the first too */
+    bool all;   /* all calls after the selected one too */
     bool fresh; /* the request uses a new connection, whose calls count too */
 };
 
-/* Sends the request while that call fails, if it is made. */
+/* Sends the request while call number `call` fails, if it is made, and counts the result. */
 static void meet(const struct fault_request *ask, unsigned long long call,
                  const struct failing *failing, struct tally *tally)
 {
@@ -345,7 +345,7 @@ START_TEST(failed_allocation_gives_result_503_or_close)
 }
 END_TEST
 
-/* Starts a new server, which has not made the document yet. */
+/* Starts a new server, which has not made the OpenAPI document yet. */
 static void restart(void)
 {
     http_client_close(&client);
@@ -353,9 +353,8 @@ static void restart(void)
     server_process_start(&server, arguments);
 }
 
-/* The document is made once, with many allocations, and kept. It must be complete, and a failed
- * attempt must not leak.
- */
+/* The OpenAPI document is made once, with many allocations, and kept. It must be complete, and a
+ * failed attempt must not leak. */
 START_TEST(failed_allocation_leaves_document_complete_or_absent)
 {
     struct tally tally = {0};

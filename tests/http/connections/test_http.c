@@ -386,7 +386,8 @@ END_TEST
 
 START_TEST(drops_a_truncated_body)
 {
-    /* In one segment with the end of the stream, which libmicrohttpd by itself does not detect. */
+    /* The end of the stream arrives in the same segment, where libmicrohttpd by itself does not
+       detect it. */
     for (int i = 0; i < 3; i++) {
         ck_assert(
             http_client_send_text(&client, POST_MSE "Content-Length: 1000\r\n\r\n{\"input\""));

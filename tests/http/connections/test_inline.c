@@ -1,4 +1,4 @@
-/* Tests where requests are computed: an I/O thread computes those that take a few hundred
+/* Tests where requests are computed: an I/O thread computes those that take at most a few hundred
  * microseconds, the executor the others. */
 #include "memory/buffer.h"
 #include "suites.h"
@@ -106,7 +106,7 @@ static const struct {
     {"/v1/losses/tweedie", many, true},
     {"/v1/losses/log_cosh", many, false},
     {"/v1/losses/mse", gradient, true},  /* the response has much text */
-    {"/v1/losses/mse", broadcast, true}, /* the same for a short request */
+    {"/v1/losses/mse", broadcast, true}, /* a short request, whose response also has much text */
     {"/v1/evaluate", several, true},
 };
 enum { REQUESTS = sizeof requests / sizeof requests[0] };
@@ -140,8 +140,8 @@ START_TEST(inline_computes_only_small_requests)
 }
 END_TEST
 
-/* An ordinary batch with concatenated targets. The lattice of each thread was sized by the labels
- * of all sequences, which is 250 MB here. */
+/* An ordinary batch with concatenated targets. If the lattice of each thread were sized for the
+ * labels of all sequences, it would take 250 MB, more than --max-memory. */
 START_TEST(inline_memory_of_concatenated_targets_is_sized_per_sequence)
 {
     struct buffer body = {0};
@@ -167,7 +167,7 @@ enum {
     SENDERS = 8,           /* connections that send expensive requests without pauses */
     PROBES = 20,           /* of each address, with a pause between them */
     PROBE_PAUSE_MS = 25,   /* so that requests are at different stages */
-    PROBE_MS = 250,        /* the maximum of most probes, on a busy machine */
+    PROBE_MS = 250,        /* the maximum of half of the probes, on a busy machine */
     PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 
@@ -181,7 +181,7 @@ struct sender {
     pthread_t thread;
     const char *path;
     const struct buffer *body;
-    int answers; /* -1 after a response other than 200 */
+    int answers; /* -1 if one is not 200 or is missing */
 };
 
 /* Sends the request repeatedly, at least twice. */
@@ -223,8 +223,8 @@ static int compare(const void *a, const void *b)
 static void expect_quick(int took[], const char *where)
 {
     qsort(took, PROBES, sizeof *took, compare);
-    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "%s: half of the probes take longer than %d ms",
-                  where, took[PROBES / 2]);
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "%s: half of the probes take at least %d ms", where,
+                  took[PROBES / 2]);
     ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "%s: a probe takes %d ms", where,
                   took[PROBES - 1]);
 }

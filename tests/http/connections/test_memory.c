@@ -98,7 +98,7 @@ START_TEST(memory_is_bounded_by_body_numbers_and_response)
     forget_peak();
     const size_t idle = memory("VmHWM:");
     for (int i = 0; i < 8; i++) { /* the next request uses the cached blocks */
-        /* A chunked body grows, and leaves blocks that were written to in part. */
+        /* The buffer of a chunked body grows, and leaves partly written blocks in the cache. */
         const bool chunked = i % 4 >= 2;
         if (chunked)
             ask_chunked(body, len, 200);
@@ -107,7 +107,7 @@ START_TEST(memory_is_bounded_by_body_numbers_and_response)
         const size_t used = memory("VmHWM:") - idle,
                      needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
         const size_t allowed = i < 2 ? needed / 10 * 11 : needed / 4 * 5;
-        ck_assert_msg(used <= allowed, "request %d: %zu bytes, the limit is %zu for", i + 1, used,
+        ck_assert_msg(used <= allowed, "request %d takes %zu bytes; the limit is %zu", i + 1, used,
                       allowed);
     }
     free(body);
@@ -136,8 +136,8 @@ START_TEST(memory_of_binary_request_is_body_and_response)
         ck_assert_int_eq(response.status, 200);
         const size_t used = memory("VmHWM:") - idle,
                      allowed = (body.len + response.body_len) / 20 * 21;
-        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, the limit is %zu for", spaces, used,
-                      allowed);
+        ck_assert_msg(used <= allowed, "%zu spaces: takes %zu bytes; the limit is %zu", spaces,
+                      used, allowed);
         buffer_free(&body);
     }
     free(numbers);
@@ -203,7 +203,7 @@ START_TEST(memory_is_not_allocated_for_declared_lengths)
     evaluate(body, len, 200);
     wait_ms(QUIET_MS);
     const size_t idle = memory("VmRSS:");
-    evaluate(body, len, 200); /* memory is cached, and is not available to the requests below */
+    evaluate(body, len, 200); /* the memory cached now must not be given to the requests below */
     memset(part, ' ', sizeof part);
     snprintf(head, sizeof head,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
@@ -292,7 +292,7 @@ static char *environment(const char *name)
 
 START_TEST(idle_threads_sleep_by_default)
 {
-    /* libgomp reads this before main, so the initial environment counts. */
+    /* libgomp reads OMP_WAIT_POLICY before main, so the initial environment counts. */
     static const char *const given[] = {NULL, "active"}, *const expected[] = {"passive", "active"};
     for (int i = 0; i < 2; i++) {
         size_t len;

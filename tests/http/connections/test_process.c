@@ -85,8 +85,8 @@ END_TEST
 
 START_TEST(rejects_a_thread_count_that_cannot_start)
 {
-    /* Limits address space instead of processes, because that limit does not apply to root: 1024
-     * stacks of 8 MiB do not fit. */
+    /* Limits address space, in which 1024 stacks of 8 MiB do not fit. A limit on processes does not
+     * apply to root. */
     char command[512], out[256] = "";
     const char *program = getenv("LOSSD") && *getenv("LOSSD") ? getenv("LOSSD") : "build/lossd";
     snprintf(command, sizeof command,

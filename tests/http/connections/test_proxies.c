@@ -181,7 +181,7 @@ struct load {
     atomic_bool end;
     atomic_int answered;
     atomic_int failed;
-    char *medium; /* a body that is larger than all buffers, computed by the executor */
+    char *medium; /* a body that is larger than a buffer of a proxy; the executor computes it */
 };
 
 static void has_failed(struct load *load, const char *what, const struct http_response *answer)
@@ -204,9 +204,9 @@ static void *keep_asking(void *argument)
             has_failed(load, "no connection", &answer);
         else if (!http_client_ask(&asking, "POST", evaluate_path, NULL, body, strlen(body),
                                   &answer))
-            has_failed(load, "no answer", &(struct http_response){.status = 0});
+            has_failed(load, "no response", &(struct http_response){.status = 0});
         else if (answer.status != 200 || (body == small && !strstr(answer.body, small_answer)))
-            has_failed(load, "another answer", &answer);
+            has_failed(load, "wrong response", &answer);
         else
             atomic_fetch_add(&load->answered, 1);
         if (answer.head &&
@@ -280,7 +280,8 @@ START_TEST(proxy_loses_no_request_when_a_server_stops)
         pthread_join(load.thread[i], NULL);
     ck_assert_int_eq(atomic_load(&load.failed), 0);
     ck_assert_int_eq(code, 0);
-    /* Only one side counted the requests that were active at the start or the end. */
+    /* Requests that were active at the start or the end may be counted by the client or the server
+       only. */
     ck_assert_int_ge(evaluations_of(&server[1]), after + ENOUGH - 2 * CLIENTS);
     ck_assert_int_eq(server_process_stop(&server[1]), 0);
     free(load.medium);
@@ -305,7 +306,7 @@ START_TEST(proxy_streams_large_bodies_and_the_server_limits_them)
     ck_assert(http_response_header(&response, "traceparent", found, sizeof found));
     free(body);
 
-    /* A response of the same size. */
+    /* A large response. */
     body = body_of(LARGE / 2);
     strcpy(strrchr(body, '}'), ",\"grad\":true}");
     ck_assert(http_client_ask(&client, "POST", evaluate_path, NULL, body, strlen(body), &response));
@@ -333,7 +334,8 @@ START_TEST(proxy_streams_large_bodies_and_the_server_limits_them)
     free(text);
 
     char *const log = proxy_log();
-    ck_assert_msg(!strstr(log, "temporary file"), "%s", log); /* nginx logs the id */
+    /* nginx logs each body that it buffers on disk. */
+    ck_assert_msg(!strstr(log, "temporary file"), "%s", log);
     free(log);
 }
 END_TEST
@@ -355,7 +357,8 @@ START_TEST(proxy_adds_request_id_that_both_log)
                                                             server_process_log(&server[1]);
     ck_assert_msg(strstr(first, line) || strstr(second, line), "%s is in neither %s nor %s", line,
                   first, second);
-    /* The id is that of the proxy: ids of the server have a hyphen after 16 digits. */
+    /* The id is that of the proxy. Those of the server are shorter: 16 digits, a hyphen and a
+       number. */
     ck_assert_uint_ge(strlen(id), 32);
     free(first);
     free(second);
@@ -378,7 +381,7 @@ Suite *proxies_suite(void)
                                 i + 1);
             tcase_add_loop_test(tcase, proxy_adds_request_id_that_both_log, i, i + 1);
         } else {
-            fprintf(stderr, "proxies: %s is not here, so nothing is tested with it\n",
+            fprintf(stderr, "proxies: the configuration of %s is not tested: it is not installed\n",
                     proxies[i].name);
         }
     }

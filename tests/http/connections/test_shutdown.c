@@ -15,8 +15,8 @@ enum { LARGE_NUMBERS = 40000, SOON_MS = 10000 };
 
 /* ---- Active requests ---- */
 
-/* Signals the server and waits until it drains, as /readyz shows on a connection that was opened
- * before. Then that connection is closed. */
+/* Signals the server and waits until /readyz says that it drains. Uses connections opened before,
+ * and closes them. */
 static void signal_and_wait(int number)
 {
     struct http_client probe[200];
@@ -54,7 +54,7 @@ START_TEST(finishes_active_requests_on_sigterm)
     signal_and_wait(_i);
     struct http_client late;
     ck_assert(!http_client_connect(&late, "127.0.0.1", server.port));
-    /* A request that was sent earlier on an open connection. */
+    /* A request on a connection that was open before the signal. */
     ask("POST", mse_path, NULL, mse_body);
     expect_loss();
     expect_closed();
@@ -116,7 +116,8 @@ START_TEST(serves_during_its_drain_delay)
 }
 END_TEST
 
-/* Sends each request on a new connection, until the server no longer listens. */
+/* Sends each request on a new connection, until the server no longer listens. Sets *failed to true
+   if a connection got no response, or another status than 200. */
 static void *ask_until_refused(void *failed)
 {
     struct http_client asking = {.fd = -1};

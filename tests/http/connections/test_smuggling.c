@@ -1,5 +1,5 @@
 /*
- * Sends requests whose end two parties could interpret differently through a raw socket. Each is
+ * Sends, through a raw socket, requests whose end two parties could interpret differently. Each is
  * followed by a second request with an id. If the server rejects the first, it must not answer the
  * second; if it accepts the first, the next response must be that of the second.
  */
@@ -18,16 +18,16 @@ enum { ANSWERS = 4, CHUNKS = 100000 };
 
 enum outcome {
     TAKEN,      /* answered with the statuses, then the second request is answered */
-    REFUSED,    /* answered with the status and a problem, then closed */
+    REFUSED,    /* answered with the statuses, the last with a problem or 200; then closed */
     UNFINISHED, /* incomplete: no response; closed when the client has closed its sending side */
 };
 
 struct shape {
     enum outcome outcome;
     int status[ANSWERS];
-    const char *says; /* contained in the last of these responses */
+    const char *says; /* text in the last of these responses */
     const char *text;
-    size_t len; /* may contain NUL bytes */
+    size_t len; /* of `text`, which may contain NUL bytes */
 };
 
 #define STATUSES(...)                                                                              \
@@ -432,7 +432,7 @@ END_TEST
 
 START_TEST(smuggling_parser_rejects_endless_lines)
 {
-    /* Longer than every buffer: a name, a value, a target, a chunk extension, a trailer. */
+    /* Longer than every buffer: name, value, target, method, chunk extension, trailer. */
     static const struct {
         const char *before;
         int status;
@@ -483,7 +483,8 @@ static void read_piece(struct strict_parser *parser, const char *bytes, size_t l
     reading->len += rest > 0 ? rest : strict_parser_read(parser, to, len, room);
 }
 
-/* `spare`: room after each piece. */
+/* Parses a request: `cut` bytes, then pieces of `piece` bytes, each with `spare` bytes of room
+   after it. */
 static struct reading reading_of(const struct shape *shape, size_t cut, size_t piece, size_t spare)
 {
     struct strict_parser *const parser = strict_parser_of(0);

@@ -1,6 +1,6 @@
 /*
  * Tests that a stalled output or file does not stop the rest of the server: a log or stdout that is
- * not read, a full disk, a file that is reloaded.
+ * not read, a log file at its maximum size, a file that is reloaded.
  */
 #include "full_pipe.h"
 #include "suites.h"
@@ -75,7 +75,8 @@ static int count_numbered(const char *log)
     return count;
 }
 
-/* Reads the log until it contains a text, within PATIENCE_MS; the caller frees it. */
+/* Reads the log until it contains a text; fails if nothing arrives for PATIENCE_MS. The caller
+   frees the result. */
 static char *read_until(const char *wanted)
 {
     size_t len = 0, room = 4 << 20;
@@ -154,8 +155,8 @@ START_TEST(second_signal_exits_with_a_stalled_log)
     struct http_client other;
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
     kill(server.pid, SIGTERM);
-    /* Waits until it drains: /readyz returns 503, or the connection is closed if the last 200 came
-     * before. */
+    /* Waits until the server drains: /readyz returns 503, or the connection is closed if draining
+     * began after the last 200. */
     while (http_client_ask(&other, "GET", "/readyz", NULL, NULL, 0, &response) &&
            response.status == 200)
         continue;

@@ -1,6 +1,6 @@
 /*
- * Tests that the server is observed while its threads are stuck or busy: probes are answered, and
- * the watchdog reports threads that make no progress.
+ * Tests that the server can be observed while its threads are stuck or busy: probes are answered,
+ * and the watchdog reports threads that make no progress.
  */
 #include "full_pipe.h"
 #include "memory/buffer.h"
@@ -20,9 +20,9 @@ enum {
     QUERIES = 7000,       /* rows of info_nce, which take more than a second */
     MANY_QUERIES = 40000, /* rows of info_nce, which take longer than the test */
     BODY = 50 << 20,  /* bytes; the limit is 64 MiB, and an eighth is reserved for small requests */
-    STALL_MS = 20000, /* the maximum wait of the I/O threads for memory */
+    STALL_MS = 20000, /* the maximum wait of a stalled call */
     PROBES = 25,      /* in all */
-    PROBE_MS = 100,   /* the maximum of most probes, on a busy machine */
+    PROBE_MS = 100,   /* the maximum of half of the probes, on a busy machine */
     PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 
@@ -153,7 +153,7 @@ START_TEST(probes_are_answered_when_everything_else_is_busy)
     for (int i = 0; i < PROBES; i++)
         took[i] = probe(paths[(size_t)i % (sizeof paths / sizeof *paths)]);
     qsort(took, PROBES, sizeof *took, compare);
-    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take longer than %d ms",
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take at least %d ms",
                   took[PROBES / 2]);
     ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "a probe takes %d ms", took[PROBES - 1]);
     ck_assert_uint_le(atomic_load(&faults->stalls), 2); /* the I/O threads still wait */
@@ -177,7 +177,7 @@ static void start_watched(const char *timeout, const char *more)
     connect_client(&crowd[0]);
 }
 
-/* Makes threads of that name wait when they allocate memory. */
+/* Makes threads whose name begins with `thread` wait when they allocate memory. */
 static void stall(const char *thread)
 {
     strcpy(faults->stall_thread, thread);
@@ -191,7 +191,8 @@ static void stop_stalling(void)
     atomic_store(&faults->stall_ms, 0);
 }
 
-/* Sends a request. Sends the last bytes of its body when its thread waits in an allocation. */
+/* Sends a request whose thread stalls: allocations of that thread wait from before the last byte of
+   the body on. Returns when the thread waits. */
 static void send_stalled(const char *thread, int len)
 {
     char *const body = padded_body("{\"input\":[1],\"target\":[2]", (size_t)len);
@@ -249,7 +250,6 @@ START_TEST(watchdog_ends_the_server_if_configured)
 }
 END_TEST
 
-/* The job makes progress. */
 START_TEST(watchdog_ignores_long_jobs_that_make_progress)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");

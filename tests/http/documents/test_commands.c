@@ -41,8 +41,7 @@ Suite *commands_suite(void)
     tcase_set_timeout(work, TIMEOUT_S);
     tcase_add_test(table, targets_and_commands_are_in_the_table);
     if (lossd && strcmp(lossd, "build/lossd") != 0)
-        fprintf(stderr,
-                "commands: not run with %s, because documents show those of the release build\n",
+        fprintf(stderr, "commands: not run with %s: documents show commands of build/lossd\n",
                 lossd);
     else if (!numpy_is_there())
         fprintf(stderr, "commands: not run, python3-numpy is not installed\n");

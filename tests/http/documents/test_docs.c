@@ -1,7 +1,7 @@
 /*
  * Tests the documents: docs/site/snippets.py runs the examples of docs/, README.md and the pages of
- * the losses against $LOSSD; others check links, names of files, columns, and layers. Examples in a
- * language that is not installed are skipped, with a message on stderr.
+ * the losses against $LOSSD; other programs check links, names of files, columns, layers and
+ * mutants. Examples in a language that is not installed are skipped, with a message on stderr.
  */
 #include "suites.h"
 #include "support/command.h"

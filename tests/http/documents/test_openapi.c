@@ -55,7 +55,8 @@ static void ask_json(const char *method, const char *path, const json_t *body)
 
 /* ---- Examples ---- */
 
-/* Counts the numbers other than 0 in a nested array. All must be finite (others are strings). */
+/* Counts the numbers other than 0 in a nested array. All must be finite: numbers that are not are
+   strings. */
 static int count_slopes(const json_t *value)
 {
     if (!json_is_array(value)) {
@@ -148,7 +149,8 @@ static void expect_sound(const char *path, const char *method, const json_t *ope
 {
     const char *const id = text_at(operation, "operationId"), *const summary =
                                                                   text_at(operation, "summary");
-    ck_assert_msg(id && *id && summary && *summary, "%s %s says nothing", method, path);
+    ck_assert_msg(id && *id && summary && *summary, "%s %s has no operationId or no summary",
+                  method, path);
     ck_assert_msg(!at(ids, id), "two operations are called %s", id);
     json_object_set_new(ids, id, json_true());
     ck_assert_uint_eq(json_array_size(at(operation, "tags")), 1);
@@ -166,7 +168,7 @@ START_TEST(document_names_every_route_and_nothing_else)
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
         const char *const place = strstr(route->path, "{loss}");
-        ck_assert_msg(route->openapi != NULL, "%s %s says nothing of itself", route->method,
+        ck_assert_msg(route->openapi != NULL, "%s %s has no OpenAPI description", route->method,
                       route->path);
         if (!route->openapi->each_loss)
             ck_assert_msg(operation_of(route->method, route->path), "%s %s is missing",
@@ -271,7 +273,8 @@ END_TEST
 
 /* ---- Calls ---- */
 
-/* Writes a path with the examples of its parameters, or with `loss` if that is not NULL. */
+/* Writes a path with the examples of its parameters, with `loss` in place of {loss} if it is not
+   NULL. */
 static void fill_in(const char *path, const json_t *operation, const char *loss, char *text)
 {
     snprintf(text, PATH, "%s", path);
@@ -465,15 +468,15 @@ START_TEST(document_passes_a_validator)
     const char *const which = getenv("LOSSD_CLIENTS");
     if (!npm_packages_are_there("tests/openapi")) {
         ck_assert_msg(!which || strcmp(which, "all") != 0, "npm could not fetch the validator");
-        fprintf(
-            stderr,
-            "openapi: no validator looks at /openapi.json, npm is not here or cannot fetch it\n");
+        fprintf(stderr,
+                "openapi: /openapi.json is not validated: npm is not installed or cannot fetch the "
+                "validator\n");
         return;
     }
     const int status =
         command_run(printed, sizeof printed,
                     "node tests/openapi/validate.mjs http://127.0.0.1:%d 2>&1", server.port);
-    ck_assert_msg(status == 0, "the validator ended with %d, having printed: %s", status, printed);
+    ck_assert_msg(status == 0, "the validator exited with %d and printed: %s", status, printed);
     ck_assert_str_eq(printed, "valid 3.1\n");
 }
 END_TEST

@@ -1,7 +1,7 @@
 /*
- * Tests the files of web/, the page of the API and the OpenAPI document through the socket: how
- * they are served. Files are unchanged, with their media type, an ETag, and headers that restrict
- * pages to files of this server.
+ * Tests how the server sends the files of web/, the page of the API and the OpenAPI document. Files
+ * are unchanged, with their media type, an ETag, and headers that restrict pages to files of this
+ * server.
  */
 #include "suites.h"
 #include "support/server_fixture.h"

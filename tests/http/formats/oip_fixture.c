@@ -23,7 +23,7 @@ void oip_teardown(void)
 
 const float oip_three[6] = {0.5F, 0.25F, 2, 1, 0.25F, -1};
 
-/* A header gives its length if binary data follows. */
+/* If binary data follows the JSON, a header gives the length of the JSON. */
 size_t oip_read_tree(void)
 {
     char value[OIP_NAME], type[OIP_NAME];

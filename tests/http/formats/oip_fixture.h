@@ -17,7 +17,7 @@ extern json_t *oip_tree;
 void oip_setup(void);
 void oip_teardown(void);
 
-/* Reads the JSON of the response. Returns its length: binary data follows. */
+/* Reads the JSON of the response. Returns its length; binary data may follow it. */
 size_t oip_read_tree(void);
 /* Sends a request without Content-Type, as tritonclient does. Returns the length of the JSON in the
  * response. */
@@ -37,7 +37,7 @@ void oip_expect_error(int status, const char *text);
 json_t *oip_output_at(size_t index, const char *name, const char *datatype);
 /* Returns an element of the data of an output. */
 double oip_data_at(const json_t *output, size_t index);
-/* Returns a member of an object. */
+/* Returns the value of an integer member of an object. */
 int64_t oip_integer_at(const json_t *object, const char *name);
 
 /* An input, and the parameters of an input whose data follows the JSON. */

@@ -105,8 +105,8 @@ static void expect_same_answer(const char *what)
     tensor_answer_free(&answer);
 }
 
-/* Sends JSON and expects JSON in `other`. Sends a file with that many spaces before its data, and
-   expects JSON and a file. All results must be equal. Frees the twin. */
+/* Sends JSON and expects JSON in `other`. Sends a file with `spaces` spaces before its data, and
+   expects JSON and, after status 200, a file. All results must be equal. Frees the twin. */
 static void expect_twins_alike(struct twin *twin, const char *loss, size_t spaces, const char *what)
 {
     char path[640];
@@ -212,7 +212,7 @@ START_TEST(golden_cases_have_the_bits_of_json)
 }
 END_TEST
 
-/* Numbers that all dtypes represent, most of them exactly: 0, 1, 1, 0, 1. */
+/* Stores numbers that all dtypes represent in `room`: 0, 1, 1, 0, 1. Returns the tensor. */
 static struct loss_tensor of_dtype(enum loss_dtype dtype, void *room)
 {
     static const unsigned char one[LOSS_DTYPE_COUNT][8] = {

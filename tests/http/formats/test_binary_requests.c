@@ -281,7 +281,8 @@ START_TEST(accept_selects_json_or_safetensors)
             continue;
         }
         ck_assert_int_eq(response.status, 200);
-        /* A file may be sent as an octet stream, but the response names the format. */
+        /* A file may be sent as an octet stream; the response names its format unless Accept
+           selects application/octet-stream. */
         expect_header("Content-Type", expected);
     }
 }
@@ -437,7 +438,7 @@ START_TEST(missing_tensors_and_invalid_values_get_the_errors_of_json)
 }
 END_TEST
 
-/* Starts the server of a test case. */
+/* Adds the fixture that starts a server for a test case. */
 static void with_server(TCase *tcase)
 {
     tcase_set_timeout(tcase, 60);

@@ -1,6 +1,6 @@
 /*
  * Content codings of request bodies and responses: the decoded bytes equal those without a coding.
- * Bodies that are invalid or too large when decompressed do not use memory.
+ * Bodies that are too large when decompressed use no more memory than the limit.
  */
 #include "content/compress.h"
 #include "content/decompress.h"
@@ -47,8 +47,7 @@ static const char small_answer[] =
     "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
     "\"grad\":{\"input\":[0,0,-1.3333334]}}\n";
 
-/* Returns an mse request with gradient and that many numbers per tensor. The caller frees it.
- */
+/* Returns an mse request with gradient and `count` numbers per tensor. The caller frees it. */
 static struct buffer request_of(size_t count)
 {
     struct buffer body = {0};
@@ -74,7 +73,7 @@ static struct buffer compressed(enum content_encoding encoding, const void *data
     return out;
 }
 
-/* Decompresses a response with the library. */
+/* Decompresses a response with libzstd or zlib. */
 static struct buffer expanded(enum content_encoding encoding)
 {
     struct buffer out = {0};
@@ -156,7 +155,8 @@ START_TEST(body_in_an_unsupported_coding_is_415)
 }
 END_TEST
 
-/* Sends a truncated or modified body; a negative `at` counts from the end. */
+/* Sends a compressed body without its last `cut` bytes, with byte `at` changed (0: none; a negative
+   `at` counts from the end), and followed by `more`. */
 static void ask_spoilt(enum content_encoding encoding, long cut, long at, const char *more)
 {
     struct buffer body = compressed(encoding, small, strlen(small));
@@ -260,7 +260,7 @@ END_TEST
 
 /* ---- Cancellation ---- */
 
-/* Cancelled when most of the decompressed size has been reserved. */
+/* A quota that is cancelled when three quarters of the decompressed size have been reserved. */
 struct impatient {
     struct quota quota; /* first */
     size_t taken;

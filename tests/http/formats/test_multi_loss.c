@@ -28,7 +28,7 @@ static void ask_many(const char *body)
     ask("POST", "/v1/evaluate", NULL, body);
 }
 
-/* Returns the response to a request for one loss. */
+/* Sends a request for one loss. Its response is in `single`. */
 static void ask_single(const char *loss, const char *body)
 {
     char path[96];
@@ -37,7 +37,7 @@ static void ask_single(const char *loss, const char *body)
     ck_assert_msg(single.status == 200, "%s: %s", loss, single.body);
 }
 
-/* Appends the responses to requests for one loss each, in the format of /v1/evaluate. */
+/* Appends the response to a request for one loss, in the format of /v1/evaluate. */
 static void append_single(struct buffer *expected, const char *loss, const char *body)
 {
     ask_single(loss, body);

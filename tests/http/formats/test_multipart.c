@@ -46,7 +46,7 @@ static void add_text(struct buffer *form, const char *name, const char *value)
     add_part(form, name, NULL, value, strlen(value));
 }
 
-/* Appends a .npy file with a version, a header and `len` bytes of data. */
+/* Returns a .npy file with a version, a header and `len` bytes of data. */
 static struct buffer npy(int version, const char *header, const void *data, size_t len)
 {
     struct buffer file = {0};
@@ -189,7 +189,7 @@ static const struct layout layouts[] = {
     {LOSS_UINT16, "u2", "U16"},  {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
-/* Writes a matrix in a dtype, with different small values at every position. */
+/* Writes a matrix in a dtype, with small values that differ at every position, except in bool. */
 static void fill(const struct layout *layout, char *data)
 {
     const size_t size = loss_dtype_size(layout->dtype);
@@ -257,8 +257,8 @@ START_TEST(arrays_of_every_dtype_order_and_version_are_accepted)
         buffer_free(&whole);
         ask_form(path, FORM, &form);
         ck_assert_msg(response.status == 200 && strcmp(response.body, other.body) == 0,
-                      "%s, %s: %s where a file has %s", input->descr, target->descr, response.body,
-                      other.body);
+                      "%s, %s: %s where a safetensors file has %s", input->descr, target->descr,
+                      response.body, other.body);
     }
 }
 END_TEST

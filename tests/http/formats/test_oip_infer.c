@@ -1,7 +1,7 @@
 /*
- * Inference with the Open Inference Protocol v2, with the exact bytes that NVIDIA's
- * tritonclient.http and KServe's client send, and the responses that they expect. Results must have
- * the same bits as those of the same request to /v1.
+ * Inference with the Open Inference Protocol v2, with requests such as NVIDIA's tritonclient.http
+ * and KServe's client send, and the responses that they expect. Results must have the same bits as
+ * those of the same request to /v1.
  */
 #include "http/formats/oip_fixture.h"
 #include "memory/buffer.h"
@@ -212,7 +212,7 @@ END_TEST
 
 /* ---- Comparison with v1 ---- */
 
-/* Bytes that are small numbers in every dtype: only low bits of the highest byte are set. */
+/* Writes numbers whose bytes are 0 except the most significant one: `high`, plus 0, 1 or 2. */
 static void fill(unsigned char *bytes, size_t count, size_t size, unsigned high)
 {
     memset(bytes, 0, count * size);

@@ -27,7 +27,7 @@ static json_t *cases;
 /* A response of the server, or the output of a client. */
 struct answer {
     int status;
-    char *head; /* "" of a client */
+    char *head; /* owned; "" for a client */
     char *body; /* owned */
     size_t len;
     double seconds;
@@ -92,8 +92,8 @@ static void ask(const json_t *request, struct http_client *client, struct answer
     free(body);
 }
 
-/* Sends the bytes of a whole connection, with "@HOST@" replaced by the server's address. Interim
-   responses are skipped. */
+/* Sends the bytes of a whole connection, with "@HOST@" replaced by the server's address, and with a
+   pause after `pause` bytes. Skips interim responses. */
 static void ask_raw(const json_t *request, struct http_client *client, struct answer *answer)
 {
     size_t len, pause = (size_t)json_integer_value(json_object_get(request, "pause"));
@@ -134,7 +134,7 @@ static void run_client(const char *client, const char *code, struct answer *answ
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(commands[i][0], client) == 0)
             command = commands[i][1];
-    ck_assert_msg(command != NULL, "there is no client '%s'", client);
+    ck_assert_msg(command != NULL, "unknown client '%s'; expected python, js or sh", client);
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
     setenv("LOSSD_URL", url, 1);
     setenv("CODE", code, 1);

@@ -7,16 +7,16 @@
 enum { MIB = 1 << 20 };
 
 /* Of 64 MiB, 100 connections use 4, and an eighth of the rest is reserved for small requests. So a
- * request of 30 MiB, which reserves twice its size, reserves all memory, and one that has sent a
- * part of it leaves no room for another. */
+ * request of 30 MiB, whose claim is more than twice its size, claims all memory of large requests.
+ * Once a part of it has arrived, no other large request is admitted. */
 #define MEMORY_OPTIONS "--max-memory=64M", "--max-connections=100"
 enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 
 /* Sends headers for a body of LARGE bytes, and HELD bytes of `body`: enough to be admitted. */
 void hold(struct http_client *by, const char *body);
 
-/* Connects a client that announces a body of `len` bytes, and waits until the server lets it wait
-   for memory, as the last one of `waiting`. */
+/* Connects a client that announces a body of `len` bytes, and waits until `waiting` clients, this
+   one included, wait for memory. */
 void connect_waiter(struct http_client *by, size_t len, const char *headers, int waiting);
 /* Sends a body of `len` bytes until the server lets the client wait for memory. */
 void send_until_waiting(struct http_client *by, const char *body, size_t len);

@@ -59,7 +59,7 @@ START_TEST(deadline_includes_the_memory_wait)
     char value[64];
     START_SERVER("--max-memory=128M", "--max-connections=100", "--threads=1");
     ask_for_minutes(&client);
-    /* A worker is busy before it has reserved memory for gradients and scratch. */
+    /* The executor is busy before the request has reserved memory for gradients and scratch. */
     metric_wait_at_least(METRIC_RESERVED, 8.0 * ROWS_MINUTE * ROWS_COLUMNS * sizeof(float));
     const double max = metric_value("lossd_memory_budget_bytes") / 8 * 7;
     const size_t len = (size_t)((max - metric_value(METRIC_RESERVED)) * 0.7);
@@ -134,7 +134,7 @@ END_TEST
 
 /* ---- Work ---- */
 
-/* Before the tensors are decoded: they contain an invalid class. */
+/* The first request contains an invalid class, which decoding would report. */
 START_TEST(work_is_rejected_before_decoding)
 {
     static const char one[] = "{\"input\": [[1, 2], [3, 4]], \"target\": [0, 7]}";

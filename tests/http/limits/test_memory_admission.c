@@ -153,8 +153,8 @@ static void *upload(void *argument)
     return NULL;
 }
 
-/* They wait within their bodies for longer than --memory-wait-timeout, which applies only before
- * admission. */
+/* Admitted requests wait within their bodies for longer than --memory-wait-timeout, which applies
+ * only before admission. */
 START_TEST(memory_suffices_for_all_admitted_requests)
 {
     enum { OTHERS = 3 };
@@ -282,7 +282,7 @@ struct flood {
     int status;
 };
 
-/* Sends a large request of a random kind. Returns its status, 0 without a response. */
+/* Sends a large request. Stores the status of its response, 0 if there is none. */
 static void *ask_large(void *argument)
 {
     struct flood *const flood = argument;
@@ -314,7 +314,7 @@ START_TEST(memory_is_bounded_for_mixed_large_requests)
     int answered = 0;
     START_SERVER(MEMORY_OPTIONS, "--memory-wait-timeout=1");
     for (int i = 0; i < CLIENTS;
-         i++) /* 9 MB each; with numbers and response more than three times as much */
+         i++) /* 9 MB each; with numbers and response about three times as much */
         ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
     for (int i = 0; i < CLIENTS; i++)
         pthread_join(flood[i].thread, NULL);

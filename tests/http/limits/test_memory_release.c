@@ -1,4 +1,5 @@
-/* Tests the memory limit: memory that slow clients hold, and that of clients that disconnect. */
+/* Tests the memory limit: how the memory of slow clients, and of clients that disconnect, is
+   released. */
 #include "memory_limit.h"
 #include "suites.h"
 #include "support/body.h"
@@ -76,7 +77,7 @@ START_TEST(memory_of_slowly_read_responses_goes_to_waiting_requests)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    /* The kernels buffer at most this. */
+    /* The buffers of both sockets contain at most this much. */
     ck_assert_msg(total < 18000000, "%zu bytes of the response arrived", total);
 }
 END_TEST
@@ -205,7 +206,7 @@ START_TEST(memory_of_reset_connections_is_released)
     send_until_waiting(&second, body, MIDDLE);
     http_client_reset(&second);
     expect_soon(METRIC_WAITING, 0);
-    /* A client that closes its connection there. */
+    /* A client that closes its connection while it waits within its body. */
     connect_and_announce(&second, MIDDLE, "");
     send_until_waiting(&second, body, MIDDLE);
     http_client_close(&second);
@@ -225,7 +226,7 @@ static void stuff(struct http_client *by)
         ;
 }
 
-/* Before they send their body, and within the body. */
+/* Clients close their connections before they send their body, and within it. */
 START_TEST(memory_of_closed_connections_is_released)
 {
     char *body = padded_body(mse_body, LARGE);

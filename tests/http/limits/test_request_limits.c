@@ -86,8 +86,8 @@ static int ask_many(const char *before, const char *item, size_t count, const ch
     return response.status;
 }
 
-/* libmicrohttpd allocates memory for each parameter and cookie. When it ran out of that, it sent no
- * response, or two. */
+/* libmicrohttpd allocates memory of the connection for each parameter and cookie. If that runs out,
+ * it sends no response, or two. */
 START_TEST(many_parameters_and_cookies_get_one_response)
 {
     static const char end[] = " HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -225,7 +225,7 @@ END_TEST
 
 START_TEST(limit_is_reported_to_a_client_that_continues_to_send)
 {
-    /* Like Python's http.client: sends all of it before reading a response. */
+    /* Like Python's http.client: sends all of the body before reading a response. */
     enum { LEN = 50000000 };
     char head[128], *body = padded_body(mse_body, LEN);
     snprintf(head, sizeof head, POST_MSE "Content-Length: %d\r\n\r\n", LEN);

@@ -22,7 +22,8 @@ static bool is_readable(void)
     return recv(client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
-/* Sends a byte periodically until the server responds or the time is up. */
+/* Sends a byte periodically, until the server responds or closes, or the time is up. Returns false
+   if the time is up. */
 static bool drip(const char *text, int period_ms, int for_ms)
 {
     for (int waited = 0; waited < for_ms; waited += period_ms) {
@@ -159,7 +160,7 @@ START_TEST(unread_responses_are_closed)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    /* The kernels buffer at most this. */
+    /* The buffers of both sockets contain at most this much. */
     ck_assert_msg(total < 18000000, "%zu bytes of the response arrived", total);
     reconnect();
     expect_evaluated();

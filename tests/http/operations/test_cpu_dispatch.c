@@ -1,7 +1,7 @@
 /*
  * Instruction sets: the set that a machine has, and the set that each object needs. On machines
- * that lack a single feature, which qemu emulates, programs must compute, read and print the same
- * numbers.
+ * that qemu emulates, most of which lack a single feature, programs must compute, read and print
+ * the same numbers.
  */
 #include "dispatch/cpu_dispatch.h"
 #include "loss.h"
@@ -79,8 +79,8 @@ START_TEST(isa_is_not_chosen_if_a_feature_is_missing)
 }
 END_TEST
 
-/* Macros that gcc defines besides features: vector widths and fast functions.
- */
+/* Returns true for macros that gcc defines besides those of features: the largest alignment and
+   fast functions. */
 static bool tells_no_feature(const char *macro)
 {
     return strcmp(macro, "__BIGGEST_ALIGNMENT__") == 0 ||
@@ -169,7 +169,7 @@ static bool qemu_is_there(void)
 #endif
 }
 
-/* A batch of numbers of all lengths and magnitudes, long enough for the bulk functions. */
+/* Writes a batch of numbers of many lengths and magnitudes, long enough for the bulk functions. */
 static void write_batch(void)
 {
     FILE *const file = fopen(folder_path("batch.json"), "we");

@@ -1,6 +1,7 @@
 /*
  * The files in deploy/: they use existing metrics, and the programs they are for accept them.
- * docs/operations.md: it names every metric, option, reason, alert and log field, and no others.
+ * docs/operations.md: it names every metric, option, reason, alert and log field, and no other
+ * metrics and options.
  */
 #include "observe/rejections.h"
 #include "suites.h"
@@ -85,7 +86,7 @@ static bool is_metric(const char *metrics, const char *name)
     return false;
 }
 
-/* Checks every word with the prefix of lossd's metrics. Returns their count. */
+/* Checks every word that begins like a metric of lossd. Returns their count. */
 static int check_names(const char *metrics, const char *path)
 {
     char *const text = read_file(path), name[NAME];
@@ -298,7 +299,7 @@ START_TEST(deploy_dashboard_is_valid)
 }
 END_TEST
 
-/* ---- promtool ---- */
+/* ---- Build ---- */
 
 /* Only lossctl needs libcurl. Without its headers, everything else is built. */
 START_TEST(deploy_builds_the_server_without_libcurl)
@@ -311,6 +312,8 @@ START_TEST(deploy_builds_the_server_without_libcurl)
     ck_assert_ptr_null(strstr(printed, "-lcurl"));
 }
 END_TEST
+
+/* ---- promtool ---- */
 
 START_TEST(deploy_prometheus_passes_promtool)
 {

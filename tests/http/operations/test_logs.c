@@ -209,7 +209,7 @@ START_TEST(log_cannot_be_forged)
     ck_assert_str_eq(text(line, "path"), "/\x1b[31m\x7f");
     json_decref(line);
     ck_assert_ptr_nonnull(strstr(
-        log_text, "/\\u001b[31m\\u007f")); /* escaped, because a terminal would execute them */
+        log_text, "/\\u001b[31m\\u007f")); /* escaped, because a terminal would interpret them */
     line = line_of("query");
     ck_assert_str_eq(text(line, "path"), "/healthz");
     json_decref(line);

@@ -1,8 +1,8 @@
 /*
  * GET /metrics: values match the requests sent, and Prometheus can read the text.
  *
- * A request is counted after its last byte has been sent. So tests scrape on the same connection,
- * or wait for the count if they use several connections.
+ * A request is counted after the last byte of its response has been sent. So tests scrape on the
+ * same connection, or wait for the count if they use several connections.
  */
 #include "loss.h"
 #include "suites.h"
@@ -60,7 +60,8 @@ static void await(const char *sample, double expected)
     }
 }
 
-/* A long evaluation: many terms from few bytes, all of which are returned. */
+/* Returns the body of a long evaluation: few numbers that are broadcast to many terms, all of which
+   the response contains. The caller frees it. */
 static char *long_request(void)
 {
     char *const body = malloc(SIDE * 16 + 256);
@@ -298,7 +299,7 @@ START_TEST(metrics_do_not_wait_for_evaluations)
         ck_assert(
             value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") <
             1);
-    /* The executor compresses long responses; this one must not need it. */
+    /* The executor compresses long responses; this one must be compressed without it. */
     ck_assert(http_client_ask(&client, "GET", "/metrics", "Accept-Encoding: gzip\r\n", NULL, 0,
                               &response));
     ck_assert(http_response_header(&response, "Content-Encoding", head, sizeof head));
@@ -346,8 +347,8 @@ START_TEST(metrics_are_valid_prometheus_text)
         ck_assert_msg(strncmp(line, family, strlen(family)) == 0, "%s is in the family %s", line,
                       family);
         const char *const suffix = line + strlen(family);
-        ck_assert_msg(suffix == end || strcmp(type, "histogram") == 0, "%s is not of %s", line,
-                      family);
+        ck_assert_msg(suffix == end || strcmp(type, "histogram") == 0, "%s is not a sample of %s",
+                      line, family);
         strtod(rest, &end);
         ck_assert_msg(end > rest && *end == '\0', "%s is not a number", rest);
         ck_assert_msg(strncmp(family, "lossd_", 6) == 0 || strncmp(family, "process_", 8) == 0,

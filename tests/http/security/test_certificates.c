@@ -15,7 +15,7 @@ enum { DAY = 24 * 60 * 60 };
 
 /* ---- Certificate files ---- */
 
-/* Returns the serial number of the server's certificate. */
+/* Returns the last byte of the serial number of the server's certificate. */
 static unsigned shown_serial(const struct http_client *of)
 {
     unsigned count;
@@ -166,17 +166,18 @@ START_TEST(tls_reloads_its_authorities_on_sighup)
 }
 END_TEST
 
-/* Expects a metric of the last response, in units of `unit` seconds from `start`, to lie within the
-   30 days that the certificates of the tests are valid. */
-static void expect_expiry(const char *sample, double unit, double start_tls_server)
+/* Expects a metric of the last response, in units of `unit` seconds from `start`, to be in the next
+   30 days. The certificates of the tests expire in an hour. */
+static void expect_expiry(const char *sample, double unit, double start)
 {
     const char *const found = strstr(response.body, sample);
     ck_assert_ptr_nonnull(found);
-    const double days = (strtod(found + strlen(sample), NULL) - start_tls_server) * unit / DAY;
+    const double days = (strtod(found + strlen(sample), NULL) - start) * unit / DAY;
     ck_assert_msg(days > 0 && days <= 30, "%s: %g days", sample, days);
 }
 
-/* A file truncated within its second certificate would silently trust only the first. */
+/* If the server accepted a file truncated within its second certificate, it would silently trust
+   only the first. */
 START_TEST(tls_rejects_a_truncated_file)
 {
     struct certificate second;

@@ -70,8 +70,8 @@ START_TEST(adds_tokens_to_the_file)
     struct stat about;
     folder_write("tokens", alice_line);
     ck_assert_int_eq(chmod(folder_path("tokens"), 0640), 0);
-    ck_assert(geteuid() != 0 ||
-              chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0); /* the server's */
+    /* As if the user of the server owned the file. */
+    ck_assert(geteuid() != 0 || chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0);
     ck_assert_int_eq(
         server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
     ck_assert_str_eq(out, "");
@@ -168,7 +168,7 @@ START_TEST(creates_tokens_that_are_accepted)
 }
 END_TEST
 
-/* Makes a file of this test the stdin of the child. */
+/* The file that redirect() makes the stdin of the child. */
 static const char *input;
 
 static void redirect(void)

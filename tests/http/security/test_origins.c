@@ -21,7 +21,7 @@ static void ask_with(const char *method, const char *path, const char *host, con
              path, host ? "Host: " : "", host ? host : "", host ? "\r\n" : "", more, strlen(body),
              body);
     ck_assert(http_client_send_text(&client, text));
-    ck_assert_msg(http_client_read(&client, &response, false), "no answer to %s", text);
+    ck_assert_msg(http_client_read(&client, &response, false), "no response to %s", text);
 }
 
 /* Returns the value of a header; "" if there is none. */

@@ -71,12 +71,12 @@ static void expect_status(const char *method, const char *path, const char *head
 {
     ck_assert_msg(
         http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-        "no answer to %s %s", method, path);
+        "no response to %s %s", method, path);
     ck_assert_msg(response.status == status, "expected status %d for %s, got: %s%.300s", status,
                   path, response.head, response.body);
 }
 
-/* A batch for the executor. Its response is compressed on all threads. */
+/* Evaluates a batch on the executor. Its response is compressed on all threads. */
 static void evaluate_large(void)
 {
     char *body = malloc(LARGE * 10 + 100), *to = stpcpy(body, "{\"grad\":true,\"input\":[1"),
@@ -95,7 +95,7 @@ static void evaluate_large(void)
     free(body);
 }
 
-/* Uses all features of a server, from start to stop. */
+/* Uses all features of the running server, and stops it. */
 static void expect_work(void)
 {
     const struct http_client_tls tls = {.ca = folder_path("ca")};
@@ -185,8 +185,9 @@ START_TEST(sandbox_is_off_by_default)
 }
 END_TEST
 
-/* In a child with the filter, tries what an attacker would use a compromised server for. The exit
- * code says what succeeded. */
+/* In a child with the filter, tries what an attacker would use a compromised server for. Returns
+ * the exit code: 0 if nothing succeeds, 100 if the filter cannot be set, else the number of what
+ * succeeds. */
 static int try_what_is_forbidden(void)
 {
     char message[256];
@@ -280,9 +281,8 @@ static void read_unit(void)
     ck_assert(!allowed[seccomp_syscall_resolve_name("mount")]);
 }
 
-/* Runs in the child, and sets the filter and MemoryDenyWriteExecute= as systemd does. Here they
- * also apply while the server starts.
- */
+/* Runs in the child, and sets the filter and MemoryDenyWriteExecute= as systemd does. Unlike the
+ * server's own filter, they also apply while the server starts. */
 static void enter_unit(void)
 {
     const struct scmp_arg_cmp executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
@@ -317,7 +317,7 @@ static void expect_success(const char *command)
     char text[2048], whole[1200];
     snprintf(whole, sizeof whole, "output=$(%s 2>&1) || { echo \"$output\" | tail -n 5; false; }",
              command);
-    FILE *output = popen(whole, "r"); /* NOLINT(cert-env33-c): of this file's own */
+    FILE *output = popen(whole, "r"); /* NOLINT(cert-env33-c): a command of this file */
     ck_assert_ptr_nonnull(output);
     text[fread(text, 1, sizeof text - 1, output)] = '\0';
     ck_assert_msg(pclose(output) == 0, "%s: %s", command, text);
@@ -337,7 +337,7 @@ START_TEST(unit_passes_systemd_analyze)
 }
 END_TEST
 
-/* In tenths. systemd rates values below 2.0 as OK. */
+/* The threshold is in tenths, so 1.5. systemd rates values below 5.0 as OK. */
 START_TEST(unit_exposure_is_low)
 {
     char command[256];
@@ -349,7 +349,7 @@ END_TEST
 
 static bool is_here(const char *command)
 {
-    return system(command) == 0; /* NOLINT(cert-env33-c): of this file's own */
+    return system(command) == 0; /* NOLINT(cert-env33-c): a command of this file */
 }
 
 /* Sanitizers use system calls that the filters forbid, such as ptrace at exit. */
@@ -367,9 +367,8 @@ Suite *sandbox_suite(void)
     tcase_set_tags(slow, TAG_SLOW);
     const bool systemd = is_here("systemd-analyze --version >/dev/null 2>&1");
     if (!systemd)
-        fprintf(
-            stderr,
-            "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
+        fprintf(stderr,
+                "sandbox: deploy/lossd.service is not tested: systemd-analyze is not installed\n");
     if (!sanitized) {
         tcase_add_test(slow, sandbox_allows_all_features_of_the_server);
         tcase_add_test(tcase, sandbox_forbids_everything_else);

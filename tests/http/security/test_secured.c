@@ -145,8 +145,9 @@ END_TEST
 START_TEST(secured_page_asks_for_the_token)
 {
     if (!browser_is_there() || !npm_packages_are_there("tests/web")) {
-        fprintf(stderr, "secured: the page is not tested, node, npm or Chromium is not here; make "
-                        "check-web installs them\n");
+        fprintf(stderr,
+                "secured: the page is not tested: node, npm or Chromium is not installed; make "
+                "check-web installs them\n");
         return;
     }
     run("cd tests/web && LOSSD_URL=$URL LOSSD_TOKEN=$TOKEN node --test secured.test.mjs");

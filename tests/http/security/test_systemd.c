@@ -81,8 +81,7 @@ START_TEST(serves_sockets_from_systemd)
     expect_evaluated();
     ck_assert_int_eq(server_process_stop(&server), 0);
     /* The sockets belong to systemd: the file remains, and the next instance accepts clients that
-       have connected meanwhile.
-     */
+       have connected meanwhile. */
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     connect_port(port);
     ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -130,7 +129,7 @@ static void ask_to_be_told(void)
     setenv("NOTIFY_SOCKET", notify_path, 1);
 }
 
-/* Reads one sd_notify message. */
+/* Reads one sd_notify message, which must contain `wanted`. */
 static void expect_told(int fd, const char *wanted)
 {
     char text[256];
@@ -200,8 +199,8 @@ END_TEST
 
 /* ---- Watchdog ---- */
 
-/* Sets the environment of a unit with WatchdogSec=, for this process or, by mistake, another one.
- */
+/* Sets the environment of a unit with WatchdogSec=, for the server, or for another process if
+   `handed_pid_offset` is not 0. */
 static void ask_for_signs_of_life(void)
 {
     char number[16];

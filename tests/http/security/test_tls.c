@@ -28,7 +28,7 @@ static unsigned long long ticks(void)
     return user + kernel;
 }
 
-/* Checks that the server uses no CPU time after it has finished its work. */
+/* Checks that the server uses almost no CPU time after it has finished its work. */
 static void expect_quiet(void)
 {
     for (int tries = 0; tries < 40; tries++) {
@@ -82,7 +82,7 @@ START_TEST(tls_works_with_curl)
              "https://localhost:%d/readyz "
              "--connect-to localhost:%d:127.0.0.1:%d",
              folder_path("ca"), server.port, server.port, server.port);
-    FILE *output = popen(command, "r"); /* NOLINT(cert-env33-c): of this test's own making */
+    FILE *output = popen(command, "r"); /* NOLINT(cert-env33-c): a command of this file */
     ck_assert_ptr_nonnull(output);
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
     ck_assert_int_eq(pclose(output), 0);
@@ -238,7 +238,7 @@ START_TEST(tls_uses_no_cpu_while_it_waits_for_the_rest_of_a_record)
 }
 END_TEST
 
-/* A handshake may arrive byte by byte. */
+/* Sends a part of a handshake byte by byte. */
 static ssize_t push_slowly(gnutls_transport_ptr_t fd, const void *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {

@@ -18,7 +18,8 @@ void tls_teardown(void);
 /* Starts a server with the certificate and up to ten more arguments; `more` may be NULL. */
 void start_tls_server(const char *const more[]);
 
-/* Connects with the client certificate of these files, or without one if NULL. */
+/* Connects with the client certificate of these files, or without one if NULL. Returns false if
+   that fails. */
 bool connects_tls(struct http_client *to, const char *certificate, const char *key);
 /* Connects the client of the fixture without a certificate. */
 void connect_tls(void);

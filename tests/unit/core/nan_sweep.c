@@ -164,8 +164,8 @@ static double param_of(const struct sweep *sweep, const char *name)
 }
 
 /* Returns true if term t, a row of classes with a label, reads element e of tensor k. It reads
-   nothing if its label is ignored; of the class weights, that of its label, unless labels are
-   smoothed; in nll only the number of its label. */
+   nothing if its label is ignored. It reads the class weight of its label, or all of them if labels
+   are smoothed. In nll, it reads only the number of its label. */
 static bool row_reads(const struct sweep *sweep, int k, size_t e, size_t t)
 {
     const struct batch *const batch = &sweep->batch;
@@ -188,21 +188,22 @@ static bool reads_all(const char *loss, const char *tensor)
     return strcmp(loss, "info_nce") == 0 && strcmp(tensor, "key") == 0;
 }
 
-/* Rows of classes, each with one label. */
+/* Returns true if the batch consists of rows of classes, each with one label. */
 static bool is_of_labels(const struct batch *batch)
 {
     return batch->plan.indexed[1] && batch->tensor[1].rank == 1;
 }
 
-/* Returns true if term t of dice reads weight e: that of its channel, if more than one channel
-   counts. */
+/* Returns true if term t of dice reads weight e: that of its channel, if there is more than one
+   channel. */
 static bool is_channel_weight_read(const struct sweep *sweep, size_t e, size_t t)
 {
     const size_t channels = sweep->batch.tensor[0].shape[1];
     return channels > 1 && t % channels == e;
 }
 
-/* Returns true if a term must be NaN when element e of tensor k is. */
+/* Returns for each term whether it must be NaN if element e of tensor k is. The caller frees the
+   array. */
 static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
 {
     const struct loss_plan *const plan = &sweep->batch.plan;
@@ -233,8 +234,8 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
 
 /* ---- Sweep ---- */
 
-/* Returns true if a term did not change. In float32, a NaN row makes the other rows of its block be
-   computed in double, whose last bits differ. */
+/* Returns true if a term did not change. In float32, a row with NaN causes the other rows of its
+   block to be computed in double, whose last bits differ. */
 static bool is_unchanged(const struct sweep *sweep, double before, double after)
 {
     if (sweep->batch.plan.dtype == LOSS_FLOAT32)

@@ -11,7 +11,7 @@
 /* The indices of operands: tensors of the loss, then these. */
 enum { GRAD_OUTPUT = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
 
-/* The number of NaNs in each dtype: quiet, all bits set, signalling. */
+/* The number of NaNs that are tested in each dtype: quiet, all bits set, signalling. */
 enum { SWEEP_PATTERNS = 3 };
 
 /* How a batch is laid out and evaluated. */
@@ -44,22 +44,24 @@ struct loss_tensor *sweep_operand(struct sweep *sweep, int k);
 void sweep_lay_out(struct sweep *sweep, int k, const char *name);
 /* Returns the bits of a NaN. */
 uint64_t sweep_nan_bits(enum loss_dtype dtype, unsigned pattern);
-/* Returns the bits of a number that is 0, or has few bits and is between 2^-14 and 2. */
+/* Returns the bits of a number that is 0, or has few bits and a magnitude from 2^-14 to 2. */
 uint64_t sweep_number_bits(enum loss_dtype dtype, double value);
 /* Stores the bits of one element. */
 void sweep_put(const struct loss_tensor *tensor, size_t element, uint64_t bits);
 
-/* Returns the terms as doubles, owned by the caller. Counts those that are not finite in
- * `nonfinite`, unless it is NULL, like the library. */
+/* Returns the terms as doubles, owned by the caller. Sets *nonfinite, unless it is NULL, to the
+ * library's count of those that are not finite. */
 double *sweep_terms(struct sweep *sweep, size_t *nonfinite);
-/* Returns true if term t lies along element e of tensor k, by the axes of the plan. */
+/* Returns true if element e of tensor k has the position of term t on all axes that they share in
+   the plan. */
 bool sweep_lies_along(const struct loss_plan *plan, int k, size_t e, size_t t);
 
 /* Checks that the terms after a NaN was stored in element e of operand `name` are NaN if they read
  * it, and unchanged if not. */
 void sweep_check_terms(const struct sweep *sweep, const char *name, size_t e, const double *before,
                        const double *after, const bool *reads);
-/* Checks the same request, reduced: the loss is NaN and the same number of terms is counted. */
+/* Checks the request with every reduction: `nans` terms are counted as not finite, and the loss is
+   NaN unless `nans` is 0. */
 void sweep_check_reduced(struct sweep *sweep, const char *name, size_t nans);
 /* Stores one NaN at a time, in the first, a middle and the last element of each tensor, and checks
  * the terms. */

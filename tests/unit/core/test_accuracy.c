@@ -1,7 +1,7 @@
 /*
- * The accuracy of float32, for every loss and option, on numbers of all magnitudes: terms and
+ * The accuracy of float32, for every loss and option, on numbers of many magnitudes: terms and
  * gradients are within 2 ulp of the exact value, sums within 1 ulp. The library's float64 result is
- * the exact value. Targets are labels where the loss takes labels, so that no formula cancels.
+ * the exact value. Targets that are not class indices are 0 or 1, so that no formula cancels.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -28,7 +28,7 @@ static float number(uint64_t *state)
     return (float)(sign * pow(10, 11 * u - 9));
 }
 
-/* Makes the same batch in both dtypes. batch_make() chooses the shapes and the labels. */
+/* Makes a batch in both dtypes. batch_make_columns() chooses the shapes and the class indices. */
 static void make(struct batch *single, struct batch *exact, const struct loss_descriptor *loss)
 {
     uint64_t state = RANDOM_SEED;
@@ -68,7 +68,8 @@ static void run(struct batch *single, struct batch *exact)
     ck_assert_int_eq(batch_run(exact, 1), LOSS_OK);
 }
 
-/* Returns the error in ulp of float32; 0 if the exact number is not a normal float32. */
+/* Returns the error in ulp of float32; 0 if the exact number is outside the range of normal float32
+   numbers. */
 static double error_ulps(double value, double exact)
 {
     int exponent;

@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Each evaluation would take longer than LONG_WORK, several seconds, and must end within SOON_MS
-   after it is cancelled. Kernels check every few milliseconds. The time is the CPU time of the
-   process, so that a busy machine does not matter. */
+/* Each evaluation would take at least LONG_WORK units of work, several seconds, and must end within
+   SOON_MS after it is cancelled. Kernels check every few milliseconds. The time is the CPU time of
+   the process, so that a busy machine does not matter. */
 #define LONG_WORK 3e9
 enum { BEGIN_MS = 20, SOON_MS = 250 };
 
@@ -29,8 +29,8 @@ static void wait_ms(double ms)
 
 /* ---- Shapes ---- */
 
-/* Row lengths; and n with gradients, whose buffers take memory, or without, if these are too little
-   work. */
+/* Row lengths, and numbers of elements: with gradients, whose buffers take memory; without
+   gradients, if those are too little work. */
 static const struct {
     const char *name;
     size_t columns, with_gradients, without;
@@ -57,8 +57,8 @@ static size_t elements_of(const struct loss_descriptor *loss, size_t shape, size
     return loss_tensor_find(loss, "log_probs") >= 0 ? 64 * columns * columns : n;
 }
 
-/* Returns the most expensive evaluation of a loss in a shape: with all gradients if these alone are
-   long work. */
+/* Makes the most expensive evaluation of a loss in a shape: with all gradients if that is long
+   work, else without gradients but with more elements. */
 static void make(struct batch *batch, const struct loss_descriptor *loss, size_t shape,
                  enum loss_dtype dtype)
 {
@@ -138,8 +138,8 @@ END_TEST
 
 enum { MODE_BEGIN_MS = 4, MODE_BYTES = 1 << 28 };
 
-/* If a term of dice is a channel of the whole batch, there are as many channels as there were
-   samples. */
+/* If a term of dice is a channel of the whole batch, exchanges samples and channels, so that there
+   are as many terms as there were samples. */
 static void spread_channels(struct batch *batch)
 {
     const int k = loss_param_find(batch->request.loss, "batch");
@@ -201,8 +201,8 @@ static const char *set_mode(struct batch *batch, size_t mode)
     return is_mode && batch->request.param[k].integer != spec->default_value.integer ? name : NULL;
 }
 
-/* _i is the loss's index. Shapes are as above: the longest rows that make long work, where a loop
-   that does not check takes longest. */
+/* _i is the loss's index. Tries the shapes with the longest rows first: there, a loop that does not
+   check takes longest. */
 START_TEST(every_mode_of_a_loss_gives_up_soon)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -220,7 +220,7 @@ START_TEST(every_mode_of_a_loss_gives_up_soon)
 }
 END_TEST
 
-/* Each loss has a shape that takes long; otherwise the test above would prove nothing. */
+/* Each loss has a shape that takes long; otherwise the first test would skip it. */
 START_TEST(every_loss_has_a_shape_that_takes_long)
 {
     double max = 0;

@@ -107,7 +107,7 @@ END_TEST
 
 START_TEST(rows_of_classes_may_be_strided)
 {
-    /* (N, C, d) = (2, 3, 2), like in PyTorch, against the same logits in shape (N * d, C) */
+    /* (N, C, d) = (2, 3, 2), as in PyTorch, against the same logits in shape (N * d, C) */
     double x[12], moved[12];
     int64_t y[] = {0, 2, 1, 1};
     for (int i = 0; i < 12; i++)

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* Runs a loss over rows of three classes, with or without gradients. */
+/* Runs a loss over rows of three classes, with and without gradients. It must fail with this path,
+   or succeed if the path is empty. */
 static void expect_of_classes(const char *loss, const struct loss_tensor *target, const char *path)
 {
     float x[] = {0.5f, -1, 2, 0, 1, -0.5f};

@@ -131,7 +131,7 @@ START_TEST(sums_keep_terms_that_plain_addition_loses)
 }
 END_TEST
 
-/* Like in PyTorch, a class whose score is exactly the margin below that of the label does not
+/* As in PyTorch, a class whose score is exactly the margin below that of the label does not
    contribute to the gradient. */
 START_TEST(class_margins_have_slope_zero_at_their_kinks)
 {
@@ -189,7 +189,7 @@ START_TEST(cosine_of_nearly_parallel_vectors_keeps_its_precision)
 }
 END_TEST
 
-/* Results of PyTorch 1.13 if infinities meet. */
+/* Results of PyTorch 1.13 for infinite inputs and targets. */
 START_TEST(infinities_give_the_results_of_pytorch)
 {
     double x[] = {-INFINITY, INFINITY, -1.5, -1.5, 2, 2},

@@ -1,5 +1,5 @@
-/* The estimated cost of plans: that it grows with the work, and, if LOSSD_COSTS is set (make check-
-   cost), that it matches the measured cost. */
+/* The estimated cost of plans: that it grows with the work, and, if LOSSD_COSTS is set (make
+   check-cost), that it matches the measured cost. */
 #include "suites.h"
 #include "support/batch.h"
 #include "support/counted_malloc.h"
@@ -74,12 +74,11 @@ END_TEST
 /* ---- Memory ---- */
 
 enum {
-    MEMORY_SPARE = 1 << 16, /* bytes that the estimate may exceed twice the measured ones by */
-    MEMORY_MOST = 1 << 20,  /* elements, few enough to be fast; not with rows that are compared with
-                               each other */
+    MEMORY_SPARE = 1 << 16, /* bytes by which the estimate may exceed twice the measured number */
+    MEMORY_MOST = 1 << 20,  /* elements; plans with more take long and are skipped */
 };
 
-/* The maximum bytes that a run declares, and the bytes that it allocates. */
+/* Checks that a run allocates at most the bytes that loss_run_bytes() states, and not far fewer. */
 static void check_memory(struct batch *batch, int threads, const char *what)
 {
     const char *const loss = batch->request.loss->name;
@@ -99,7 +98,7 @@ static void check_memory(struct batch *batch, int threads, const char *what)
     batch_clear(batch);
 }
 
-/* Every reduction, with and without derivatives and sample weights. */
+/* Checks every reduction, with and without derivatives and sample weights. */
 static void check_memory_of_requests(struct batch *batch, int threads, const char *what)
 {
     static const float one = 1;
@@ -187,8 +186,8 @@ START_TEST(broadcasting_is_counted)
 }
 END_TEST
 
-/* Requests that kept an I/O thread busy for a third of a second, one that took a quarter of an
-   hour, and sizes that overflow. */
+/* A request that kept an I/O thread busy for a third of a second, one that took a quarter of an
+   hour, and one whose work overflows. */
 START_TEST(reported_requests_cost_what_they_take)
 {
     const struct loss_tensor log_probs = {.dtype = LOSS_FLOAT32, .rank = 3, .shape = {15500, 1, 1}},
@@ -256,7 +255,7 @@ static void measure(struct batch *batch, const char *what, size_t columns)
     batch_clear(batch);
 }
 
-/* The value, and the gradient of predictions. */
+/* Measures the value, with and without the gradients of the predictions. */
 static void measure_usual(struct batch *batch, const char *what, size_t columns)
 {
     batch->request.reduction = LOSS_MEAN;
@@ -283,7 +282,7 @@ static void measure_requests(struct batch *batch, const char *what, size_t colum
     batch->request.hess = 0;
 }
 
-/* Whole rows, with about CASE_WORK in total. */
+/* Returns the number of elements of whole rows that take at least CASE_WORK. */
 static size_t elements_for(const struct loss_descriptor *loss, size_t columns)
 {
     size_t n = (loss_tensor_find(loss, "log_probs") >= 0 ? columns * columns : columns) * 2;
@@ -335,7 +334,9 @@ START_TEST(work_is_what_is_measured)
         printf("%6.2f times its work: %s\n", ratio, measured[i].name);
     }
     printf("%zu cases; a unit of work takes %.2f ns here\n", cases, middle);
-    ck_assert_msg(wrong == 0, "%zu of %zu cases cost what their plans do not say", wrong, cases);
+    ck_assert_msg(wrong == 0,
+                  "the measured cost of %zu of %zu cases is too far from that of their plans",
+                  wrong, cases);
 }
 END_TEST
 

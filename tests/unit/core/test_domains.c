@@ -56,7 +56,7 @@ static bool is_swept(const struct batch *batch, int k)
            loss_tensor_elements(&batch->tensor[k]) > ELEMENT;
 }
 
-/* The error names the element that was set, its value, and what it must be. */
+/* Checks that the error names the element that was set and its value. */
 static void check_refusal(const struct batch *batch)
 {
     const struct loss_error *const error = &batch->error;
@@ -70,7 +70,7 @@ static void check_refusal(const struct batch *batch)
     ck_assert_msg(strstr(error->message, start) != NULL, "%s: %s", loss->name, error->message);
 }
 
-/* Writes the contents of the batch, for a message. */
+/* Returns a description of the batch, for a message. */
 static const char *describe(const struct batch *batch)
 {
     static char text[300];
@@ -95,7 +95,7 @@ static bool has_nan(const struct batch *batch)
     return false;
 }
 
-/* Evaluates the batch: it is rejected, or no term is NaN. */
+/* Evaluates the batch: it must be rejected, or have no term that is NaN. */
 static void check(struct batch *batch)
 {
     if (batch_run(batch, 1) == LOSS_OK)
@@ -105,7 +105,8 @@ static void check(struct batch *batch)
     batch_clear(batch);
 }
 
-/* One number in tensor k and another in a later one, or in the same. */
+/* Checks each number in tensor k, with each in a later tensor `other`; alone if both are the same
+   tensor. */
 static void sweep_pair(struct batch *batch, int k, int other)
 {
     const double before = get(&batch->tensor[k], ELEMENT),
@@ -181,7 +182,7 @@ START_TEST(infinite_labels_are_labels)
 }
 END_TEST
 
-/* _i is q, 0 or 1: predictions that are too low or too high cost nothing, at any distance. */
+/* _i is q: predictions that are too low (0) or too high (1) cost nothing, at any distance. */
 START_TEST(quantiles_at_an_end_cost_nothing_on_one_side)
 {
     struct batch batch;

@@ -32,8 +32,8 @@ static size_t below(size_t n)
 /* ---- Numbers ---- */
 
 enum kind {
-    ORDINARY,      /* of both signs, about 1 */
-    POSITIVE,      /* squares */
+    ORDINARY,      /* from -1/2 to 1/2 */
+    POSITIVE,      /* products of two numbers from 0 to 1 */
     INTEGERS,      /* with many zeros and equal numbers */
     WIDE,          /* 2^-170 to 2^80 */
     ANY_MAGNITUDE, /* all finite numbers */
@@ -157,7 +157,7 @@ START_TEST(sums_are_exact)
         assert_same_integer(&sum, &wanted);
         ck_assert_uint_eq(exact_sum_nonfinite(&sum),
                           wanted.nan + wanted.infinite + wanted.negative_infinite);
-        /* Read and set. */
+        /* The integer of a sum, set as another sum, is the same. */
         struct loss_integer integer = exact_sum_integer(&sum);
         ck_assert(exact_sum_set(&rest, &integer));
         assert_same_integer(&rest, &wanted);
@@ -199,8 +199,8 @@ START_TEST(sums_are_rounded_once)
 }
 END_TEST
 
-/* Sums of 2^63 times the largest number can be set, but none that is larger, and nothing below the
-   unit. */
+/* Sums of up to 2^63 times the largest number can be set, but none that is larger, and no fraction
+   of the unit, 2^-1074. */
 START_TEST(integers_out_of_range_are_rejected)
 {
     struct exact_sum sum;
@@ -224,7 +224,7 @@ END_TEST
 
 /* ---- Losses ---- */
 
-/* Returns the loss of a vector and a vector of `target`, with reduction sum. */
+/* Returns the loss of the vectors `x` and `target`, with reduction sum. */
 static double loss_of(const char *name, double *x, double *target, size_t n, int threads)
 {
     const struct loss_tensor input = batch_vector(x, LOSS_FLOAT64, n),
@@ -249,7 +249,8 @@ static void check_losses(double *x, double *ones, size_t n, enum kind kind)
     assert_same(loss_of("hinge_embedding", x, ones, n, 3), value, "the shuffled loss", kind, n);
 }
 
-/* The same in float32, whose terms stay in registers; l1 of x and 0 is |x|. */
+/* Checks losses in float32, whose terms stay in registers: hinge_embedding of x and 1 is x, l1 of x
+   and 0 is |x|. */
 static void check_f32(const char *name, double target, size_t n, enum kind kind, bool gradient)
 {
     static float x[LONGEST], y[LONGEST];
@@ -317,7 +318,7 @@ static void check_weighted_mean(double *x, size_t n, enum kind kind)
     batch_clear(&batch);
 }
 
-/* The derivative of (x - y)^2 with respect to y is 2 (y - x). All rows share y. */
+/* The derivative of (x - y)^2 with respect to y is 2 (y - x). All rows, or all columns, share y. */
 static void check_broadcast_gradient(double *x, size_t n, enum kind kind)
 {
     enum { COLUMNS = 3 };

@@ -13,7 +13,7 @@
 
 /* ---- The same numbers in both dtypes ---- */
 
-/* A loss over float32 numbers and a target of them, or of class indices. */
+/* A loss over float32 numbers, with a target of float32 numbers or of class indices. */
 struct problem {
     const char *loss;
     size_t rows, classes; /* classes 0: vectors of `rows` elements */
@@ -73,8 +73,8 @@ static double ulps(float value, double exact)
            ldexp(1, (exact == 0 || exponent < -125 ? -125 : exponent) - 24);
 }
 
-/* The precision of float32 that docs/API.md promises: the loss within 1 ulp of the exact one,
-   gradients within 4. */
+/* The loss must be within 1 ulp of the exact one, gradients within 4: docs/API.md promises 2,
+   except where a formula cancels. */
 static void check(const struct problem *p)
 {
     struct batch narrow, wide;
@@ -102,7 +102,7 @@ static void check_everywhere(const struct problem *p)
             check(p);
 }
 
-/* Numbers in [0, 1) */
+/* Returns a number in [0, 1). */
 static float random_unit(uint32_t *state)
 {
     *state = *state * UINT32_C(1664525) + UINT32_C(1013904223);
@@ -139,7 +139,7 @@ START_TEST(probabilities_of_labels_are_good_to_four_ulps)
 }
 END_TEST
 
-/* One element that the formula of labels rejects, among many that it accepts. */
+/* One element for which the fast formula of labels may not suffice, among ordinary ones. */
 START_TEST(one_odd_element_is_done_as_well_as_the_others)
 {
     static const float logit[] = {0,    -0.0F, 87,     -87,      87.5F, -88,     104,
@@ -168,8 +168,8 @@ END_TEST
 
 /* ---- Rows of classes ---- */
 
-/* Ordinary logits, a certain prediction, an almost certain one, ties, masked logits, and a wide
-   range. */
+/* By kind: ordinary logits (0), an almost certain prediction, a certain one, ties, a masked logit,
+   a very low one, a very high one, and all logits high (7). */
 static void fill_row(float *row, size_t classes, size_t kind, uint32_t *state)
 {
     for (size_t c = 0; c < classes; c++)

@@ -18,7 +18,7 @@ static void check_setting(size_t place, struct sweep_setting setting)
     sweep_free(&sweep);
 }
 
-/* _i is the loss's index in all of them. */
+/* _i is the loss's index in all loop tests. */
 START_TEST(nan_reaches_the_terms_that_read_it_in_every_dtype_and_layout)
 {
     static const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16,
@@ -87,7 +87,7 @@ START_TEST(nan_reaches_terms_whatever_the_parameters)
 }
 END_TEST
 
-/* Class probabilities instead of labels, for losses that accept either. */
+/* Class probabilities instead of labels, for cross_entropy, which accepts either. */
 START_TEST(nan_reaches_terms_of_class_probabilities)
 {
     for (unsigned how = 0; how < 4; how++) {

@@ -52,7 +52,7 @@ START_TEST(nan_in_a_sample_weight_reaches_its_term)
 }
 END_TEST
 
-/* Element e of tensor k's gradient. */
+/* Returns element e of the gradient with respect to tensor k. */
 static double gradient_at(const struct batch *batch, int k, size_t e)
 {
     return batch->plan.dtype == LOSS_FLOAT64 ? ((const double *)batch->plan.grad[k].data)[e]
@@ -79,8 +79,8 @@ static bool ignore_first_term(struct batch *batch)
     return ignore_index >= 0 || background >= 0;
 }
 
-/* The results of a request whose first sample weight has the bits `bits`: the loss or the first
-   term, and the sum of all gradients. */
+/* Returns the results of a request whose first sample weight has the bits `bits`: the loss or the
+   first term, and the sum of all gradients. */
 static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
 {
     struct batch *const batch = &sweep->batch;
@@ -138,8 +138,8 @@ START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
 }
 END_TEST
 
-/* Terms do not read the upstream gradient. It reaches those gradients of its term that are not 0.
- */
+/* Terms do not read the upstream gradient. A NaN in it reaches those gradients of its term that are
+   not 0. */
 START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);

@@ -1,6 +1,6 @@
 /*
  * Parts of a batch: for every loss, the exact sums of the parts give the result of the whole batch,
- * and with its divisor they have its gradients.
+ * and with the divisor of the whole batch, the parts have its gradients.
  */
 #include "evaluation/sha256.h"
 #include "loss.h"
@@ -16,9 +16,9 @@ enum { ELEMENTS = 600, MAX_PARTS = 7 };
 /* A whole batch. */
 struct whole {
     struct batch batch;
-    signed char axis[LOSS_MAX_TENSORS]; /* where each tensor has its samples */
+    signed char axis[LOSS_MAX_TENSORS]; /* of each tensor's samples; -1 if all parts share it */
     size_t samples;
-    double divisor; /* of all parts */
+    double divisor; /* of the whole batch */
 };
 
 /* Returns samples [first, end) of tensor k, without copying them. */

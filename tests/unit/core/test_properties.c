@@ -17,7 +17,7 @@ static double sum_of(struct batch *batch)
     return batch->result.loss;
 }
 
-/* (L(x + h) - L(x - h)) / 2h for one element of tensor k. */
+/* Returns (L(x + h) - L(x - h)) / 2h for one element of tensor k. */
 static double central_difference(struct batch *batch, int k, size_t element)
 {
     double *x = (double *)batch->tensor[k].data + element;
@@ -30,9 +30,9 @@ static double central_difference(struct batch *batch, int k, size_t element)
     return (above - below) / (2 * h);
 }
 
-/* Where PyTorch's gradient is not that of the value: that of ctc includes the log_softmax before
-   it, a clamped variance has the gradient of an unclamped one, and Stirling's term has a step at 1.
- */
+/* Returns false where PyTorch's gradient is not that of the value: that of ctc includes the
+   log_softmax before it, a clamped variance has the gradient of an unclamped one, and Stirling's
+   term has a step at 1. */
 static bool gradient_is_of_the_value(const struct loss_descriptor *loss, int k, const char *option)
 {
     static const struct {
@@ -206,7 +206,7 @@ START_TEST(the_order_of_the_batch_does_not_matter)
     const size_t n = loss_tensor_elements(&batch.plan.output), first = batch.plan.output.shape[0],
                  rest = n / first;
     const double *there = batch.plan.output.data, *back = turned.plan.output.data;
-    for (size_t i = 0; i < n; i++) /* a sum over all rows may be rounded differently */
+    for (size_t i = 0; i < n; i++) /* a term that sums over all rows may be rounded differently */
         ck_assert_double_eq_tol(there[i], back[(first - 1 - i / rest) * rest + i % rest],
                                 1e-14 * fabs(there[i]) + 1e-300);
     batch_clear(&turned);
@@ -391,8 +391,8 @@ START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
 }
 END_TEST
 
-/* Rounds a float to eight bits of its fraction and returns its bits in half precision, which
-   represents it exactly. */
+/* Truncates the fraction of a float to seven bits, and returns its bits in float16 or bfloat16,
+   which represent it exactly. */
 static uint16_t to_half(float *value, enum loss_dtype dtype)
 {
     uint32_t bits;

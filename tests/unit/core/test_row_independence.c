@@ -15,9 +15,9 @@
 /* How a batch is laid out and evaluated. */
 struct setting {
     enum loss_dtype dtype;
-    enum loss_reduction reduction; /* LOSS_SUM: only gradients are compared */
+    enum loss_reduction reduction; /* LOSS_SUM: sums and gradients are compared, not terms */
     size_t elements, columns;
-    bool strided; /* reversed, every second element */
+    bool strided; /* every second element */
     enum derivatives { LOSS_ALONE, PREDICTIONS, ALL_GRADIENTS } derivatives;
     bool weighted; /* with all optional tensors and sample weights */
 };
@@ -40,13 +40,13 @@ static double uniform(uint64_t *state)
 
 enum row_kind { LABELS, SOFT, DEEP, SUBNORMAL, HUGE_NUMBERS, ENDS, WITH_NAN, WITH_INFINITY, KINDS };
 
-/* Half of the rows are ordinary. */
+/* At least half of the rows are ordinary. */
 static enum row_kind kind_of_row(size_t row)
 {
     return row % 2 ? LABELS : (enum row_kind)(row / 2 * 2654435761U % 4294967296U % KINDS);
 }
 
-/* Losses whose labels are 1 and -1. */
+/* Returns true for losses whose labels are 1 and -1. */
 static bool has_signs(const char *loss)
 {
     return strstr("cosine_embedding hinge_embedding soft_margin margin_ranking", loss) != NULL;
@@ -344,9 +344,9 @@ static void check(struct rows *rows)
     batch_clear(&rows->batch);
 }
 
-/* ---- Tests: _i is the index of the loss, except one that compares all rows with each other ----
- */
+/* ---- Tests: _i is the index of the loss ---- */
 
+/* Returns NULL for info_nce, which compares all rows with each other. */
 static const struct loss_descriptor *loss_of(int index)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)index);
@@ -391,7 +391,7 @@ START_TEST(row_alone_has_the_bits_of_a_batch_whatever_the_parameters)
                                        .reduction = how & 2 ? LOSS_SUM : LOSS_NONE,
                                        .derivatives = PREDICTIONS});
             const char *const name = batch_set_option(&rows.batch, option);
-            const bool pools = name && strcmp(loss->name, "dice") == 0 && /* one term per batch */
+            const bool pools = name && strcmp(loss->name, "dice") == 0 && /* one term per channel */
                                strcmp(name, "batch") == 0 &&
                                rows.batch.request.param[loss_param_find(loss, "batch")].integer;
             if (name && !pools) {

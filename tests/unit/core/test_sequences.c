@@ -1,4 +1,4 @@
-/* ctc, where the golden cases do not reach. */
+/* ctc, in cases that the golden cases do not cover. */
 #include "suites.h"
 #include "support/batch.h"
 
@@ -37,19 +37,20 @@ static void store(void *data, enum loss_dtype dtype, size_t i, double value)
     }
 }
 
-/* A batch with NaN at one step and class of one sequence. Targets are padded or concatenated. */
+/* A batch with one special number, at one step and class of one sequence. Targets are padded or
+   concatenated. */
 struct spoilt {
     enum loss_dtype dtype;
     bool concatenated, zero_infinity, grad;
     size_t step, sequence, class;
-    double at; /* the number there */
+    double at; /* the number */
 };
 
 static double log_probs[STEPS * BATCH * CLASSES];
 static int64_t padded[] = {1, 2, 1, 0}, concatenated[] = {1, 2, 1}, steps[] = {STEPS, SECOND_STEPS},
                lengths[] = {2, 1};
 
-/* Runs the batch, which the caller clears. `lengths` contains the numbers of labels. */
+/* Runs the batch, which the caller clears. */
 static void run_spoilt(const struct spoilt *s, struct batch *batch)
 {
     for (size_t i = 0; i < STEPS * BATCH * CLASSES; i++)
@@ -118,7 +119,7 @@ START_TEST(nan_in_a_step_beyond_the_input_length_does_not_count)
 }
 END_TEST
 
-/* An impossible alignment must not hide a NaN. Without NaN, zero_infinity makes it 0. */
+/* An impossible alignment must not hide a NaN. Without NaN, zero_infinity makes the term 0. */
 START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 {
     struct spoilt s = {.dtype = LOSS_FLOAT32, .zero_infinity = true, .grad = true, .at = -2};
@@ -182,7 +183,8 @@ END_TEST
 
 /* ---- Vast log-probabilities ---- */
 
-/* Labels 1, 1. Every path includes a log-probability beside which the others have no digits. */
+/* Labels 1, 1. Every path includes a log-probability so large that adding the others does not
+   change it. */
 static const struct {
     size_t steps;
     float log_probs[4][2];
@@ -191,8 +193,8 @@ static const struct {
             {4, {{-1e30F, -2e30F}, {-3e30F, -2e29F}, {-2e28F, -1e30F}, {-0.5F, -7e29F}}}};
 enum { VAST = sizeof vast / sizeof *vast };
 
-/* The only path of the first sequence is 1, blank, 1. In each step of the others, the probabilities
-   that a path has a class sum to 1. */
+/* The only path of the first sequence is 1, blank, 1. In each step of each sequence, the
+   probabilities that a path has either class sum to 1. */
 START_TEST(gradients_of_vast_log_probabilities_are_finite_and_consistent)
 {
     static int64_t labels[] = {1, 1}, label_count[] = {2};
@@ -296,8 +298,8 @@ static double log_prob_of(const struct sequences *s, size_t t, size_t n, size_t 
     return ((const float *)s->tensor[0].data)[(t * s->count + n) * s->classes + class];
 }
 
-/* The recursions of the paper, over the whole lattice: from the first step if `forward`, else from
-   the last. */
+/* Computes the recursions of Graves et al. (2006) over the whole lattice: from the first step if
+   `forward`, else from the last. The caller frees the result. */
 static double *lattice_of(const struct sequences *s, size_t n, bool forward)
 {
     const size_t states = 2 * s->labels + 1;
@@ -438,7 +440,7 @@ START_TEST(lengths_just_outside_what_there_is_are_named)
         for (int i = 0; i < 4; i++) {
             int64_t *const last = (int64_t *)s.tensor[k].data + COUNT - 1, before = *last;
             *last = k == INPUT_LENGTHS ? wrong_steps[i] : wrong_labels[i];
-            ck_assert_msg(batch_run(&s.batch, 1) == LOSS_INVALID, "%lld is taken",
+            ck_assert_msg(batch_run(&s.batch, 1) == LOSS_INVALID, "%lld is accepted",
                           (long long)*last);
             ck_assert_str_eq(s.batch.error.path,
                              k == INPUT_LENGTHS ? "/input_lengths/2" : "/target_lengths/2");

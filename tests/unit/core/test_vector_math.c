@@ -1,12 +1,13 @@
 /*
- * vexp, vlog and vlog1p against libm's long double functions: the worst error in ulps over numbers
- * of every magnitude, and exact special values.
+ * vexp, vlog, vlog1p and their variants against libm's functions: the worst error in ulps over
+ * numbers of every magnitude, and special values.
  */
 #include "kernel/vector_math.h"
 #include "suites.h"
 #include "support/ulps.h"
 
-/* Tests every 4001st float32, and a double between it and the next one. */
+/* Tests every 4001st float32, and a double near it. Returns the worst error in ulps, and sets
+   `where` to its argument. */
 static double worst(double (*ours)(double), long double (*exact)(long double), double *where)
 {
     double max = 0;

@@ -21,7 +21,7 @@ static const bool sanitized =
 static const bool sanitized = false;
 #endif
 
-/* Fills bytes that depend on the seed and the position. */
+/* Fills a block with bytes that depend on the seed and the position. */
 static void fill(unsigned char *block, size_t from, size_t to, unsigned seed)
 {
     for (size_t i = from; i < to; i++)
@@ -79,7 +79,7 @@ START_TEST(freed_blocks_are_reused)
     char *part = block_cache_resize(NULL, 0, 8 * MIB), *rest = block_cache_resize(NULL, 0, 8 * MIB);
     ck_assert_ptr_eq(part, large);
     ck_assert_ptr_eq(rest, large + 8 * MIB);
-    /* One that is too short grows; a third of it is reused. */
+    /* A cached block that is too short grows. */
     memset(part, 'x', 8 * MIB);
     block_cache_free(part, 8 * MIB);
     char *grown = block_cache_resize(NULL, 0, 12 * MIB);
@@ -179,7 +179,8 @@ START_TEST(cached_blocks_are_unmapped_when_a_block_grows)
         ck_assert_uint_le(mapped(), before);
     }
     ck_assert_int_eq(block[16 * MIB - 1], 'x');
-    char *longer = block_cache_resize(NULL, 0, 20 * MIB); /* 8 MiB are left, 12 are not */
+    char *longer =
+        block_cache_resize(NULL, 0, 20 * MIB); /* 8 MiB are still cached, 12 are mapped */
     ck_assert_ptr_nonnull(longer);
     ck_assert_uint_le(mapped(), before + 13 * MIB);
     ck_assert(!block_cache_clear());
@@ -217,7 +218,7 @@ END_TEST
 
 START_TEST(failed_allocations_return_null)
 {
-    if (sanitized) /* if a failed allocation ends the process */
+    if (sanitized) /* a failed allocation may end the process */
         return;
     ck_assert_ptr_null(block_cache_resize(NULL, 0, SIZE_MAX));
     ck_assert_ptr_null(block_cache_resize(NULL, 0, SIZE_MAX / 2));
@@ -246,8 +247,8 @@ START_TEST(failed_allocations_return_null)
 }
 END_TEST
 
-/* Allocates, grows and frees; no other thread may write to the block. Clears the seed on failure.
- */
+/* Allocates, grows and frees; no other thread may write to the block. Sets *argument to 1 on
+   success, to 0 on failure. */
 static void *churn(void *argument)
 {
     unsigned *left = argument, seed = *left;

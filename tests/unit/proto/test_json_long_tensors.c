@@ -27,7 +27,8 @@ static char *put_blanks(char *to, bool blank)
     return to;
 }
 
-/* Returns a random number as text, in one of many notations. */
+/* Writes a random number in one of many notations, or with 17 digits if `kind` is not 0. Returns
+   the end of the text. */
 static char *put_number(char *to, int kind)
 {
     const double value = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(60) - 50);
@@ -174,7 +175,7 @@ START_TEST(decoding_of_long_tensors_stops_when_cancelled)
 }
 END_TEST
 
-/* Errors in long text are reported at the first position, for any number of threads. */
+/* The first error in a long text is reported, for any number of threads. */
 START_TEST(first_error_of_a_long_tensor_is_reported)
 {
     enum { ROWS = 4000, COLUMNS = 5 };
@@ -224,7 +225,7 @@ START_TEST(first_error_of_a_long_tensor_is_reported)
 }
 END_TEST
 
-/* It is not scanned to its end, which is invalid. */
+/* The text is not scanned to its end, which is invalid. */
 START_TEST(scanning_of_long_tensors_stops_when_cancelled)
 {
     static const char *const elements[] = {"1,", "[1],", "[[2, 3]],", "\"nan\",", "  \n 1,"};
@@ -251,7 +252,8 @@ START_TEST(scanning_of_long_tensors_stops_when_cancelled)
 }
 END_TEST
 
-/* Changes one byte anywhere in a long array. The scan must report the error at that byte. */
+/* Replaces a comma in a long array, or removes the element after it. The scan must report the error
+   at the first unexpected byte. */
 START_TEST(structural_errors_are_reported_at_their_byte)
 {
     enum { N = 200 };
@@ -266,8 +268,8 @@ START_TEST(structural_errors_are_reported_at_their_byte)
         const char *end;
         char message[64];
         const unsigned kind = random_below(4);
-        text[comma] =
-            "; {["[kind]; /* an invalid byte; two elements without a comma; an opening bracket */
+        /* An invalid byte; no comma between two elements; an opening brace or bracket. */
+        text[comma] = "; {["[kind];
         size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
         ck_assert_int_eq(
             tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),
@@ -277,7 +279,7 @@ START_TEST(structural_errors_are_reported_at_their_byte)
         snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
         ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
         text[comma] = ',';
-        /* An extra comma. */
+        /* A comma without an element after it. */
         const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
         ck_assert_int_eq(

@@ -218,7 +218,7 @@ START_TEST(every_dtype_is_decoded)
         evaluate_expect("mse", body,
                         "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
     }
-    /* PHP escapes slashes: "/////////38=" is -NaN in float64; here 255 in uint8 */
+    /* PHP escapes slashes: "/////////38=" is NaN in float64; here 255 in uint8 */
     evaluate_expect("l1",
                     "{\"input\":{\"shape\":[1],\"dtype\":\"uint8\",\"data\":{\"buffer\":\"\\/"
                     "w==\",\"encoding\":\"base64\"}},\"target\":[0]}",
@@ -228,13 +228,13 @@ END_TEST
 
 START_TEST(escapes_in_base64_are_decoded)
 {
-    /* 1 in float64, and an escaped plus sign as .NET writes it: "AAAAAAAA+D8=" is 1.5 */
+    /* "AAAAAAAA+D8=", 1.5 in float64, with the plus sign escaped as .NET writes it */
     evaluate_expect("l1",
                     "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":"
                     "\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
                     "\"target\":[0],\"encoding\":\"flat\"}",
                     "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
-    /* the padding as Gson writes it: one of two escaped, and both */
+    /* slashes and padding, escaped or not, as PHP and Gson write them */
     const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]",
                                   "\\/\\/8\\u003d\",\"shape\":[2]", "/w=\\u003D\",\"shape\":[1]",
                                   "\\/w\\u003d\\u003d\",\"shape\":[1]"};

@@ -14,15 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Returns NULL if the machine has fewer implementations. */
+/* Returns an implementation; NULL if the machine supports fewer. */
 static const struct number_bulk *way_of(int i)
 {
     return number_bulk_at((size_t)i);
 }
 enum { WAYS = 3 };
 
-/* Text that an implementation may read completely: AROUND bytes precede and follow it, and the
- * allocation ends there. */
+/* The allocation of the text that bulk_text() returns. NUMBER_BULK_AROUND bytes precede and follow
+ * the text, as an implementation requires; the sanitizer detects reads of others. */
 static char *bulk_memory;
 
 static char *bulk_text(const char *text, size_t len)
@@ -148,7 +148,8 @@ START_TEST(elements_are_skipped_while_they_are_valid)
 }
 END_TEST
 
-/* Reads a token in each of five places of a text, in bulk and one by one. */
+/* Puts a token in five places of a text, and reads it in bulk and alone. If `must_read`, bulk
+   reading as float32 must read all five. */
 static void check_bulk(const struct number_bulk *way, const char *token, bool must_read)
 {
     enum { PLACES = 5 };

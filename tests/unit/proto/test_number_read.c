@@ -1,6 +1,6 @@
 /*
  * Reading numbers. Results are compared with glibc's strtod and strtof, which are exact. The
- * grammar of all four functions is compared with a list.
+ * grammar of the functions is compared with lists and an automaton.
  */
 #include "number/number.h"
 #include "suites.h"
@@ -54,7 +54,7 @@ START_TEST(hard_numbers_are_rounded_correctly)
         "1.00000000000000011102230246251565404236316680908203124",
         "1.00000000000000011102230246251565404236316680908203126", "9223372036854776833",
         "9223372036854776832",
-        /* the same for float */
+        /* limits and ties of floats */
         "16777217", "16777217.0000000000000000000000000000001", "16777219", "8388608.5",
         "8388609.5", "1.000000059604644775390625",
         "1.00000005960464477539062500000000000000000000001",
@@ -80,13 +80,13 @@ START_TEST(hard_numbers_are_rounded_correctly)
 }
 END_TEST
 
-/* Checks that the exact midpoint between a positive float and the next one, and numbers slightly
-   below and above it, are read as strtod and strtof read them. */
+/* Checks that the exact midpoint between a positive double or float and the next one, and numbers
+   slightly below and above it, are read as strtod and strtof read them. */
 static void reads_around_midpoint(long double midpoint)
 {
     static char text[2600];
-    const int len = snprintf(text, sizeof text, "%.1100Lf",
-                             midpoint); /* exact: no double's midpoint has more than 1075 */
+    /* Exact: no midpoint of doubles has more than 1075 digits after the point. */
+    const int len = snprintf(text, sizeof text, "%.1100Lf", midpoint);
     reads_like_c(text);
     memset(text + len, '0', 1000);
     text[len + 1000] = '1';
@@ -180,8 +180,7 @@ START_TEST(random_texts_are_rounded_correctly)
 }
 END_TEST
 
-/* Reading takes time proportional to the length; quadratic time would be minutes.
- */
+/* Reading takes time proportional to the length; quadratic time would be minutes. */
 START_TEST(reading_takes_time_proportional_to_length)
 {
     enum { DIGITS = 4000000 };
@@ -266,7 +265,7 @@ START_TEST(a_number_ends_where_the_grammar_ends)
 }
 END_TEST
 
-/* The grammar as an automaton, for every text over a small alphabet. */
+/* Returns the end of the number, found by an automaton for texts over a small alphabet. */
 static const char *end_by_automaton(const char *text)
 {
     enum { START, MINUS, ZERO, WHOLE, POINT, FRACTION, E, SIGN, EXPONENT };

@@ -89,8 +89,8 @@ static double read_by_c(const char *text, bool narrow)
     return narrow ? (double)strtof(text, NULL) : strtod(text, NULL);
 }
 
-/* Checks that the text of a positive number reads back, that no shorter text does, and that no text
- * of the same length is nearer. */
+/* Checks that the text of a positive number reads back, that no text with fewer digits does, and
+ * that none with as many digits is nearer. */
 static void check_shortest(double value, bool narrow)
 {
     char text[NUMBER_TEXT + 1], digits[32], nearest[64], nearest_digits[32];
@@ -131,7 +131,7 @@ START_TEST(random_numbers_are_written_shortest_and_nearest)
     for (int i = 0; i < 60000; i++) {
         uint64_t wide_bits = random_bits(&state) >> 1;
         uint32_t narrow_bits = (uint32_t)(random_bits(&state) >> 33);
-        if (i % 4 == 0) { /* with trailing zeros, so that few digits suffice */
+        if (i % 4 == 0) { /* with trailing zero bits, so that few digits suffice */
             wide_bits &= ~UINT64_C(0) << i % 53;
             narrow_bits &= ~UINT32_C(0) << i % 24;
         }

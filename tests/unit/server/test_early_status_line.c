@@ -38,7 +38,7 @@ static void expect_answer(void)
     ck_assert_mem_eq(text, answer, LEN);
 }
 
-/* Sends all bytes. */
+/* Sends bytes in pieces of `piece` bytes. */
 static void send_all(const char *bytes, size_t len, size_t piece)
 {
     while (len > 0) {
@@ -72,7 +72,7 @@ START_TEST(prefix_is_omitted_from_a_response_in_parts)
         for (size_t i = 0; i < early; i++)
             early_status_line_send(here);
         const ssize_t sent = sendmsg(here, &message, 0);
-        ck_assert_int_eq(sent, early == 0 ? LEN : HEAD); /* the library sends the rest */
+        ck_assert_int_eq(sent, early == 0 ? LEN : HEAD); /* libmicrohttpd sends the rest */
         send_all(answer + sent, LEN - (size_t)sent, LEN);
         expect_answer();
     }

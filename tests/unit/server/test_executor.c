@@ -71,7 +71,7 @@ static void submit(struct trial *trial)
     ck_assert(executor_submit(executor, &trial->job));
 }
 
-/* Starts a job that runs until it is released or cancelled. */
+/* Submits a job that runs until it is released or cancelled, and waits until it runs. */
 static void submit_and_wait(struct trial *trial)
 {
     trial->waits = true;
@@ -109,7 +109,7 @@ START_TEST(executor_does_not_run_an_expired_job)
 }
 END_TEST
 
-/* Without the second thread: a job is checked again after it is taken from the queue. */
+/* The executor checks a job after taking it from the queue, without waiting for the supervisor. */
 START_TEST(executor_checks_a_job_before_running_it)
 {
     for (int i = 0; i < 200; i++) {

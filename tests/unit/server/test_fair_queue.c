@@ -138,7 +138,7 @@ START_TEST(fair_queue_new_clients_do_not_starve_others)
 }
 END_TEST
 
-/* How many jobs are done until one of a client is. */
+/* Returns the number of jobs that run before the first one of a client. */
 static int jobs_before(uint64_t client)
 {
     int before = 0;
@@ -181,7 +181,7 @@ START_TEST(fair_queue_counts_usage_of_returning_clients)
 }
 END_TEST
 
-/* Only relative to clients that waited meanwhile; a new client did not. */
+/* What a client has used counts relative to clients that waited meanwhile, not to new ones. */
 START_TEST(fair_queue_new_clients_get_no_credit)
 {
     add(1, 60000);
@@ -215,7 +215,7 @@ START_TEST(fair_queue_resets_usage_when_no_job_waits)
 }
 END_TEST
 
-/* An idle client accumulates no credit, and a served client owes none. */
+/* An idle client accumulates no credit, and a served client owes nothing. */
 START_TEST(fair_queue_forgets_idle_clients)
 {
     for (int i = 0; i < 10; i++) {
@@ -242,7 +242,7 @@ START_TEST(fair_queue_full_queue_rejects_the_client_with_most_jobs)
 }
 END_TEST
 
-/* In any order of arrival. */
+/* Clients with fewer jobs may have come before or after the others. */
 START_TEST(fair_queue_full_queue_accepts_clients_with_fewer_jobs)
 {
     for (int i = 0; i < 2; i++)

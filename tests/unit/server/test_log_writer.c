@@ -18,7 +18,7 @@ enum {
     LIMIT = 65536, /* the maximum file size */
 };
 
-/* A file in which only ROOM bytes can be written. */
+/* Returns a file in which only ROOM bytes can be written. */
 static FILE *nearly_full_file(void)
 {
     const struct rlimit limit = {LIMIT, LIMIT};

@@ -1,6 +1,6 @@
 /*
- * Memory of requests: which are granted memory and which wait, and, in random sequences, the
- * invariants of memory_budget.h.
+ * The memory budget: which requests are granted memory and which wait, and, in random sequences,
+ * the invariants of memory_budget.h.
  */
 #include "admission/memory_budget.h"
 #include "suites.h"
@@ -14,7 +14,7 @@ enum {
     KIB = 1024,
     MIB = 1024 * KIB,
     BYTES = 64 * MIB,
-    LARGE_MAX = BYTES - BYTES / 8, /* of one large request */
+    LARGE_MAX = BYTES - BYTES / 8, /* the largest claim */
     QUEUE = 8,
     LONG_MS = 3600 * 1000, /* no request times out */
 };
@@ -153,7 +153,7 @@ START_TEST(memory_budget_requests_that_wait_are_not_overtaken)
     take(&holder, 20 * MIB);
     ck_assert(!reservation_begin(&waiter.memory, LARGE_MAX));
     ck_assert(wait_for_it(&waiter) && waiter.waits);
-    /* There is room for one with a small claim. */
+    /* There is room for this claim, but it must not overtake. */
     ck_assert(!reservation_begin(&later.memory, 2 * MIB));
     ck_assert(wait_for_it(&later) && later.waits);
     memory_budget_tick(budget);
@@ -296,7 +296,7 @@ START_TEST(memory_budget_all_but_admitted_requests_time_out)
 }
 END_TEST
 
-/* A request that no longer waits is not counted. */
+/* An admitted request waits until its own deadline. */
 START_TEST(memory_budget_waiting_ends_when_its_deadline_moves)
 {
     struct asker holder, admitted;
@@ -363,8 +363,7 @@ END_TEST
 
 enum { SLOTS = 24, STEPS = 400000, DRAIN_EVERY = 2000 };
 
-/* A request in a random sequence: it takes `size` bytes as they arrive, computes, and responds.
- */
+/* A request in a random sequence: takes `size` bytes as they arrive, computes, and responds. */
 struct model {
     struct asker asker; /* first */
     bool active, chunked, whole;
@@ -468,7 +467,7 @@ static void model_go_on(struct model *m)
     }
 }
 
-/* Returns true if all admitted requests can finish in some order, found by brute force. */
+/* Returns true if all admitted requests can finish in some order, found by trying. */
 static bool can_all_finish(void)
 {
     bool finished[SLOTS] = {false};

@@ -333,7 +333,7 @@ START_TEST(options_printed_config_names_sources)
 }
 END_TEST
 
-/* Returns a number of --help in its base unit. */
+/* Returns a number of --help without its unit; k, M and G count as powers of 1000. */
 static double bound_of(const char *text, char **end)
 {
     static const char units[] = "kMG";
@@ -391,7 +391,7 @@ START_TEST(options_help_lists_every_option)
 }
 END_TEST
 
-/* A value that each renamed option accepts. */
+/* Returns a value that a renamed option accepts. */
 static const char *value_for(const struct option_rename *rename)
 {
     struct option_match match;
@@ -401,7 +401,7 @@ static const char *value_for(const struct option_rename *rename)
     return match.option->type == OPTION_SWITCH ? "on" : "999";
 }
 
-/* What --print-config prints for an option after the option is read from a source. */
+/* Checks what --print-config prints for an option that was read from a source. */
 static void expect_printed(const struct option_rename *rename, const char *origin)
 {
     char *text, line[300];

@@ -134,7 +134,7 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
         return true;
     fail_listen(message, size, &wanted, strerror(error));
     if (error == EADDRINUSE)
-        strncat(message, "; is another server running? choose another port with --listen",
+        strncat(message, "; is another server running? choose another port",
                 size - strlen(message) - 1);
     return false;
 }
@@ -154,11 +154,13 @@ static bool clear_path(const struct address *wanted, const struct sockaddr_un *a
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fail_listen(message, size, wanted, strerror(errno));
-    const bool stale = connect(fd, (const struct sockaddr *)(const void *)at, sizeof *at) != 0 &&
-                       errno == ECONNREFUSED;
+    const bool connected = connect(fd, (const struct sockaddr *)(const void *)at, sizeof *at) == 0;
+    const int error = connected ? EAGAIN : errno; /* EAGAIN: the queue of connections is full */
     close(fd);
-    if (!stale)
+    if (error == EAGAIN)
         return fail_listen(message, size, wanted, "another server is listening on it");
+    if (error != ECONNREFUSED)
+        return fail_listen(message, size, wanted, strerror(error));
     return unlink(wanted->host) == 0 || errno == ENOENT ||
            fail_listen(message, size, wanted, strerror(errno));
 }

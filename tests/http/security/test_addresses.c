@@ -4,8 +4,12 @@
 #include "support/folder.h"
 #include "support/server_fixture.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void teardown(void)
@@ -76,6 +80,19 @@ START_TEST(keeps_a_file_that_is_not_a_socket)
     expect_refused_start(ARGUMENTS("--threads=2", folder_option("--listen=unix:", "socket")),
                          "the path exists and is not a socket");
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(keeps_a_datagram_socket)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    strcpy(at.sun_path, folder_path("socket"));
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)(const void *)&at, sizeof at), 0);
+    expect_refused_start(ARGUMENTS("--threads=2", folder_option("--listen=unix:", "socket")),
+                         strerror(EPROTOTYPE));
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
+    close(fd);
 }
 END_TEST
 
@@ -176,9 +193,9 @@ Suite *addresses_suite(void)
     TCase *const tcase = suite_add_case(suite, "addresses", 60, folder_make, teardown);
     CASE_ADD(tcase, serves_a_unix_socket_and_removes_it, unix_socket_has_the_configured_permissions,
              replaces_the_socket_of_a_killed_server, keeps_the_socket_of_a_running_server,
-             keeps_a_file_that_is_not_a_socket, does_not_remove_the_socket_of_a_successor,
-             rejects_during_a_body_over_a_unix_socket, serves_several_addresses,
-             does_not_start_if_one_address_is_in_use, admin_address_serves_only_health_and_metrics,
-             admin_address_may_be_a_unix_socket);
+             keeps_a_file_that_is_not_a_socket, keeps_a_datagram_socket,
+             does_not_remove_the_socket_of_a_successor, rejects_during_a_body_over_a_unix_socket,
+             serves_several_addresses, does_not_start_if_one_address_is_in_use,
+             admin_address_serves_only_health_and_metrics, admin_address_may_be_a_unix_socket);
     return suite;
 }

@@ -81,8 +81,8 @@ static bool has_addresses(const struct listener *listener, bool admin)
     return count_addresses(listener, admin, false) + count_addresses(listener, admin, true) > 0;
 }
 
-/* Binds the addresses in the options. Admin and other sockets passed by systemd replace the
-   respective addresses. */
+/* Binds the addresses in the options. Sockets passed by systemd replace the addresses of --listen
+   and, if they are named "admin", those of --admin-listen. */
 static bool open_addresses(struct server *server, const struct options *options, char *message)
 {
     server->listener = listener_new(server->tls != NULL, message, SERVER_MESSAGE);
@@ -99,7 +99,7 @@ static bool open_addresses(struct server *server, const struct options *options,
     return true;
 }
 
-/* Sets server->address to the first non-admin address. */
+/* Sets server->address to the first non-admin address, or to "localhost" for a Unix socket. */
 static void name_address(struct server *server)
 {
     const struct listen_address *listen_address = NULL;
@@ -139,7 +139,7 @@ static const char *scheme_of(const struct listen_address *listen_address)
     return listen_address->secure ? "https://" : "http://";
 }
 
-/* Appends "http://127.0.0.1:8080, unix:/run/lossd.sock". */
+/* Appends the addresses, such as "http://127.0.0.1:8080, unix:/run/lossd.sock". */
 static void append_addresses(const struct listener *listener, bool admin, struct announcement *line)
 {
     const char *separator = "";
@@ -221,8 +221,7 @@ static bool start_tls(struct server *server, const struct options *options, char
     return server->tls != NULL;
 }
 
-/* Reads the token file. Checks that each address requires authentication or is unreachable from
-   other machines. */
+/* Reads the token file. Checks that the server may listen on each address (auth_may_listen). */
 static bool start_auth(struct server *server, const struct options *options, char *message)
 {
     const struct auth_settings settings = {.tls = server->tls,
@@ -270,7 +269,7 @@ static bool start_http(struct server *server, const struct options *options, cha
     return server->http != NULL;
 }
 
-/* Starts all parts. Connections are accepted last. */
+/* Starts all parts, the listener last, then enters the sandbox if --seccomp is on. */
 static bool start(struct server *server, const struct options *options, char *message)
 {
     if (!start_log(options, message) || !configure_libraries(options, message) ||

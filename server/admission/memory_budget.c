@@ -30,14 +30,15 @@ struct memory_budget {
     } list[LARGE + 1];  /* admitted requests, in ascending order of remaining claim */
     atomic_size_t used; /* reserved bytes that are allocated */
     size_t waiting;     /* requests in the queue */
-    size_t rejectable;  /* of these, not yet admitted */
+    size_t rejectable;  /* of these, those without a guarantee: not is_promised() */
     size_t small_waits; /* of these, small */
     size_t max_waiting;
     int64_t wait_ms;
     struct reservation *first, **last;
-    bool serve, serving; /* for serve_queue: the queue must be checked; a thread is checking it */
+    bool serve;   /* the queue must be checked (serve_queue) */
+    bool serving; /* a thread is waking requests of the queue */
     bool closed;
-    bool missed; /* a request was rejected since the last tick */
+    bool missed; /* a request was rejected for lack of memory since the last tick */
 };
 
 /* ---- Totals and lists; the mutex is locked ---- */
@@ -116,9 +117,9 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Returns true if invariant 2 of memory_budget.h holds. Simulates that all admitted requests finish
-   one at a time, in ascending order of need. If one cannot finish, no request with a greater need
-   can. */
+/* Returns true if invariants 2 and 3 of memory_budget.h hold. Simulates that all admitted requests
+   finish one at a time, within a class in ascending order of need. If one cannot finish, no request
+   of its class with a greater need can. */
 static bool is_safe(const struct memory_budget *budget)
 {
     const size_t max_large = budget->bytes - budget->small;
@@ -159,8 +160,9 @@ static bool is_promised(const struct reservation *r)
     return r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
 }
 
-/* Changes an admitted large request back to a started one if the share of started requests has
-   room. The rest of its claim is then no longer guaranteed. */
+/* Changes a large request that was just admitted to a started one if it has reserved at most
+   MEMORY_BUDGET_START bytes and the share of started requests has room. The rest of its claim is
+   then not guaranteed. */
 static void demote_to_started(struct memory_budget *budget, struct reservation *r)
 {
     const size_t reserved = r->reserved, claim = r->claim;
@@ -295,7 +297,8 @@ static struct reservation *take_rejected(struct memory_budget *budget, int64_t n
     return refused;
 }
 
-/* Returns how many bytes the first waiting request lacks for its full claim. */
+/* Returns how many bytes the first waiting request lacks for its full claim, at least 1, or 0 if no
+   request is waiting. */
 static size_t lacking(const struct memory_budget *budget)
 {
     const struct reservation *const r = budget->first;
@@ -366,8 +369,8 @@ static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overta
     return reserved;
 }
 
-/* Sets *taken to the total after `bytes` more bytes are allocated. Returns false if it exceeds what
-   one request may reserve. */
+/* Sets *taken to the total after `bytes` more bytes are allocated. If the total exceeds what one
+   request may reserve, sets `never` and returns false. */
 static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
 {
     if (bytes <= PTRDIFF_MAX / 2 && !__builtin_add_overflow(r->taken, rounded(bytes), taken) &&

@@ -27,8 +27,9 @@
  * Why no request waits forever: a request that is not admitted does not overtake waiting requests.
  * The only exception is a small request that fits into the share for small requests, which large
  * requests never use. A waiting request is therefore overtaken only by requests that were admitted
- * before it began to wait. Once these have finished, it is first. Requests that are not admitted
- * are rejected after `wait_ms`; admitted requests wait until their own deadline.
+ * before it began to wait. Once these have finished, it is first. Requests that are not admitted,
+ * or need more than they claimed, are rejected after `wait_ms`; other admitted requests wait until
+ * their own deadline.
  *
  * A large request may start without being admitted (RESERVATION_STARTED). It then uses
  * MEMORY_BUDGET_START bytes of the share for small requests; up to half of that share may be used
@@ -53,9 +54,10 @@ enum {
     MEMORY_BUDGET_START = 128 << 10, /* bytes that a request reserves at its start */
 };
 
-/* Creates a budget of `bytes` bytes. Up to `max_waiting` requests may wait for up to `wait_ms`
-   milliseconds. One eighth of the budget, at most 64 MiB, is for small requests only, so that large
-   requests cannot block them. Returns NULL if memory is insufficient. */
+/* Creates a budget of `bytes` bytes. Up to `max_waiting` requests that are not admitted may wait,
+   each for up to `wait_ms` milliseconds. One eighth of the budget, at most 64 MiB, is for small
+   requests only, so that large requests cannot block them. Returns NULL if memory is
+   insufficient. */
 struct memory_budget *memory_budget_new(size_t bytes, size_t max_waiting, int64_t wait_ms);
 
 /* All reservations must have ended. No-op if NULL. */
@@ -80,7 +82,7 @@ struct reservation {
     struct memory_budget *budget;
     size_t reserved, taken; /* bytes; `taken` are allocated */
     size_t claim;           /* upper bound on `reserved` */
-    bool never;             /* the request needs more than the budget has in total */
+    bool never;             /* the request needs more than memory_budget_max_claim() bytes */
 
     /* Protected by the budget's mutex. */
     enum reservation_place place;
@@ -135,9 +137,10 @@ void reservation_end(struct reservation *reservation);
 /* Records that a request was rejected for lack of memory. */
 void memory_budget_note_rejection(struct memory_budget *budget);
 
-/* Rejects waiting requests that have timed out or whose client has disconnected. Must be called
-   several times per second. Returns the number of bytes that the first waiting request lacks, and
-   at least 1 if a request was rejected since the last call. Returns 0 if memory is sufficient. */
+/* Rejects waiting requests that have timed out or been cancelled, for example because the client
+   has disconnected. Must be called several times per second. Returns the number of bytes that the
+   first waiting request lacks, and at least 1 if a request is waiting or was rejected since the
+   last call. Otherwise returns 0. */
 size_t memory_budget_tick(struct memory_budget *budget);
 
 /* Rejects all requests that are waiting, and all later attempts to wait. */

@@ -17,7 +17,7 @@
 #include "json/scanner.h"
 
 _Static_assert((int)AUTH_NAME == (int)TOKENS_NAME && (int)AUTH_NAME == (int)TLS_NAME,
-               "names of tokens and certificates are copied to the client's");
+               "a client has the name of its token or certificate");
 
 enum { AUTH_MESSAGE = 640 };
 
@@ -42,16 +42,16 @@ static bool check_lists(const struct auth_settings *settings, char *message, siz
     if (!origins_check_hosts(settings->hosts, item, sizeof item)) {
         snprintf(
             message, size,
-            "allowed-hosts: \"%s\" is not a host name; expected a name without a port, such as "
-            "loss.example.org",
+            "allowed-hosts: \"%s\" is not a host name; expected a name or an IP address without a "
+            "port, such as loss.example.org or [2001:db8::1], or *",
             item);
         return false;
     }
     if (!origins_check_origins(settings->origins, item, sizeof item)) {
         snprintf(message, size,
-                 "cors-origins: \"%s\" is not an origin; expected scheme://host[:port], without a "
-                 "trailing slash or default port, such as https://example.org or "
-                 "http://localhost:3000",
+                 "cors-origins: \"%s\" is not an origin; expected http://host[:port] or "
+                 "https://host[:port], without a trailing slash or default port, such as "
+                 "https://example.org or http://localhost:3000, or null, or *",
                  item);
         return false;
     }
@@ -223,9 +223,9 @@ static bool check_host(const struct auth *auth, const struct auth_request *reque
     if (has_text(host) && is_known_host(auth, request, host) &&
         host_of_target(request->target, target_host, sizeof target_host))
         host = target_host;
-    if (!has_text(host) ||
-        is_known_host(auth, request,
-                      host)) /* HTTP/1.0 has no Host header, and browsers do not use HTTP/1.0 */
+    /* Browsers always send a host name, so other clients may omit it (HTTP/1.0) or leave it empty.
+     */
+    if (!has_text(host) || is_known_host(auth, request, host))
         return true;
     char quote[JSON_QUOTE_LONG];
     reply_error(response, 421,
@@ -239,8 +239,8 @@ static bool is_method(const struct auth_request *request, const char *method)
     return strcmp(request->method, method) == 0;
 }
 
-/* Returns true if one of the server's own pages sent the request. If a proxy has changed Host,
-   Sec-Fetch-Site still shows it. */
+/* Returns true if one of the server's own pages sent the request. Sec-Fetch-Site shows this even if
+   a proxy has changed Host. */
 static bool is_own_page(const struct auth_request *request, const char *origin)
 {
     const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
@@ -248,8 +248,8 @@ static bool is_own_page(const struct auth_request *request, const char *origin)
            (site && strcasecmp(site, "same-origin") == 0);
 }
 
-/* Rejects requests from pages of other sites. Browsers let any page send a POST request, and only
-   hide the response from the page. */
+/* Rejects requests from pages of other sites, except those in --cors-origins and requests that only
+   read. Browsers let any page send a POST request, and only hide the response from the page. */
 static bool check_origin(const struct auth *auth, const struct auth_request *request,
                          struct client_identity *identity, struct response *response)
 {

@@ -52,7 +52,7 @@ struct auth_request {
     struct MHD_Connection *connection; /* the headers have been received */
     const struct listen_address *listen_address;
     gnutls_session_t session; /* NULL without TLS */
-    struct tls_peer *peer;    /* NULL without TLS */
+    struct tls_peer *peer;    /* used only with TLS */
     const char *method, *target;
     bool public; /* the route needs no authentication */
 };

@@ -70,8 +70,8 @@ bool origins_same_host(const char *host, const char *other, size_t len)
 
 /* ---- Origins ---- */
 
-/* Returns the host of an origin, or NULL if it has none. For example, sandboxed pages have the
-   origin "null". Sets `port` to the default port of its scheme. */
+/* Returns the host of an http or https origin, or NULL for others, such as "null", the origin of
+   sandboxed pages. Sets `port` to a colon and the default port of the scheme. */
 static const char *host_of(const char *origin, const char **port)
 {
     static const char http[] = "http://", https[] = "https://";
@@ -140,8 +140,8 @@ static bool is_host_item(const char *item, size_t len)
     return is_any(item, len) || is_host(item, len);
 }
 
-/* Returns true if an item is an origin as browsers write it: scheme, host, and the port unless it
-   is the default. */
+/* Returns true if an item is "*" or an origin as browsers write it: "null", or scheme, host, and
+   the port unless it is the default. */
 static bool is_origin_item(const char *item, size_t len)
 {
     char origin[256];

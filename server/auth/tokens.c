@@ -54,7 +54,7 @@ static bool is_name(const char *text, size_t len)
 
 static const char name_rule[] = "1 to 64 letters, digits, dots, underscores and hyphens";
 
-/* Returns true if `text` is a valid token by RFC 6750. */
+/* Returns true if `text` consists of characters that RFC 6750 allows and is not too long. */
 static bool is_token(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -162,8 +162,8 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
         ok = fail(message, size, "cannot read %s: %s", path, strerror(errno));
     if (ok && tokens->count < declared)
         ok = fail(message, size,
-                  "%s is truncated: its first line declares %zu tokens, but it has %zu; "
-                  "if tokens were removed on purpose, lower that number",
+                  "%s may be truncated: its first line declares %zu tokens, but it has %zu; "
+                  "if tokens were removed on purpose, lower the declared number",
                   path, declared, tokens->count);
     if (ok && tokens->count == 0)
         ok = fail(message, size, "%s has no tokens; add one with `lossd --new-token NAME >> %s`",

@@ -1,15 +1,15 @@
 /*
  * Bearer tokens. The server stores only their hashes.
  *
- * The file has one line `NAME:SHA256` per token, in hexadecimal. Names may repeat, so that a token
- * can be replaced while the old one is still accepted. The first line may be `# lossd tokens: N`:
- * the file then has at least N tokens. This detects a truncated file, and still allows lines to be
- * appended.
+ * The file has one line `NAME:SHA256` per token, with the hash in hexadecimal. Other lines are
+ * empty or begin with #. Names may repeat, so that a token can be replaced while the old one is
+ * still accepted. The first line may be `# lossd tokens: N`: the file then has at least N tokens.
+ * This detects a truncated file, and still allows lines to be appended.
  *
  * The hash is unsalted and fast. Tokens are random, with 256 bits if lossd creates them, so
  * dictionary attacks do not work. A slow hash would delay every request, and a salted hash would
- * have to be computed once per line. For the same reason tokens_hash rejects tokens of fewer than
- * TOKENS_LENGTH_MIN characters.
+ * have to be computed once per line. Because the hash is fast, tokens_hash rejects tokens of fewer
+ * than TOKENS_LENGTH_MIN characters, which could be guessed.
  */
 #ifndef SERVER_AUTH_TOKENS_H
 #define SERVER_AUTH_TOKENS_H
@@ -19,9 +19,9 @@
 #include <stdio.h>
 
 enum {
-    TOKENS_NAME = 65,       /* size of a name, including the NUL */
-    TOKENS_LENGTH_MIN = 32, /* length of a token */
-    TOKENS_LENGTH_MAX = 256,
+    TOKENS_NAME = 65,        /* size of a name, including the NUL */
+    TOKENS_LENGTH_MIN = 32,  /* minimum length of a token for tokens_hash */
+    TOKENS_LENGTH_MAX = 256, /* maximum length of any token */
 };
 
 struct tokens;

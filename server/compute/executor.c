@@ -25,9 +25,9 @@ struct executor {
     bool has_thread, has_supervisor;
     int threads;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* a job was queued, the team is warm, or `stopping` is set */
-    pthread_cond_t
-        next_check; /* wakes the supervisor: there is an earlier deadline, or `stopped` is set */
+    pthread_cond_t changed;    /* a job was queued, the team is warm, or `stopping` is set */
+    pthread_cond_t next_check; /* wakes the supervisor: a first job, an earlier deadline, or
+                                  `stopped` is set */
     struct fair_queue *schedule;
     struct job *running;   /* NULL: none */
     int64_t next_deadline; /* latest time of the next check by the supervisor */
@@ -173,8 +173,8 @@ static void *supervise(void *argument)
 
 /* ---- The executor thread ---- */
 
-/* Returns the next job, or NULL if the executor is stopping. Sets *wanted if the job must still
-   run. */
+/* Waits for the next job and returns it, or NULL if the executor is stopping and no job is queued.
+   Sets *wanted to false if the job must not run any more, otherwise to true. */
 static struct job *next_job(struct executor *executor, bool *wanted)
 {
     struct fair_queue_entry *entry;
@@ -219,9 +219,8 @@ static void *execute(void *argument)
     int team = loss_warm_up(executor->threads); /* now, instead of during the first request */
     if (team < executor->threads)
         log_message(LOG_LEVEL_WARNING,
-                    "computing with %d threads instead of %d, the limit of OpenMP; check "
-                    "OMP_THREAD_LIMIT and "
-                    "OMP_DYNAMIC",
+                    "computing with %d threads instead of %d: OpenMP allows no more; check "
+                    "OMP_THREAD_LIMIT and OMP_DYNAMIC",
                     team, executor->threads);
     pthread_mutex_lock(&executor->mutex);
     executor->warm = true;

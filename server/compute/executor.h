@@ -33,9 +33,10 @@ struct job {
     /* Called once, on any thread. Unless `end` is JOB_DONE, the job was cancelled or did not
        run. */
     void (*done)(struct job *job, enum job_end end);
-    const bool *gone; /* set atomically when the result is no longer needed */
+    const bool *gone; /* set atomically when the result is no longer needed; may be NULL */
     int64_t deadline; /* clock_ns; INT64_MAX: none */
-    bool cancel;      /* set atomically to cancel the running job; cleared by the caller */
+    bool cancel;      /* set atomically by the executor to cancel `run`; the caller clears it before
+                         executor_submit */
 
     /* Private to the executor. */
     enum job_end end;
@@ -52,8 +53,9 @@ struct executor *executor_start(int threads, size_t max_waiting, char *message, 
 /* Returns false if memory is insufficient. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);
 
-/* Queues a job. Returns false if the queue is full or the executor is stopping; the caller then
-   still owns the job. */
+/* Queues a job. If the queue is full, evicts a job of another client that has more jobs. Returns
+   false if there is no such client or the executor is stopping; the caller then still owns the
+   job. */
 bool executor_submit(struct executor *executor, struct job *job);
 
 /* Returns the number of compute threads. */
@@ -62,7 +64,7 @@ int executor_threads(const struct executor *executor);
 /* Returns true if a job submitted now would start immediately. */
 bool executor_is_idle(struct executor *executor);
 
-/* Returns the recent waiting time of jobs in seconds, from 1 to 60, for Retry-After. */
+/* Returns the recent waiting time of jobs in whole seconds, from 1 to 60, for Retry-After. */
 int executor_retry_after(struct executor *executor);
 
 /* Rejects new jobs, finishes the queued ones, and ends the threads. No-op if NULL. */

@@ -1,6 +1,6 @@
 /*
- * The order of jobs: fair queueing between clients, and shortest expected job first within a
- * client.
+ * The order of jobs: fair queueing between clients and, within limits, shortest expected job first
+ * within a client.
  *
  * Each client with waiting jobs has a queue and a virtual time: the executor time that its jobs
  * have used. The next job comes from the client with the smallest sum of virtual time and expected
@@ -14,8 +14,9 @@
  * is waiting. Sending long jobs one at a time therefore gives no advantage over queueing many short
  * ones.
  *
- * A client's own jobs run in order of arrival. A job may overtake longer ones if it arrived at most
- * FAIR_QUEUE_SLACK times their expected duration after them, and at most FAIR_QUEUE_OVERTAKE_NS.
+ * A client's own jobs run in order of arrival, except that a job overtakes a longer one if it
+ * arrived less than FAIR_QUEUE_SLACK times the difference of their expected durations after it, and
+ * less than FAIR_QUEUE_OVERTAKE_NS.
  *
  * All memory is allocated by fair_queue_new. Not thread-safe; the executor protects the queue with
  * its mutex.
@@ -29,8 +30,8 @@
 
 enum { FAIR_QUEUE_SLACK = 4 };
 #define FAIR_QUEUE_OVERTAKE_NS INT64_C(2000000000)
-#define FAIR_QUEUE_COST_MAX_NS                                                                     \
-    INT64_C(2000000000) /* larger costs count as this much between clients \ */
+/* Between clients, larger costs count as this much. */
+#define FAIR_QUEUE_COST_MAX_NS INT64_C(2000000000)
 
 struct client_queue;
 
@@ -59,7 +60,8 @@ void fair_queue_free(struct fair_queue *fair_queue);
 struct fair_queue_entry *fair_queue_add(struct fair_queue *fair_queue,
                                         struct fair_queue_entry *entry, int64_t now);
 
-/* Adds the last entry taken again, with its original arrival time, even if the queue is full. */
+/* Adds again the entry that was taken last, with its original arrival time, even if the queue is
+   full. */
 void fair_queue_readd(struct fair_queue *fair_queue, struct fair_queue_entry *entry);
 
 /* Removes and returns the next entry, or returns NULL if the queue is empty. fair_queue_charge must

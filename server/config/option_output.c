@@ -111,8 +111,8 @@ void options_man(FILE *out)
     roff_text(out, "A server that evaluates loss functions and their gradients over large batches, "
                    "with PyTorch's definitions, for JSON and binary tensors. GET /v1/losses lists "
                    "the losses. lossctl(1) is a client for the shell.\n"
-                   "SIGTERM and SIGINT shut lossd down gracefully; a second one exits immediately. "
-                   "SIGHUP reads the token file and certificates again.");
+                   "On SIGTERM or SIGINT, lossd shuts down gracefully; on a second one, it exits "
+                   "immediately. On SIGHUP, it reads the token file and certificates again.");
     fprintf(out, ".SH OPTIONS\n");
     roff_text(out, "Each option can also be set by its environment variable, or by a line "
                    "`name = value` in the file named by --config or LOSSD_CONFIG. Flags override "
@@ -123,8 +123,9 @@ void options_man(FILE *out)
         roff_option(out, option_commands[i].name, option_commands[i].value, option_commands[i].doc);
     man_deprecated(out);
     fprintf(out, ".SH \"EXIT STATUS\"\n");
-    roff_text(out, "0 after a shutdown by signal, 1 if lossd could not start or serve, 2 if an "
-                   "option is invalid.");
+    roff_text(out, "0 on success, including a graceful shutdown; 1 if lossd failed or could not "
+                   "start, after a second SIGTERM or SIGINT, and because of --watchdog-exit; 2 if "
+                   "an option is invalid.");
     fprintf(out, ".SH \"SEE ALSO\"\n.BR lossctl (1)\n");
 }
 

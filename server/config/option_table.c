@@ -74,15 +74,15 @@ const struct option option_table[] = {
      .offset = offsetof(struct options, tls_client_ca),
      .fallback = "",
      .value = "FILE",
-     .doc = "Accept clients that have a certificate of one of these authorities (PEM). Read again "
-            "on SIGHUP"},
+     .doc = "Over TLS, accept only clients that have a certificate of one of these authorities "
+            "(PEM). Read again on SIGHUP"},
     {.name = "allowed-hosts",
      .type = OPTION_TEXT,
      .offset = offsetof(struct options, allowed_hosts),
      .fallback = "",
      .value = "NAMES",
      .doc = "Host names to accept, separated by commas; * accepts any. Loopback addresses accept "
-            "only these names, localhost and IP addresses"},
+            "only these names, localhost and loopback IP addresses"},
     {.name = "cors-origins",
      .type = OPTION_TEXT,
      .offset = offsetof(struct options, cors_origins),
@@ -138,8 +138,7 @@ const struct option option_table[] = {
      .max = 3600000,
      .value = "SECONDS",
      .limits_member = "memory_wait",
-     .doc =
-         "Maximum time that a request waits for memory before its body is read; then it gets 503"},
+     .doc = "Maximum time that a request waits for memory before it is admitted; then it gets 503"},
     {.name = "max-memory-waiters",
      .type = OPTION_INTEGER,
      .offset = offsetof(struct options, limits.max_memory_waiters),
@@ -221,8 +220,8 @@ const struct option option_table[] = {
      .fallback = "0",
      .max = 1000000,
      .value = "N",
-     .doc = "Average number of requests per second for each token, or for each address without a "
-            "token; further ones get 429. 0 means no limit"},
+     .doc = "Average number of requests per second of each client, identified by its token, its "
+            "certificate or else its address; further ones get 429. 0 means no limit"},
     {.name = "request-burst",
      .type = OPTION_INTEGER,
      .offset = offsetof(struct options, limits.request_burst),
@@ -263,7 +262,7 @@ const struct option option_table[] = {
      .min = 100,
      .max = 86400000,
      .value = "SECONDS",
-     .doc = "Close connections that are idle between requests for this long"},
+     .doc = "Close connections on which no request begins for this long"},
     {.name = "min-body-rate",
      .type = OPTION_BYTES,
      .offset = offsetof(struct options, limits.min_body_rate),

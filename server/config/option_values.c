@@ -232,8 +232,10 @@ const char *option_range(const struct option *option, char text[OPTION_RANGE])
                  in_units(max, KILO, max_text, sizeof max_text));
         break;
     case OPTION_SECONDS:
-        snprintf(text, OPTION_RANGE, "a number of seconds such as 5 or 0.25, from %g to %g",
-                 (double)min / 1000, (double)max / 1000);
+        snprintf(
+            text, OPTION_RANGE,
+            "a number of seconds such as 5 or 0.25, from %g to %g, with at most three decimals",
+            (double)min / 1000, (double)max / 1000);
         break;
     case OPTION_CHOICE:
         list_choices(option->names, text, OPTION_RANGE);
@@ -242,7 +244,7 @@ const char *option_range(const struct option *option, char text[OPTION_RANGE])
         list_choices((const char *const[]){"on", "off", NULL}, text, OPTION_RANGE);
         break;
     case OPTION_TEXT:
-        snprintf(text, OPTION_RANGE, "at most %d bytes", OPTION_PATH - 1);
+        snprintf(text, OPTION_RANGE, "a text of at most %d bytes", OPTION_PATH - 1);
         break;
     }
     return text;

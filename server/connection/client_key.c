@@ -6,7 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* Returns the key in the form of an IPv4-mapped address. No IPv6 network has this prefix. */
+/* Returns the lower half of the IPv4-mapped address. No IPv6 address begins with it, because
+   0:ffff::/32 is not assigned. */
 static uint64_t key_of_v4(const void *bytes)
 {
     uint32_t address;
@@ -27,5 +28,5 @@ uint64_t client_key(const struct sockaddr *address)
     uint64_t key = 0;
     for (int i = 0; i < 8; i++)
         key = key << 8 | v6->s6_addr[i];
-    return key != 0 ? key : 1; /* ::1 */
+    return key != 0 ? key : 1; /* for ::/64, which contains ::1; 0 would mean no address */
 }

@@ -32,7 +32,7 @@ enum {
     MONITOR_MAX_DISCONNECTS = 64, /* connections disconnected per period to free memory */
     MONITOR_NEW_MS = 1000,        /* a connection younger than this is new */
     MONITOR_PROBE_MS = 1000,      /* time between the first two probe bytes sent to a client */
-    MONITOR_GRACE = 8,            /* durations are estimated only after 1/8 of the memory timeout */
+    MONITOR_GRACE = 8, /* durations are estimated after 1/8 of --slow-client-memory-timeout */
     FIRST_EPOCH = MONITOR_HEADERS,
 };
 
@@ -125,7 +125,7 @@ static int64_t unread(int fd)
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-/* ---- Cutting connections ---- */
+/* ---- Disconnecting ---- */
 
 static void send_timeout(struct connection_state *monitored, const char *detail)
 {
@@ -143,16 +143,16 @@ static void send_timeout(struct connection_state *monitored, const char *detail)
         atomic_store(&monitored->status, 408);
 }
 
-/* Shuts down a connection. If the epoch has changed since the check, its thread is using the
-   connection; then returns false and does nothing. `reason` is one of rejection_names or NULL.
-   `detail` is sent to the client in a 408 response if it is not NULL. */
+/* Shuts down a connection. If its epoch has changed since the check, its I/O thread is using it:
+   returns false and does nothing. `reason` is one of rejection_names or NULL. `detail`, unless
+   NULL, is sent to the client in a 408 response if the connection does not use TLS. */
 static bool disconnect(struct connection_state *monitored, const char *reason, const char *detail)
 {
     unsigned epoch = monitored->seen_epoch;
     if (!atomic_compare_exchange_strong(&monitored->epoch, &epoch, MONITOR_DISCONNECTED))
         return false;
     atomic_store(&monitored->reason, reason);
-    /* Meanwhile the connection's thread may have begun to wait for memory. */
+    /* The connection's thread may meanwhile have begun to wait for memory; this ends the wait. */
     __atomic_store_n(&monitored->gone, true, __ATOMIC_RELAXED);
     if (detail && monitored->plain)
         send_timeout(monitored, detail);
@@ -280,7 +280,7 @@ static void check_response(struct monitor *monitor, struct connection_state *mon
         disconnect_slow(monitor, monitored, REJECTION_RESPONSE_RATE, NULL);
 }
 
-/* ---- Cutting for memory ---- */
+/* ---- Disconnecting to free memory ---- */
 
 /* Returns the estimated total duration of a transfer in milliseconds at its current rate, or 0 if
    it cannot be estimated yet or no transfer is in progress. For a chunked body, returns the time

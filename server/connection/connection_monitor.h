@@ -30,10 +30,10 @@ enum monitor_phase {
     MONITOR_HEADERS, /* the next request: --idle-timeout until its first byte, then --header-timeout
                       */
     MONITOR_BODY,    /* the body of a request, at --min-body-rate */
-    MONITOR_COMPUTING, /* nothing: the server is computing. The client may have closed its sending
-                        half and still wait for the response. early_status_line.h may send the first
-                        bytes */
-    MONITOR_RESPONSE,  /* the client to read the response, at --min-response-rate */
+    MONITOR_COMPUTING,    /* nothing: the server is computing, or the request waits for memory. The
+                           client may have closed its sending half and still wait for the response.
+                           early_status_line.h may send the first bytes */
+    MONITOR_RESPONSE,     /* the client to read the response, at --min-response-rate */
     MONITOR_DISCONNECTED, /* the connection was disconnected and is about to be closed */
 };
 
@@ -52,8 +52,8 @@ struct monitor *monitor_start(const struct limits *limits, struct rejections *re
 
 /* Starts monitoring a socket, in phase MONITOR_HEADERS. The socket must stay open until
    monitor_remove. `plain`: the connection does not use TLS, so an error response can be written to
-   the socket. Returns NULL if memory is insufficient. The socket is then not monitored, and the
-   functions below are no-ops. */
+   the socket. Returns NULL if memory is insufficient. The connection is then not monitored, and the
+   functions below that take a connection accept NULL and do nothing. */
 struct connection_state *monitor_add(struct monitor *monitor, int fd, bool plain);
 void monitor_remove(struct monitor *monitor, struct connection_state *monitored);
 
@@ -67,9 +67,9 @@ bool monitor_set_phase(struct connection_state *monitored, enum monitor_phase ph
    as monitor_set_phase.
  */
 void monitor_set_memory(struct connection_state *monitored, uint64_t bytes, size_t memory);
-/* Returns a flag that is set, atomically, when the client is found to have disconnected: the
-   connection was reset, closed on both sides while the server computes, or was disconnected. The
-   flag is valid until monitor_remove. Returns NULL for NULL. */
+/* Returns a flag that is set, atomically, when the client is found to have disconnected while the
+   server computes, and when the monitor disconnects the connection or cancels its request. The flag
+   is valid until monitor_remove. Returns NULL for NULL. */
 const bool *monitor_gone_flag(const struct connection_state *monitored);
 /* Cancels the requests of all connections in phase MONITOR_COMPUTING by setting their flags. */
 void monitor_cancel_requests(struct monitor *monitor);
@@ -81,8 +81,8 @@ void monitor_progress(struct connection_state *monitored, uint64_t bytes);
 /* Returns the HTTP status sent to the client when the connection was disconnected: 408, or 0 if
    none was sent. */
 int monitor_status(struct connection_state *monitored);
-/* Returns why the connection was disconnected, one of rejection_names, or NULL if it was not
- * disconnected or the client had disconnected. */
+/* Returns which limit the client was too slow for, one of rejection_names, or NULL if the
+ * connection was not disconnected, or for another reason. */
 const char *monitor_reason(struct connection_state *monitored);
 
 /* Stops the thread and frees the monitor; call monitor_remove for every connection first. No-op if

@@ -20,7 +20,7 @@
 #include "util/clock.h"
 
 enum {
-    LISTEN_PAUSE_MS = 100, /* pause of a socket after the connection limit was reached */
+    LISTEN_PAUSE_MS = 100, /* pause of a socket after the connection limit or an error */
     LISTEN_BURST = 64,     /* maximum number of connections accepted on a socket in a row */
 };
 

@@ -35,8 +35,8 @@ struct listener;
 struct listener *listener_new(bool secure, char *message, size_t size);
 
 /* Binds an address without listening: connections are refused until listener_start. The file of a
-   Unix socket gets these permissions. On failure, returns false and writes a one-line reason to
-   `message`. */
+   Unix socket gets the mode `permissions`. On failure, returns false and writes a one-line reason
+   to `message`. */
 bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions,
                    bool admin, char *message, size_t size);
 

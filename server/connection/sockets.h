@@ -25,19 +25,19 @@ struct sockets {
     ino_t inode;            /* likewise */
 };
 
-/* Binds every address of a host to the same port, or binds a Unix socket. The socket file gets
-   these permissions; a stale file of a server that no longer runs is removed first. On failure,
+/* Binds every address of a host to the same port, or binds a Unix socket. The socket file gets the
+   mode `permissions`; a stale file of a server that no longer runs is removed first. On failure,
    returns false and writes a one-line reason to `message`. */
 bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions,
                   char *message, size_t size);
 
 /* Uses a listening socket that was open when the program started. If it is not a listening stream
-   socket, returns false and writes a one-line reason to `message`. */
+   socket for IP or Unix addresses, returns false and writes a one-line reason to `message`. */
 bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size);
 
-/* Drops new connection attempts; connections already in the queue can still be accepted. The
-   clients' SYNs are not answered; they retry after a second, when the connection is refused.
-   Removes the file of a Unix socket. Leaves inherited sockets unchanged. */
+/* Drops new connection attempts; connections already in the queue can still be accepted. New
+   clients get no answer to their SYN and send it again after a second; once the socket is closed,
+   they are refused. Removes the file of a Unix socket. Leaves inherited sockets unchanged. */
 void sockets_reject_new(struct sockets *sockets);
 
 /* Closes the sockets. Removes the file of a Unix socket unless another process has replaced it. */

@@ -70,8 +70,8 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
                               errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
-/* Returns true if a file is truncated within the BEGIN line of a certificate. GnuTLS ignores such a
-   certificate, but detects any other truncation. */
+/* Returns true if a file is truncated within or directly after the BEGIN line of a certificate.
+   GnuTLS ignores such a certificate, but detects any other truncation. */
 static bool ends_early(const gnutls_datum_t *data)
 {
     static const char end_words[] = "-----END ";
@@ -222,7 +222,8 @@ struct tls *tls_new(const struct tls_settings *settings, char *message, size_t s
 {
     struct identity identity;
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES || !gnutls_check_version("3.7.0")) {
-        fail(message, size, "the installed libmicrohttpd was built without TLS");
+        fail(message, size,
+             "TLS requires a libmicrohttpd built with TLS, and GnuTLS 3.7.0 or later");
         return NULL;
     }
     struct tls *tls = calloc(1, sizeof *tls);

@@ -56,12 +56,12 @@ int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *inf
 struct tls_peer {
     unsigned verified;   /* number of the file load, from 1, that it was verified with; 0: never */
     char fault[160];     /* why its certificate is not trusted; empty if it is trusted */
-    char name[TLS_NAME]; /* common name of its certificate, printable */
+    char name[TLS_NAME]; /* common name of its certificate, or "certificate"; printable */
 };
 
 /* Verifies the client certificate of a session, unless it has been verified since the files were
-   last read. Returns true and sets `name` if it is trusted. Must be called on the thread that
-   handles the connection. */
+   last read. Returns true and sets `name` if it is trusted; otherwise returns false and sets
+   `fault`. Must be called on the thread that handles the connection. */
 bool tls_check_peer(struct tls *tls, gnutls_session_t session, struct tls_peer *peer);
 
 /* Sends a few bytes on a session, bypassing libmicrohttpd. Returns false if they cannot be sent

@@ -29,8 +29,8 @@ bool http_has_room(void *context, const struct listen_address *listen_address)
     return connections_room(http->connections, listen_address->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
-/* Sends a 429 without waiting for a request and closes the connection, because its address has too
-   many connections. */
+/* Closes a connection because its address has too many. Unless it uses TLS, first sends a 429,
+   without waiting for a request. */
 static void reject_connection(struct http *http, int fd,
                               const struct listen_address *listen_address)
 {
@@ -57,8 +57,8 @@ static void reject_connection(struct http *http, int fd,
 
 /* Enables TCP keepalive, which detects clients whose machine has disappeared. No-op for other
    sockets. The idle time depends on the descriptor, so that connections are not all probed in the
-   same second. When 10 000 connections were, thousands of probes were lost, up to three in a row
-   for one client, and connections of live clients were closed. */
+   same second. When 10 000 connections were probed at once, thousands of probes were lost, up to
+   three in a row for one client, and connections of live clients were closed. */
 static void probe(int fd)
 {
     const int on = 1, idle_s = 15 + fd % 16, every_s = 5, max_probes = 6;
@@ -87,8 +87,8 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     strict_parser_begin(fd, listen_address->secure);
     if (MHD_add_connection(daemon_of(http, listen_address), fd, peer, len) == MHD_YES)
         return;
-    /* libmicrohttpd has closed the socket. Its descriptor has not been reused, because only this
-       thread accepts connections. */
+    /* libmicrohttpd has closed the socket. No other connection can have its descriptor yet, because
+       only this thread accepts connections. */
     connections_remove(http->connections, fd);
     log_message(LOG_LEVEL_WARNING, "closed a new connection: insufficient memory");
 }

@@ -148,7 +148,8 @@ bool request_dispatch(struct request *request)
     if (path == HEAD_PATH_MALFORMED) {
         reply_error(
             &request->response, 400,
-            "the path contains a control character, an encoded slash or a broken percent escape");
+            "the request target is not a path, or contains a control character, an encoded slash "
+            "or a broken percent escape");
         return false;
     }
     if (path == HEAD_PATH_UNKNOWN) {

@@ -31,9 +31,10 @@ struct http_error head_validate(struct MHD_Connection *connection, const char *m
 enum head_path { HEAD_PATH_OK, HEAD_PATH_MALFORMED, HEAD_PATH_UNKNOWN };
 
 /* Decodes a raw request target without its query to `path`, a buffer of `size` bytes, as printable
-   ASCII. The target may have the absolute form. Returns HEAD_PATH_MALFORMED if it contains a
-   control character, raw or encoded, an encoded slash or a broken escape. Returns HEAD_PATH_UNKNOWN
-   if it is valid but cannot match a route because it is too long or not ASCII. */
+   ASCII. Returns HEAD_PATH_MALFORMED if the target is neither a path nor an http or https URL, or
+   if its path contains a raw space, a control character, raw or encoded, an encoded slash or a
+   broken escape. Returns HEAD_PATH_UNKNOWN if it is valid but cannot match a route because it is
+   too long or not ASCII. */
 enum head_path head_decode_path(const char *raw, char *path, size_t size);
 
 #endif

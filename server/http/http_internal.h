@@ -36,7 +36,7 @@
 #include "util/http_error.h"
 
 enum {
-    HTTP_FILES = CONNECTIONS_FILES, /* connections with a higher descriptor are closed */
+    HTTP_FILES = CONNECTIONS_FILES, /* connections with this or a higher descriptor are closed */
     HTTP_ADMIN_CONNECTIONS = 16,    /* connections of admin addresses beyond --max-connections */
     HTTP_SEND_PIECE = 128 * 1024,   /* bytes of a response that are sent at a time */
     HTTP_PATH = 256,                /* size of a path that can match a route, including the NUL */
@@ -95,7 +95,7 @@ struct request {
     enum request_state state;
     int64_t started;       /* clock_ns */
     int64_t body_complete; /* clock_ns when the body was complete; 0: not yet */
-    int64_t waited;        /* nanoseconds since then spent waiting for memory or the executor */
+    int64_t waited;        /* nanoseconds spent waiting for memory or the executor after that */
     int64_t enqueued; /* clock_ns when the request was last enqueued or its response was queued */
     int64_t ns[PHASE_COUNT];     /* as in struct request_record */
     const char *method, *target; /* in the connection's memory, like all text in `input` */
@@ -180,7 +180,8 @@ size_t request_expected_bytes(const struct request *request, size_t bytes);
 /* Returns the length of the body, for monitor_set_memory. */
 uint64_t request_body_length(const struct request *request);
 
-/* Reserves memory for the body, or suspends the connection until it is available. */
+/* Reserves memory for the body. If it is not available, suspends the connection until it is, or
+   rejects the request. */
 enum MHD_Result request_reserve_memory(struct request *request);
 
 /* Suspends the connection until the memory last requested is available. The rest of the body stays
@@ -206,7 +207,8 @@ void request_free_body(struct request *request);
 
 /* ---- Computing (compute.c) ---- */
 
-/* Runs the handler if it is little work, otherwise enqueues the request. */
+/* Runs the handler if it is little work, otherwise enqueues the request, after a wait for memory if
+   necessary. */
 enum MHD_Result request_on_body_complete(struct request *request);
 
 /* Suspends the connection and enqueues the request on the executor. Returns false, without any

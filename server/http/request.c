@@ -19,7 +19,8 @@
  *          |                              v                                    |
  *          +------- body complete, large: queued --> COMPUTING ----------------+  resumed
  *
- * READY changes to COMPUTING at most once, if the executor must compress the response.
+ * The WAITING states are skipped if memory is available. READY changes to COMPUTING at most once,
+ * if the executor must compress the response.
  *
  * Ownership of a request (struct request): the I/O thread owns it from the first call until
  * http_on_completed frees it, except in three states. In COMPUTING the executor owns it. In the

@@ -16,7 +16,7 @@ enum {
     HTTP_CODED_FACTOR = 5,          /* the multiple for a compressed body */
     HTTP_REQUEST_BYTES = 64 * 1024, /* bytes, regardless of the size of the body */
     HTTP_RESPONSE_FREE =
-        4096, /* bytes; shorter responses count as part of the connection's memory */
+        4096, /* bytes; responses up to this size count as part of the connection's memory */
 };
 
 size_t request_expected_bytes(const struct request *request, size_t bytes)

@@ -34,7 +34,7 @@ struct lingerer {
     char scratch[LINGER_READ]; /* buffer for discarded bytes; used only by the thread */
     int wake;                  /* eventfd: the list has grown, or `stopping` is set */
     pthread_mutex_t mutex;
-    struct lingering list[LINGER_MAX]; /* only the thread removes entries */
+    struct lingering list[LINGER_MAX]; /* only the thread shortens it */
     size_t count;
     bool stopping;
     int64_t stop_at;

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 enum {
-    STRICT_PARSER_WORD = 24,          /* length of the longest name or value to recognize, plus 1 */
+    STRICT_PARSER_WORD = 24,          /* more than the length of any name or value to recognize */
     STRICT_PARSER_METHOD = 64,        /* longest method; the longest registered one has 17 bytes */
     STRICT_PARSER_EXTENSION = 1024,   /* maximum length of a chunk extension, which is ignored */
     STRICT_PARSER_LENGTH_DIGITS = 19, /* fit into 64 bits; more are rejected, even zeros */
@@ -43,10 +43,10 @@ struct strict_parser {
     enum strict_parser_state state;
     bool cr; /* the last byte was a CR, so an LF must follow */
     bool in_trailer;
-    bool blank;     /* the last byte of the request line was a space, or the value is still empty */
-    unsigned words; /* of the request line so far */
-    size_t line_len;               /* length of its last word, or of a chunk extension */
-    unsigned parameters;           /* of the query; 0: no query yet */
+    bool blank; /* the last byte of the request line was a space, or the value has no byte yet */
+    unsigned words;      /* of the request line so far */
+    size_t line_len;     /* length of the last word of the request line, or of a chunk extension */
+    unsigned parameters; /* of the query; 0: no query yet */
     char word[STRICT_PARSER_WORD]; /* the current name, then its value, in lower case */
     size_t word_len;
     enum { STRICT_PARSER_OTHER, STRICT_PARSER_LENGTH, STRICT_PARSER_ENCODING } name;
@@ -644,8 +644,7 @@ struct http_error strict_parser_early_fault(const struct strict_parser *parser, 
 
 /* ---- Receiving ---- */
 
-/* Returns the active parser of `fd` if its bytes come from TLS as `encrypted` says; otherwise
-   NULL. */
+/* Returns the active parser of `fd`, or NULL if there is none or its `encrypted` differs. */
 static struct strict_parser *active_parser(int fd, bool encrypted)
 {
     return fd >= 0 && (size_t)fd < strict_parser_count && parsers[fd].active &&

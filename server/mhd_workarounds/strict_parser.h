@@ -27,7 +27,7 @@
 enum { STRICT_PARSER_PARAMETERS = 64 }; /* maximum number of parameters in a query */
 
 /* The parser of one connection. Only the thread of the connection may call these functions, except
-   strict_parser_begin and strict_parser_has_begun. */
+   strict_parser_begin, strict_parser_of and strict_parser_has_begun. */
 struct strict_parser;
 
 /* Allocates parsers for connections with descriptors below `files`. Borrows `limits`; requests

@@ -23,8 +23,8 @@ bool handshake_start(size_t files, char *message, size_t size);
 /* Registers a connection. Must be called on its I/O thread, before the handshake. */
 void handshake_begin(int fd, struct MHD_Connection *connection);
 
-/* Removes the connection of a descriptor. Must be called on its I/O thread, after the handshake.
-   No-op if there is none. */
+/* Removes the connection of a descriptor. Must be called on its I/O thread when it ends. No-op if
+   it was not registered. */
 void handshake_end(int fd);
 
 /* Stops the thread. Resumes all suspended handshakes and suspends no more, so that libmicrohttpd

@@ -25,11 +25,10 @@ struct log_line {
 /* Begins a line with the current time and a level. */
 void log_line_begin(struct log_line *line, enum log_level level);
 void log_line_text(struct log_line *line, const char *text);
-/* Appends untrusted text, escaped. If it then exceeds `max_bytes` bytes, it is truncated and ends
-   with
-   "...". */
+/* Appends untrusted text, escaped. Escaped text longer than `max_bytes` bytes is truncated, and
+   "..." follows. */
 void log_line_escaped(struct log_line *line, const char *text, size_t max_bytes);
-/* Ends the line and writes it to stderr. */
+/* Ends the line and passes it to log_writer_put. */
 void log_line_write(struct log_line *line);
 
 #endif

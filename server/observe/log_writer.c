@@ -24,8 +24,10 @@
 #include "observe/log_line.h"
 #include "util/clock.h"
 
-/* Maximum size of a write: at most PIPE_BUF, so that writes to a pipe are atomic. */
-enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
+enum {
+    LOG_WRITER_BATCH = 4096, /* maximum size of a write: PIPE_BUF, so that it is atomic on a pipe */
+    LOG_WRITER_REPORT = 128, /* maximum length of the report of dropped lines */
+};
 
 /* Otherwise the line would stay in the ring buffer forever. */
 _Static_assert((int)LOG_WRITER_REPORT + (int)LOG_LINE_SIZE <= (int)LOG_WRITER_BATCH,
@@ -155,7 +157,7 @@ static size_t write_all(const char *text, size_t len)
         if (written > 0)
             done += (size_t)written;
         else if (written < 0 && errno == EAGAIN)
-            wait_for_room(-1); /* another process has set it to non-blocking mode */
+            wait_for_room(-1); /* another process has set stderr to non-blocking mode */
         else if (written == 0 || errno != EINTR)
             break;
     }

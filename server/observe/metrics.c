@@ -74,7 +74,7 @@ void metrics_free(struct metrics *metrics)
 
 /* ---- Counting ---- */
 
-/* Adds to a cell that only this thread writes. */
+/* Adds to a cell that no other thread is writing. */
 static void add(atomic_ullong *cell, uint64_t value)
 {
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + value,

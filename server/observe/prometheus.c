@@ -63,8 +63,8 @@ struct snapshot {
     const uint64_t *sum;
 };
 
-/* Writes a line for each status that was sent. The line for 200 is always written, because a rate
-   needs an initial value. */
+/* Writes a line for each status that has been counted. The line for 200 is always written, because
+   a rate needs an initial value. */
 static void write_statuses(const char *name, const char *labels,
                            const uint64_t cells[CELLS_STATUSES], struct buffer *out)
 {
@@ -196,7 +196,9 @@ static const struct family {
     {"lossd_evaluations_total", "counter",
      "Completed requests to evaluate a loss, by loss, protocol and status.", write_evaluations},
     {"lossd_elements_total", "counter",
-     "Elements evaluated: for each evaluation its terms, or its longest tensor.", write_elements},
+     "Elements processed: for each evaluation, about the number of its terms or of the elements of "
+     "its longest tensor, whichever is greater.",
+     write_elements},
     {"lossd_loss_seconds_total", "counter", "Time spent on evaluations, by loss and phase.",
      write_loss_seconds},
     {"lossd_phase_duration_seconds", "histogram",
@@ -204,7 +206,7 @@ static const struct family {
      "executor.",
      write_phases},
     {"lossd_evaluation_duration_seconds", "histogram",
-     "Time from the end of an evaluation's headers to the last byte of its response.",
+     "Time from the end of the headers of an evaluation request to the last byte of its response.",
      write_durations},
 };
 

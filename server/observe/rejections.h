@@ -17,16 +17,17 @@ enum rejection {
     REJECTION_BODY_SIZE,     /* 413: --max-body */
     REJECTION_EXPANDED_SIZE, /* 413: --max-decompressed-body */
     REJECTION_MEMORY,        /* 503: memory was not available in time, or its allocation failed */
-    REJECTION_MEMORY_NEVER,  /* 413: needs more than --max-memory */
+    REJECTION_MEMORY_NEVER,  /* 413: needs more than --max-memory allows for one request */
     REJECTION_QUEUE,         /* 503: --max-queue */
     REJECTION_WORK,          /* 413: --max-work */
     REJECTION_COMPUTE_TIME,  /* 503: --compute-timeout or X-Request-Timeout */
     REJECTION_RATE,          /* 429: --request-rate */
-    REJECTION_CONNECTIONS_PER_ADDRESS, /* 429, closed without reading */
-    REJECTION_HEADER_TIME,             /* 408, closed: --header-timeout */
-    REJECTION_BODY_RATE,               /* 408, closed: --min-body-rate */
-    REJECTION_RESPONSE_RATE,           /* closed: --min-response-rate */
-    REJECTION_MEMORY_HOLD,             /* closed, 408 for a body: --slow-client-memory-timeout */
+    /* The next five close the connection. With TLS, they send no status. */
+    REJECTION_CONNECTIONS_PER_ADDRESS, /* 429: --max-connections-per-address */
+    REJECTION_HEADER_TIME,             /* 408: --header-timeout */
+    REJECTION_BODY_RATE,               /* 408: --min-body-rate */
+    REJECTION_RESPONSE_RATE,           /* no status: --min-response-rate */
+    REJECTION_MEMORY_HOLD,             /* 408 for a body: --slow-client-memory-timeout */
     REJECTION_DRAINING,                /* 503: the server is shutting down */
     REJECTION_GONE,                    /* cancelled: the client disconnected before the response */
     REJECTION_COUNT

@@ -39,8 +39,9 @@ DESCRIBE(limits) = {
     "limits",
     server_tag,
     "Limits on requests",
-    "The limits in effect, by the names of the options that set them, in bytes, seconds and units "
-    "of work. For a rate, max_work and compute_timeout, 0 means no limit.",
+    "The limits in effect, by the names or former names of the options that set them, in bytes, "
+    "seconds and units of work. For a rate, memory_hold, max_work, compute_timeout and "
+    "max_connections_per_address, 0 means no limit.",
     .media = json_media,
     .schema = "Limits",
     .errors = {503},

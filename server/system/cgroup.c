@@ -34,8 +34,8 @@ static bool is_about(const char *line, const char *controller)
     return at && (*at == ':' || *at == ',') && (at[1 + len] == ':' || at[1 + len] == ',');
 }
 
-/* Writes the path of the cgroup of this process, or "" for the root. Returns false if it has
-   none. */
+/* Writes the path of the cgroup of this process, such as "/system.slice", or "/" for the root.
+   Returns false if it has none. */
 static bool own_group(const char *controller, char *group, size_t size)
 {
     char line[CGROUP_PATH];

@@ -12,7 +12,7 @@
 #include "system/cgroup.h"
 
 enum {
-    CPUS_MASK_MAX = 1 << 16, /* size of the largest affinity mask to try */
+    CPUS_MASK_MAX = 1 << 16, /* size of the largest affinity mask to try, in CPUs */
 };
 
 static int affinity(void)

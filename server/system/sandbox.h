@@ -3,12 +3,14 @@
  * libseccomp.
  *
  * It is installed after startup, permanently and for all threads. So it also blocks calls that only
- * startup needs (bind, exec, raising limits). Two of the allowed calls are restricted:
+ * startup needs (bind, exec, raising limits). Some of the allowed calls are restricted:
  *  - new sockets must be Unix sockets, which notifications to systemd need; the server connects to
  *    nothing else;
- *  - memory may be writable or executable, but not both. Blocked calls fail with ENOSYS. Killing
- *    the process would turn a harmless call by a library into an outage. On ENOSYS, the C library
- *    assumes an older kernel and falls back to an older call; on EPERM it would not.
+ *  - memory may be writable or executable, but not both.
+ *
+ * Blocked calls fail with ENOSYS. Killing the process would turn a harmless call by a library into
+ * an outage. On ENOSYS, the C library assumes an older kernel and falls back to an older call; on
+ * EPERM it would not.
  */
 #ifndef SERVER_SYSTEM_SANDBOX_H
 #define SERVER_SYSTEM_SANDBOX_H

@@ -17,7 +17,7 @@
 #include "util/clock.h"
 
 enum {
-    WATCHDOG_SLOTS = 1024,     /* more than the number of threads that the options allow */
+    WATCHDOG_SLOTS = 1024,     /* more than the number of watched threads: --io-threads and four */
     WATCHDOG_ID = 129,         /* size of a request id, including the NUL */
     WATCHDOG_TARGET = 128,     /* size of a path in the log, including the NUL */
     WATCHDOG_PERIOD_MS = 1000, /* time between checks, unless a quarter of the timeout is shorter */

@@ -48,8 +48,8 @@ static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns
     }
 }
 
-/* Returns an index that is valid in each of these shapes. Labels fit into the steps of the lengths.
- */
+/* Returns an index or length that is valid in each of these shapes. Target lengths are less than
+   half of the input lengths, so that repeated labels fit, too. */
 static int64_t usual_index(const char *name, double value, size_t columns)
 {
     if (strcmp(name, "input_lengths") == 0)
@@ -77,7 +77,7 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, siz
     }
 }
 
-/* Fills the tensors of the batch and returns true, if the loss accepts these shapes. */
+/* If the loss accepts the shapes of the tensors, fills them and returns true. */
 static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, size_t columns,
                         enum loss_dtype dtype, unsigned seed)
 {

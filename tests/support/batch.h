@@ -13,7 +13,7 @@ struct batch {
     struct loss_error error;
 };
 
-/* Makes a batch of about `n` elements with every tensor of the loss, values in (0, 1) and class
+/* Makes a batch of about `n` elements with every tensor of the loss, values in (0, 1] and class
    indices in range, determined by `seed`. Tries common shapes with the planner. Aborts the test if
    the loss accepts none. */
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n,
@@ -29,9 +29,9 @@ bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, 
    without memory. */
 void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                      size_t columns, enum loss_dtype dtype);
-/* Values of parameters other than the defaults. batch_options returns the number of (parameter,
-   value) pairs. batch_set_option sets one and returns the name of the parameter, or NULL if the
-   loss rejects the value. */
+/* Values for the parameters. batch_options returns the number of (parameter, value) pairs.
+   batch_set_option sets one and returns the name of the parameter, or NULL if the parameter does
+   not accept the value. */
 size_t batch_options(const struct loss_descriptor *loss);
 const char *batch_set_option(struct batch *batch, size_t option);
 /* Requests the gradients of all differentiable tensors. */

@@ -1,5 +1,4 @@
-/* Sums of float64 numbers as integers of any length: the plain way, digit by digit, that exact sums
-   are compared with. */
+/* Sums of float64 numbers as long integers, added digit by digit: the reference for exact sums. */
 #ifndef TESTS_BIG_SUM_H
 #define TESTS_BIG_SUM_H
 
@@ -18,7 +17,7 @@ struct big_sum {
 void big_sum_add(struct big_sum *sum, double x);
 /* Writes the finite part as a hexadecimal integer and a power of two, such as "-0x1fp-1074". */
 void big_sum_text(const struct big_sum *sum, char text[BIG_SUM_TEXT]);
-/* Returns the sum, which strtod() rounds. */
+/* Returns the sum, rounded by strtod(). */
 double big_sum_value(const struct big_sum *sum);
 
 #endif

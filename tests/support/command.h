@@ -13,9 +13,9 @@ bool command_succeeds_cached(const char *command);
 /* Returns true if /usr/bin/python3 has NumPy. */
 bool numpy_is_there(void);
 
-/* Runs a command without input, and copies its stdout to `printed`, truncated and NUL-terminated.
-   Returns its exit status, or 128 plus the signal that killed it. Aborts the test if the command
-   cannot be run. */
+/* Runs a command, which inherits stdin, and copies its stdout to `printed`, truncated to `size` - 1
+   bytes and NUL-terminated. Returns its exit status, or 128 plus the signal that killed it. Aborts
+   the test if the shell cannot be run. */
 __attribute__((format(printf, 3, 4))) int command_run(char *printed, size_t size,
                                                       const char *format, ...);
 

@@ -1,4 +1,4 @@
-/* Counts allocations of the test program. The linker redirects malloc and its relatives
+/* Counts bytes allocated by the test program. The linker redirects malloc, calloc and realloc
    (-Wl,--wrap), except in shared libraries. */
 #ifndef TESTS_SUPPORT_COUNTED_MALLOC_H
 #define TESTS_SUPPORT_COUNTED_MALLOC_H
@@ -7,7 +7,7 @@
 
 /* Starts counting the allocations of all threads. */
 void counted_malloc_begin(void);
-/* Stops counting. Returns the number of bytes allocated since then. */
+/* Stops counting. Returns the number of bytes allocated since counted_malloc_begin. */
 size_t counted_malloc_end(void);
 
 #endif

@@ -11,10 +11,11 @@ void folder_remove(void);
 
 /* Returns the path of the folder. */
 const char *folder_name(void);
-/* Returns the path of a file in the folder, valid for the next sixteen calls. */
+/* Returns the path of a file in the folder, valid until sixteen more calls, including those by
+   folder_option. */
 const char *folder_path(const char *name);
 /* Returns an option that ends with the path of a file in the folder, such as
-   "--listen=127.0.0.1:0,unix:PATH"; valid for the next sixteen calls. */
+   "--listen=127.0.0.1:0,unix:PATH"; valid until sixteen more calls. */
 const char *folder_option(const char *text, const char *name);
 /* Writes a file, replacing its content. */
 void folder_write(const char *name, const char *text);
@@ -23,8 +24,8 @@ void folder_write_bytes(const char *name, const void *bytes, size_t len);
 /* Reads up to `size` - 1 bytes of a file, and writes a NUL after them. Returns their number. */
 size_t folder_read(const char *name, char *bytes, size_t size);
 
-/* Writes the certificate of an authority to `ca`, a server certificate that it signed to `cert`,
-   and the key of that to `key`. */
+/* Writes the certificate of an authority to `ca`, a server certificate signed by it to `cert`, and
+   the server's private key to `key`. */
 void folder_write_certificates(void);
 
 #endif

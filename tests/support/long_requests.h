@@ -10,13 +10,13 @@ enum { ROWS_MINUTE = 65536, ROWS_MOMENT = 2000 };
 
 /* Sends a request for info_nce of `rows` rows; see rows_ask. */
 void ask_for_rows(struct http_client *by, size_t rows, const char *headers);
-/* Sends a request that takes minutes to compute. */
+/* Sends a request of ROWS_MINUTE rows, which takes about a minute of one core. */
 void ask_for_minutes(struct http_client *by);
 
-/* Requests a response of about 25 MB on the connection of the client, with a small receive
-   buffer. */
+/* Requests a response of about 25 MB on the connection of `client`, with a small receive buffer. */
 void ask_for_much(void);
-/* Reads up to `size` bytes of it. Waits for the first ones; returns 0 at the end. */
+/* Reads up to `size` bytes of that response. Waits for the first ones; returns 0 at the end of the
+   connection, and -1 on errors and timeouts. */
 ssize_t read_some(size_t size);
 
 #endif

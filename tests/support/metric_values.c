@@ -43,8 +43,8 @@ void metric_wait(const char *line, double value)
 void metric_wait_at_least(const char *line, double value)
 {
     for (int waited = 0; metric_value(line) < value; waited += 10) {
-        ck_assert_msg(waited < LONGEST_WAIT_MS, "%s is %g, expected %g", line, metric_value(line),
-                      value);
+        ck_assert_msg(waited < LONGEST_WAIT_MS, "%s is %g, expected at least %g", line,
+                      metric_value(line), value);
         wait_ms(10);
     }
 }

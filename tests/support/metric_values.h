@@ -19,7 +19,7 @@ double metric_value(const char *line);
 double metric_value_on(struct http_client *by, const char *line);
 /* Waits until a metric has a value. Aborts the test if it does not within a minute. */
 void metric_wait(const char *line, double value);
-/* Waits until a metric is at least that. */
+/* Waits until a metric is at least `value`. */
 void metric_wait_at_least(const char *line, double value);
 
 #endif

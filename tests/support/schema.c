@@ -185,7 +185,7 @@ static bool check_below(const struct check *check, const json_t *limit)
            no(check, "it is too large");
 }
 
-/* The patterns of the documents are valid POSIX extended regular expressions, too. */
+/* The patterns of the OpenAPI document are also valid POSIX extended regular expressions. */
 static bool check_pattern(const struct check *check, const json_t *pattern)
 {
     regex_t expression;

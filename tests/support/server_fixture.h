@@ -16,7 +16,7 @@ extern struct http_response response;
 /* A small request, whose loss is 4/3. */
 extern const char mse_path[], mse_body[];
 
-/* The beginning of a request for it: other headers follow. */
+/* The first lines of a request to mse_path; other headers follow. */
 #define POST_MSE "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
 /* A whole request. */
 #define GET_HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -39,7 +39,7 @@ void end_server(void);
 /* Kills the server if it is running, and frees all resources. */
 void kill_server(void);
 
-/* Runs a server that must fail to start until it exits; its stderr contains `wanted`. */
+/* Runs a server that must exit with 1 instead of starting; its stderr must contain `wanted`. */
 void expect_refused_start(const char *const arguments[], const char *wanted);
 
 /* ---- Connections ---- */
@@ -59,8 +59,8 @@ int server_admin_port(void);
 
 /* ---- Requests ---- */
 
-/* Sends a request and reads the response. `headers` each end in CRLF; it and `body` may be NULL.
-   Returns the status. */
+/* Sends a request and reads the response. Each header in `headers` ends in CRLF; `headers` and
+   `body` may be NULL. Returns the status. */
 int ask(const char *method, const char *path, const char *headers, const char *body);
 /* Sends raw bytes and reads the response. Returns the status. */
 int ask_raw(const char *text);
@@ -94,7 +94,7 @@ void expect_loss(void);
 void expect_header(const char *name, const char *value);
 void expect_header_contains(const char *name, const char *wanted);
 bool has_header(const char *name);
-/* Checks that the last response announces the end of the connection, and that it ends. */
+/* Checks that the last response has "Connection: close", and that the server then closes. */
 void expect_closed(void);
 
 /* Sends the small request on the connection of the client, and checks the response. */

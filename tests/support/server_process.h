@@ -30,14 +30,14 @@ void server_process_start_with(struct server_process *server, const char *const 
    metrics on". Aborts the test if there is none. */
 int server_process_port(const struct server_process *server, const char *text);
 
-/* Starts a server that can exit without a start-up line. In that case returns false and its exit
-   code, like server_process_stop. */
+/* Starts a server that may exit without a start-up line. In that case returns false and sets *code
+   as server_process_stop returns it. */
 bool server_process_try(struct server_process *server, const char *const arguments[], int *code);
 
 /* Sends SIGTERM and waits. Returns the exit code, or 128 plus the signal that killed it. Aborts the
    test if the server does not exit in time. Its log can still be read. */
 int server_process_stop(struct server_process *server);
-/* Waits for the exit without a signal. */
+/* Like server_process_stop(), but sends no signal. */
 int server_process_wait(struct server_process *server);
 
 /* Returns everything written to stderr so far; the caller frees it. */
@@ -47,7 +47,7 @@ void server_process_expect_log(struct server_process *server, const char *wanted
 
 /* Returns the content of /proc/PID/NAME; the caller frees it. Aborts the test on failure. */
 char *server_process_file(const struct server_process *server, const char *name, size_t *len);
-/* Returns a line of /proc/PID/status, "VmRSS:" or "VmHWM:", in bytes. */
+/* Returns the value of a line of /proc/PID/status, "VmRSS:" or "VmHWM:", in bytes. */
 size_t server_process_memory(const struct server_process *server, const char *what);
 /* Resets VmHWM, the peak of memory. */
 void server_process_forget_peak(const struct server_process *server);

@@ -16,7 +16,8 @@ void tensor_file_add(struct tensor_file *file, const char *name, const char *dty
                      const char *shape, const void *data, size_t len);
 /* Adds a member of the header as JSON: "\"__metadata__\":{...}". */
 void tensor_file_add_raw(struct tensor_file *file, const char *member);
-/* Returns the file with `spaces` after the header, and empties `file`. Free it with buffer_free. */
+/* Returns the file with `spaces` spaces after the header, and empties `file`. Free the result with
+   buffer_free. */
 struct buffer tensor_file_end(struct tensor_file *file, size_t spaces);
 /* Returns a file with this header and `len` zero bytes. */
 struct buffer tensor_file_raw(const char *header, size_t len);
@@ -29,7 +30,8 @@ struct tensor_answer {
 };
 /* Parses a file. Fails the test if it is invalid. */
 struct tensor_answer tensor_answer_read(const char *bytes, size_t len);
-/* Returns the data of a tensor. Fails the test if it is missing or has another dtype or shape. */
+/* Returns the data of a tensor. Fails the test if it is missing or has another dtype or shape
+   (NULL: any). */
 const void *tensor_answer_data(const struct tensor_answer *answer, const char *name,
                                const char *dtype, const char *shape, size_t *len);
 /* Returns a value of the metadata, or NULL. */

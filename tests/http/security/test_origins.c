@@ -261,7 +261,7 @@ START_TEST(rejects_invalid_lists)
     for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
         expect_refused_start(
             ARGUMENTS("--threads=2", "--listen=127.0.0.1:0", "--cors-origins", origins[i]),
-            "is not an origin; expected scheme://host[:port]");
+            "is not an origin; expected http://host[:port] or https://host[:port]");
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         expect_refused_start(
             ARGUMENTS("--threads=2", "--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]),

@@ -299,8 +299,8 @@ START_TEST(options_seconds_may_have_fractions)
                                         "1s", "1e3", "0.05", "86401", "9999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ck_assert_int_eq(read2("--idle-timeout", wrong[i]), OPTIONS_INVALID);
-        ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400") !=
-                          NULL,
+        ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400, "
+                                      "with at most three decimals") != NULL,
                       "%s", message);
     }
 }

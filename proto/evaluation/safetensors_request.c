@@ -12,7 +12,7 @@ enum {
     LENGTH = 8,           /* bytes of the header's length */
     HEADER_MAX = 1 << 20, /* bytes; more than a thousand times what a request needs */
     HEADER_SMALL = 4096,  /* bytes; shorter headers need no allocation */
-    VALUE_SIZE = 512,     /* bytes of a metadata value */
+    VALUE_SIZE = 512,     /* bytes of a metadata value, with its NUL */
     SHAPE_TEXT = 64,      /* bytes of a shape in messages */
 };
 
@@ -215,11 +215,15 @@ static enum loss_status read_metadatum(struct object_reader *json, void *context
 {
     const struct file *const file = context;
     const char *const start = json->at;
-    char value[VALUE_SIZE];
+    char value[VALUE_SIZE], quote[JSON_QUOTE];
     if (object_reader_string(json, "a string, like all metadata,", value, sizeof value) != LOSS_OK)
         return json->error->status;
     if (strcmp(json->key, "format") == 0) /* Hugging Face's libraries write their framework */
         return LOSS_OK;
+    if (!json_decode_string(start, json->at, value, sizeof value)) /* it is truncated */
+        return object_reader_malformed(json, start,
+                                       "%s has more than %d bytes, or is not valid text",
+                                       json_quote(json->key, quote), VALUE_SIZE - 1);
     if (fields_read_plain(file->fields, json->key, value, file->overridden) == LOSS_OK)
         return LOSS_OK;
     json->error->offset = start - file->start;

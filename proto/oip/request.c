@@ -28,17 +28,21 @@ static bool is_foreign(const char *name)
 static enum loss_status take_scalar(struct object_reader *json, char *text, size_t size)
 {
     const char *const at = json->at;
-    if (*at == '"')
-        return object_reader_string(json, "a string", text, size);
+    char quote[JSON_QUOTE];
     if (*at == '[' || *at == '{')
         return object_reader_malformed(
             json, at, "%s is %s; it must be a string, a number or a boolean, like all parameters",
             json->key, json_value_text(at, json->end, text));
     if (object_reader_validate(json) != LOSS_OK)
         return json->error->status;
-    snprintf(text, size, "%.*s", json->at - at < (ptrdiff_t)size ? (int)(json->at - at) : (int)size,
-             at);
-    return LOSS_OK;
+    const size_t len = (size_t)(json->at - at);
+    if (*at == '"' ? json_decode_string(at, json->at, text, size) : len < size) {
+        if (*at != '"')
+            snprintf(text, size, "%.*s", (int)len, at);
+        return LOSS_OK;
+    }
+    return object_reader_malformed(json, at, "%s has more than %zu bytes, or is not valid text",
+                                   json_quote(json->key, quote), size - 1);
 }
 
 /* Reads a parameter of the loss or a common one. Numbers and booleans may be strings, because some

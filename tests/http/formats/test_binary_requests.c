@@ -195,6 +195,15 @@ START_TEST(invalid_parameters_get_the_errors_of_json_fields)
     expect_problem(400, "log_target is '1'; it must be true or false");
     binary_ask_file("/v1/losses/triplet_margin?distance=cosin", SAFETENSORS, mse_file(NULL, 0));
     expect_problem(422, "did you mean 'cosine'?");
+    for (int zeros = 507; zeros <= 508; zeros++) { /* 511 and 512 bytes */
+        char members[640];
+        snprintf(members, sizeof members, METADATA("\"delta\":\"1.%0*de1\""), zeros, 0);
+        binary_ask_file("/v1/losses/huber", SAFETENSORS, mse_file(members, 0));
+        if (zeros == 507)
+            ck_assert_int_eq(response.status, 200);
+        else
+            expect_problem(400, "delta has more than 511 bytes");
+    }
     binary_ask_file("/v1/losses/huber", SAFETENSORS, mse_file(METADATA("\"delta\":\"a\""), 0));
     expect_problem(400,
                    "delta is 'a'; it must be a number\",\"pointer\":\"/delta\",\"offset\":33}");

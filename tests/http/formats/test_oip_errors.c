@@ -147,6 +147,24 @@ START_TEST(invalid_values_are_reported_by_element)
 }
 END_TEST
 
+START_TEST(long_parameters_are_not_truncated)
+{
+    char body[1024];
+    for (int quoted = 0; quoted < 2; quoted++) {
+        const char *const quote = quoted ? "\"" : "";
+        for (int zeros = 507; zeros <= 508; zeros++) { /* 511 and 512 bytes */
+            snprintf(body, sizeof body, "{" THREE ",\"parameters\":{\"delta\":%s1.%0*de1%s}}",
+                     quote, zeros, 0, quote);
+            oip_infer_json("huber", body);
+            if (zeros == 507)
+                ck_assert_int_eq(response.status, 200);
+            else
+                oip_expect_error(400, "delta has more than 511 bytes");
+        }
+    }
+}
+END_TEST
+
 START_TEST(errors_on_v2_have_its_error_format)
 {
     oip_get("/v2/models/msee");
@@ -184,10 +202,11 @@ END_TEST
 Suite *oip_errors_suite(void)
 {
     Suite *suite = suite_create("oip_errors");
-    TCase *tcase = SUITE_ADD(
-        suite, "oip_errors", bodies_longer_or_shorter_than_declared_are_rejected,
-        header_length_must_be_where_the_json_ends, invalid_values_are_reported_by_element,
-        errors_on_v2_have_its_error_format, bodies_over_the_limit_are_rejected_in_its_error_format);
+    TCase *tcase =
+        SUITE_ADD(suite, "oip_errors", bodies_longer_or_shorter_than_declared_are_rejected,
+                  header_length_must_be_where_the_json_ends, invalid_values_are_reported_by_element,
+                  long_parameters_are_not_truncated, errors_on_v2_have_its_error_format,
+                  bodies_over_the_limit_are_rejected_in_its_error_format);
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, oip_setup, oip_teardown);
     tcase_add_loop_test(tcase, errors_report_the_cause, 0,

@@ -31,7 +31,7 @@
 static struct faults none; /* used if no test shares memory */
 static struct faults *faults = &none;
 
-/* The function of the same name in the next library. */
+/* Sets `next` to the function of this name in the next library. */
 #define NEXT(name)                                                                                 \
     static __typeof__(&name) next;                                                                 \
     if (!next)                                                                                     \

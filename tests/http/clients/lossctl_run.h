@@ -35,7 +35,7 @@ __attribute__((format(printf, 1, 2))) int lossctl_run(const char *format, ...);
     } while (0)
 #define assert_has(text, part)                                                                     \
     ck_assert_msg(strstr(text, part) != NULL, "'%s' is not in: %s", part, text)
-/* The only output is this error message. */
+/* Asserts that the only output is this error message. */
 #define assert_wrong(code, message, ...)                                                           \
     do {                                                                                           \
         assert_run(code, __VA_ARGS__);                                                             \

@@ -203,7 +203,7 @@ START_TEST(memory_is_not_allocated_for_declared_lengths)
     evaluate(body, len, 200);
     wait_ms(QUIET_MS);
     const size_t idle = memory("VmRSS:");
-    evaluate(body, len, 200); /* the memory cached now must not be given to the requests below */
+    evaluate(body, len, 200); /* leaves cached memory, which the requests below must not keep */
     memset(part, ' ', sizeof part);
     snprintf(head, sizeof head,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",

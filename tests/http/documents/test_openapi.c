@@ -136,7 +136,7 @@ static int for_each_operation(void (*visit)(const char *path, const char *method
     return count;
 }
 
-/* The operation of a method and a path. */
+/* Returns the operation of a method and a path. */
 static const json_t *operation_of(const char *method, const char *path)
 {
     const json_t *const item = at(at(document, "paths"), path);
@@ -297,7 +297,7 @@ static void fill_in(const char *path, const json_t *operation, const char *loss,
     }
 }
 
-/* The documented media type of a response. */
+/* Returns the documented media type of the response. */
 static const json_t *media_of(const json_t *operation, const char *path)
 {
     char status[16], type[PATH];

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct http_response other; /* to the same request in JSON */
+static struct http_response other; /* the response to the same request in JSON */
 
 static void teardown(void)
 {

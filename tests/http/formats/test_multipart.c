@@ -149,8 +149,7 @@ START_TEST(invalid_parts_are_rejected_by_name)
     } cases[] = {
         {"redution", NULL, "sum", "mse has no field 'redution'; did you mean 'reduction'?", 400},
         {"reduction", NULL, "sun", "did you mean 'sum'?", 422},
-        {"reduction", "a", "sum", "reduction is not a tensor: send it as text, not as a file",
-         400},
+        {"reduction", "a", "sum", "reduction is not a tensor: send it as text, not as a file", 400},
         {"sample_weight", NULL, "1", "sample_weight: not a NumPy file (.npy)", 400},
         {"grad_output", NULL, "x", "grad_output is 'x'; it must be a number", 400},
         {"input", NULL, "", "duplicate part 'input'", 400},
@@ -208,7 +207,7 @@ static void fill(const struct layout *layout, char *data)
     }
 }
 
-/* The same matrix as NumPy may store it. */
+/* Returns a file of the matrix as NumPy may store it. */
 static struct buffer matrix_file(const struct layout *layout, const char *data, int version,
                                  bool swapped, bool fortran)
 {
@@ -451,15 +450,12 @@ static TCase *server_case(Suite *suite, const char *name)
 Suite *multipart_suite(void)
 {
     Suite *suite = suite_create("multipart");
-    TCase *tcase = server_case(suite, "form_fields");
-    CASE_ADD(tcase, forms_get_json_unless_accept_selects_another_format,
-             query_parameters_override_form_parameters, invalid_parts_are_rejected_by_name,
-             arrays_of_every_dtype_order_and_version_are_accepted,
+    CASE_ADD(server_case(suite, "form_fields"), forms_get_json_unless_accept_selects_another_format,
+             query_parameters_override_form_parameters, invalid_parts_are_rejected_by_name);
+    CASE_ADD(server_case(suite, "form_npy"), arrays_of_every_dtype_order_and_version_are_accepted,
              gradients_of_fortran_arrays_are_row_major,
-             malformed_array_is_rejected_with_the_position, truncated_file_is_rejected,
-             malformed_form_is_rejected_with_the_position,
+             malformed_array_is_rejected_with_the_position, truncated_file_is_rejected);
+    CASE_ADD(server_case(suite, "form_multipart"), malformed_form_is_rejected_with_the_position,
              preamble_epilogue_and_other_headers_are_ignored);
-    tcase = server_case(suite, "form_npy");
-    tcase = server_case(suite, "form_multipart");
     return suite;
 }

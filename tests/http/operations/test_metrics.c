@@ -138,7 +138,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     expect("lossd_elements_total{loss=\"mse\"}", 3);
     expect("lossd_phase_duration_seconds_count{phase=\"receive\"}", 1);
     expect("lossd_phase_duration_seconds_count{phase=\"queue\"}",
-           0); /* it is computed on the I/O thread */
+           0); /* the I/O thread computed the request */
     expect("lossd_phase_duration_seconds_count{phase=\"compute\"}", 1);
     expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 1);
     expect("lossd_executor_busy_seconds_total", 0);

@@ -97,7 +97,8 @@ static void *evaluate(void *argument)
     return NULL;
 }
 
-/* Sets the heartbeat of an evaluation. Returns the milliseconds until it is reset, or SOON_MS. */
+/* Sets the heartbeat of an evaluation. Returns the milliseconds until it is reset; at least SOON_MS
+   if it is not. */
 static double time_to_progress(struct evaluation *e)
 {
     const double began = cpu_ms();

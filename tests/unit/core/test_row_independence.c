@@ -101,7 +101,7 @@ struct span {
     int axis; /* -1 if all rows share the tensor */
 };
 
-/* `axis_of` gives the dimension of the terms for each axis. */
+/* Returns the elements of a row. `axis_of` gives the dimension of the terms for each axis. */
 static struct span span_along(const struct loss_plan *plan, const signed char *axis_of,
                               const struct loss_tensor *tensor)
 {

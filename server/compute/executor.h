@@ -1,9 +1,9 @@
 /*
- * The executor: the one thread that computes large requests. It owns the OpenMP team. libgomp
- * creates a separate team for every thread that opens a parallel region, so parallel regions in the
- * I/O threads would multiply the number of threads. Jobs wait in a bounded queue, in the order that
- * fair_queue.h defines. A second thread, the supervisor, cancels jobs whose client has disconnected
- * or whose deadline has passed.
+ * The executor: the one thread that computes large requests and compresses long responses. It owns
+ * the OpenMP team. libgomp creates a separate team for every thread that opens a parallel region,
+ * so parallel regions in the I/O threads would multiply the number of threads. Jobs wait in a
+ * bounded queue, in the order that fair_queue.h defines. A second thread, the supervisor, cancels
+ * jobs whose client has disconnected or whose deadline has passed.
  */
 #ifndef SERVER_COMPUTE_EXECUTOR_H
 #define SERVER_COMPUTE_EXECUTOR_H

@@ -55,7 +55,7 @@ struct listener *listener_new(bool secure, char *message, size_t size)
     listener->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (listener->stop >= 0)
         return listener;
-    snprintf(message, size, "cannot listen: %s", strerror(errno));
+    snprintf(message, size, "cannot create an eventfd for the listener: %s", strerror(errno));
     free(listener);
     return NULL;
 }

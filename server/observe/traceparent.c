@@ -12,7 +12,6 @@ enum {
     TRACE_ID = 32,
     TRACE_PARENT = 16,
     TRACE_FLAGS = 2,
-    TRACE_LENGTH = TRACE_VERSION + 1 + TRACE_ID + 1 + TRACE_PARENT + 1 + TRACE_FLAGS,
 };
 
 /* Skips `count` lower-case hexadecimal digits. Returns false if there are fewer or all of them are

@@ -29,7 +29,9 @@ static void notify(const char *state)
         return;
     const size_t len = strlen(path);
     if (len >= sizeof to.sun_path) {
-        log_message(LOG_LEVEL_WARNING, "NOTIFY_SOCKET is too long for a socket's path");
+        log_message(LOG_LEVEL_WARNING,
+                    "NOTIFY_SOCKET has %zu bytes; the path of a socket has at most %zu", len,
+                    sizeof to.sun_path - 1);
         return;
     }
     memcpy(to.sun_path, path, len);

@@ -11,7 +11,7 @@
  *     evaluation_run(&e, &error);       sets e.result and the outputs of e.plan
  *     evaluation_free(&e);
  *
- * The struct is large (about 30 KiB). It points into itself: do not copy it.
+ * The struct is large (about 24 KiB). It points into itself: do not copy it.
  */
 #ifndef PROTO_EVALUATION_EVALUATION_H
 #define PROTO_EVALUATION_EVALUATION_H

@@ -76,17 +76,32 @@ static enum loss_status read_text(struct object_reader *json, char *text, size_t
                             : object_reader_wrong_type(json, "a string");
 }
 
-/* Reads a whole number in [0, LOSS_COUNT_LIMIT). */
-static enum loss_status read_count(struct object_reader *json, uint64_t *value)
+/* Fails at an element of the list of the key. */
+static enum loss_status wrong_element(struct object_reader *json, const char *expected)
+{
+    char found[JSON_QUOTE];
+    return object_reader_malformed(json, json->at, "%s contains %s; it must be %s", json->key,
+                                   json_value_text(json->at, json->end, found), expected);
+}
+
+static const char count_text[] = "a whole number in [0, 2^53)";
+
+/* Reads a number that `count_text` describes. Returns false if there is none. */
+static bool take_count(struct object_reader *json, uint64_t *value)
 {
     int64_t number;
     const char *end;
     if (number_read_i64(json->at, &number, &end) != NUMBER_OK || number < 0 ||
         (uint64_t)number >= LOSS_COUNT_LIMIT)
-        return object_reader_wrong_type(json, "a whole number in [0, 2^53)");
+        return false;
     *value = (uint64_t)number;
     json->at = end;
-    return LOSS_OK;
+    return true;
+}
+
+static enum loss_status read_count(struct object_reader *json, uint64_t *value)
+{
+    return take_count(json, value) ? LOSS_OK : object_reader_wrong_type(json, count_text);
 }
 
 /* Reads the exponent of an integer. Returns false if it is not valid. */
@@ -242,11 +257,12 @@ static enum loss_status read_dimension(struct object_reader *json, size_t index,
     struct partial_tensor *const tensor = &r->partial->tensor[r->tensor];
     uint64_t dim;
     if (index == 0)
-        return read_dtype(json, &tensor->dtype);
+        return *json->at == '"' ? read_dtype(json, &tensor->dtype)
+                                : wrong_element(json, "the name of a dtype");
     if (tensor->rank == LOSS_MAX_RANK)
         return invalid(json, "%s has more than %d dimensions", json->key, LOSS_MAX_RANK);
-    if (read_count(json, &dim) != LOSS_OK)
-        return json->error->status;
+    if (!take_count(json, &dim))
+        return wrong_element(json, count_text);
     tensor->dim[tensor->rank++] = dim;
     return LOSS_OK;
 }
@@ -297,7 +313,9 @@ static enum loss_status read_bound(struct object_reader *json, size_t index, voi
 {
     struct reading *const r = context;
     r->bounds = index < 2 ? (int)index + 1 : 0;
-    return read_count(json, index == 0 ? &r->row.first : &r->row.end);
+    return take_count(json, index == 0 ? &r->row.first : &r->row.end)
+               ? LOSS_OK
+               : wrong_element(json, count_text);
 }
 
 static enum loss_status read_interval(struct object_reader *json, size_t index, void *context)
@@ -310,7 +328,7 @@ static enum loss_status read_interval(struct object_reader *json, size_t index, 
         return invalid(json, "rows has more than %d intervals", PARTIAL_ROWS_MAX);
     r->bounds = 0;
     if (*start != '[')
-        return object_reader_wrong_type(json, "a list of intervals [first, end]");
+        return wrong_element(json, "an interval [first, end]");
     if (object_reader_elements(json, read_bound, r) != LOSS_OK)
         return json->error->status;
     if (index > 0)
@@ -328,6 +346,8 @@ static enum loss_status read_warning(struct object_reader *json, size_t index, v
     const struct reading *const r = context;
     char text[WARNING], quote[JSON_QUOTE];
     (void)index;
+    if (*json->at != '"')
+        return wrong_element(json, "a string");
     if (read_text(json, text, sizeof text) != LOSS_OK)
         return json->error->status;
     for (size_t i = 0; loss_warning_at(i); i++)

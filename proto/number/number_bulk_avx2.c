@@ -93,7 +93,7 @@ static const unsigned char end_mask[64] = {[32] = 0xff, 0xff, 0xff, 0xff, 0xff, 
                                            0xff,        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 /* Splits the number in [text, end) into its digits, right-aligned in eight fields of four. Returns
-   false if it has more than 24 digits. */
+   false if it has more than 24 digits or is not a number of RFC 8259 grammar. */
 static ALWAYS_INLINE bool take_fields(const char *text, const char *end, __m256i *fields,
                                       int *exponent, bool *negative)
 {
@@ -158,8 +158,9 @@ static ALWAYS_INLINE bool take_digits(const char *text, const char *end, struct 
 }
 
 /* Splits the number between two bounds into its fields and the power to multiply them by, which has
-   the sign of the number. Returns false if the product may be subnormal. If it overflows, it is
-   infinite, which is correct. */
+   the sign of the number. Returns false if take_fields() does, or the power is outside the table or
+   so small that the product may be subnormal. If the product overflows, it is infinite, which is
+   correct. */
 static ALWAYS_INLINE bool take_factors(const char *text, const uint32_t *bounds, __m256i *fields,
                                        const double **power)
 {

@@ -69,7 +69,7 @@ int main(int argc, char *argv[])
                                MHD_OPTION_END)
             : NULL;
     if (!daemon) {
-        fprintf(stderr, "bare: cannot listen on port %s\n", argv[1]);
+        fprintf(stderr, "bare: cannot start a server on port %s\n", argv[1]);
         return 1;
     }
     for (;;)

@@ -2,8 +2,9 @@
 
     chart.py JSON SVG
 
-Bars show how many times as fast as its peer lossd is, on a logarithmic scale; bars to the left of
-1x are slower. Whiskers are quartiles. The chart shows no times, and names the machine.
+Bars show how many times as fast as its peer lossd is, on a logarithmic scale; a bar to the left of
+1x means that lossd is slower. Whiskers are quartiles. The chart shows no times, and names the
+machine.
 
 Losses are compared with PyTorch whose allocator keeps its memory ("blocks kept" in the table). The
 colors are those of web/tokens.css, light and dark."""
@@ -105,7 +106,7 @@ def groups(rows):
 
 
 class Scale:
-    """Returns a logarithmic scale from values to pixels."""
+    """A logarithmic scale from values to pixels."""
 
     def __init__(self, values):
         self.low = max(tick for tick in TICKS if tick <= min(0.5, *values) or tick == TICKS[0])

@@ -104,7 +104,8 @@ class Measured:
         return time_text(statistics.median(self.ns[who]))
 
     def row(self, figure, name, peer, reach=None, stretch=None, unit="x", slower=False):
-        """Makes the row that tells how many times as fast as the peer we are, or as slow."""
+        """Returns the row that says how many times as fast as the peer libloss is; with `slower`,
+        how many times as slow."""
         try:
             samples = self.ratio("ours", peer) if slower else self.ratio(peer, "ours")
         except NotMeasured as reason:

@@ -8,8 +8,9 @@
  * from the time at which a request was due, so that a stall of the server counts for every request
  * that it delays. The first 0.2 seconds are not measured.
  *
- * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ...,
- * "p50_ms": ..., "p99_ms": ..., "max_ms": ...}.
+ * Prints one line: {"requests": measured, "failed": responses other than 200, "seconds": ...,
+ * "p50_ms": ..., "p99_ms": ..., "max_ms": ...}. With a RATE, "requests" includes those that had no
+ * response at the end.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 #define WARM_UP_NS 0.2e9
 enum { MAX_CONNECTIONS = 1024, ANSWER_ROOM = 1 << 16, BODY_ROOM = 1 << 16 };
 
-/* Idle, or waiting for a response. */
+/* A connection, idle or waiting for a response. */
 struct connection {
     int fd;
     bool waiting;
@@ -220,7 +221,8 @@ int main(int argc, char *argv[])
     make_request(argv[2], argv[3]);
     connection_count = atoi(argv[4]);
     if (connection_count < 1 || connection_count > MAX_CONNECTIONS) {
-        fprintf(stderr, "load: connections must be in [1, %d]\n", MAX_CONNECTIONS);
+        fprintf(stderr, "load: CONNECTIONS is %s; it must be in [1, %d]\n", argv[4],
+                MAX_CONNECTIONS);
         return 2;
     }
     for (int i = 0; i < connection_count; i++)

@@ -27,7 +27,7 @@ def missing(package):
 
 
 def die_with_parent():
-    """In the child: sends SIGTERM when the bench exits for any reason."""
+    """Runs in the child: the kernel sends it SIGTERM when the bench exits for any reason."""
     pr_set_pdeathsig = 1
     LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
 

@@ -1,6 +1,6 @@
 """Compares lossd with its peers on this machine and prints a table; see bench/README.md.
 
-lossd and its peers take turns, several times. Each figure is the median of the ratios of neighbors.
+lossd and its peers take turns, several times. Most figures are medians of the ratios of neighbors.
 Exit status: 0, or 1 if something could not be measured because a peer is missing or something
 failed. Missing features and missed goals do not count, nor do missing peers with --smoke.
 """
@@ -21,7 +21,7 @@ import figures_several
 import figures_text
 from chart import write_chart
 from processes import NotMeasured
-from rows import print_row, write_json
+from rows import TITLES, print_row, write_json
 
 # The parts of each group: the figures that a part makes, and its function.
 GROUPS = {
@@ -89,7 +89,7 @@ def cpu_model():
 
 
 class Others:
-    """Returns the share of the CPU time that other processes and virtual machines used. Figures
+    """Measures the share of the CPU time that other processes and virtual machines use. Figures
     from a busy machine are not reliable."""
 
     def __init__(self, cores):
@@ -172,7 +172,7 @@ def main():
     try:
         functions = chosen(arguments.only)
     except ValueError as error:
-        parser.error(f"{error}; groups: {', '.join(GROUPS)}")
+        parser.error(f"{error}; figures: 1 to {max(TITLES)}, groups: {', '.join(GROUPS)}")
     if not os.path.exists(os.path.join(arguments.build, "lossd")):
         parser.error(f"{arguments.build}/lossd does not exist; run `make bench`")
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -6,10 +6,10 @@
  *     write PEER COUNT THREADS REPETITIONS         the same
  *
  * Peers that read: lossd, simdjson, fast_float. Kinds: `float32` and `float64`, flat arrays of
- * numbers of 17 significant digits read into that type; `rows`, the first in nested arrays of ten;
- * `short`, flat arrays of floats in their shortest text. Peers that write floats: lossd, to_chars
- * (libstdc++), double-conversion. Each reads the same text into an allocated array, or writes the
- * same floats, with commas, into an allocated buffer.
+ * numbers of 17 significant digits read into that type; `rows`, like `float32` in nested arrays of
+ * ten; `short`, flat arrays of floats in their shortest text. Peers that write floats: lossd,
+ * to_chars (libstdc++), double-conversion. Each reads the same text into an allocated array, or
+ * writes the same floats, with commas, into an allocated buffer.
  *
  * `wrong` counts read numbers that are not correctly rounded, or written numbers that do not read
  * back. simdjson has a few in float32, because it returns doubles, which are rounded a second time.

@@ -1,5 +1,5 @@
-"""The driver for PyTorch in eager mode: forward and backward of one loss. Reads the same lines as
-core.c:
+"""The driver for PyTorch in eager mode: forward and backward of one loss. Reads one of the
+commands of core.c:
 
     loss THREADS REPETITIONS BATCH NAME DTYPE OPERAND...         {"ns": [...], "loss": ...}
 

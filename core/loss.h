@@ -2,11 +2,12 @@
  * libloss: loss functions and their gradients over large batches.
  *
  * The library contains losses, shapes and an engine that evaluates them on many threads. It does no
- * I/O, and its only state is the chosen instruction set. Invalid arguments are reported as errors;
- * nothing aborts. All functions are thread-safe unless their comment says otherwise.
+ * I/O, and its only state is the chosen instruction set and the thread teams of libgomp. Invalid
+ * requests are reported as errors. The library never ends the process, but libgomp does if it
+ * cannot create a thread. All functions are thread-safe unless their comment says otherwise.
  *
  * An evaluation has two steps. loss_plan() checks everything that shapes and parameters determine;
- * it reads no numbers and allocates no memory. loss_run() evaluates the plan.
+ * it reads no elements and allocates no memory. loss_run() evaluates the plan.
  *
  *     struct loss_tensor input = {.data = x, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {n}};
  *     struct loss_tensor target = {.data = y, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {n}};
@@ -76,7 +77,7 @@ struct loss_error {
     char path[192];    /* JSON Pointer (RFC 6901) to the fault; "" if none applies */
     int tensor;        /* index of the tensor at fault, -1 if none */
     int64_t element;   /* row-major index of the element at fault in that tensor, -1 if none */
-    int64_t offset;    /* byte offset of the fault in the body, -1 if unknown */
+    int64_t offset;    /* byte offset of the fault in a request body, -1 if unknown */
 };
 
 /* Sets `error` to a message without a position. Returns `status`, so that a function can end with
@@ -151,7 +152,7 @@ const char *loss_reduction_name(enum loss_reduction reduction);
 /* The meaning of a tensor's elements. */
 enum loss_kind {
     LOSS_REAL,    /* numbers; integers are converted to floating point */
-    LOSS_INDEX,   /* class indices: integers */
+    LOSS_INDEX,   /* integers: class indices, or lengths */
     LOSS_CLASSES, /* class indices, or class probabilities if the shape is that of the first tensor
                    */
 };
@@ -193,8 +194,8 @@ struct loss_param_spec {
     bool nullable; /* LOSS_NULL_VALUE is allowed */
 };
 
-/* A small valid request that shows how the loss is used. It contains all tensors that the loss
-   reads, and its parameters. */
+/* A small valid request that shows how the loss is used. Optional tensors may be absent. Parameters
+   that are not `given` have their defaults. */
 struct loss_example {
     struct {
         int rank;
@@ -213,14 +214,15 @@ struct loss_method; /* how the loss is computed: core/kernel/loss_kernel.h */
 /* One loss. Routes, checks, help, documentation and tests are derived from its descriptor. */
 struct loss_descriptor {
     const char *name;                      /* "smooth_l1" */
-    const char *aliases[LOSS_MAX_ALIASES]; /* names in PyTorch: "SmoothL1Loss", "smooth_l1_loss" */
+    const char *aliases[LOSS_MAX_ALIASES]; /* such as those in PyTorch: "SmoothL1Loss" */
     const char *title;                     /* a few words */
     const char *doc;     /* one or two sentences: its purpose and what is special */
     const char *formula; /* the term l of one element or row, in plain text */
     unsigned reductions; /* bit set of 1 << enum loss_reduction */
     bool hessian;        /* the diagonal of the Hessian can be requested */
-    struct loss_tensor_spec tensors[LOSS_MAX_TENSORS]; /* terminated by one without a name */
-    struct loss_param_spec params[LOSS_MAX_PARAMS];    /* terminated by one without a name */
+    /* Both are terminated by an entry without a name, unless all entries are used. */
+    struct loss_tensor_spec tensors[LOSS_MAX_TENSORS];
+    struct loss_param_spec params[LOSS_MAX_PARAMS];
     const struct loss_example *example;
     const struct loss_method *method;
 };
@@ -274,7 +276,7 @@ struct loss_request {
                            index of their first dimension; NULL: 1. LOSS_MEAN divides by the sum of
                            the weights. */
     bool partial;     /* the tensors are a part of a larger batch: loss_run() also gives the partial
-                         result. Losses that cannot be split into parts are rejected. */
+                         result. Batches that cannot be split into parts are rejected. */
     bool has_divisor; /* LOSS_MEAN and LOSS_BATCHMEAN divide by `divisor`, such as that of a larger
                          batch, instead of by what these tensors determine */
     double divisor;   /* finite */
@@ -312,11 +314,12 @@ struct loss_integer {
     uint32_t limb[LOSS_LIMBS]; /* of the magnitude, 32 bits each, the least significant first */
 };
 
-/* The counts of a partial result are less than this, so that JSON numbers are exact. */
+/* The counts of a partial result are less than this, so JSON numbers represent them exactly. */
 #define LOSS_COUNT_LIMIT (UINT64_C(1) << 53)
 
 /* The result of a part of a batch, exact: parts can be added in any order, and the result of all
-   has the same bits as if the batch were evaluated at once. {0} is the result of no terms. */
+   has the same bits as if the batch were evaluated at once. {0} is the result of no terms;
+   {.weighed = true} if the other parts are `weighed`. */
 struct loss_partial {
     struct loss_integer sum;    /* of the finite terms */
     bool weighed;               /* LOSS_MEAN divides by the sum of weights ... */
@@ -327,11 +330,11 @@ struct loss_partial {
     uint64_t nan, inf, neg_inf; /* how many terms are NaN, +inf and -inf */
 };
 
-/* Where a tensor of a part has its samples: the axis along which the batch is split; or one of
+/* Where a tensor of a part has its samples: the axis along which the batch is split, or one of
    these. */
 enum {
     LOSS_SHARED = -1, /* nowhere: all parts have the same tensor, such as the class weights */
-    LOSS_OWN = -2,    /* in one row of different lengths; each part has its own tensor */
+    LOSS_OWN = -2,    /* along no axis: each part has its own row of samples of different lengths */
 };
 
 /* A checked request. Before loss_run(), the caller sets `data` of each operand that has none, of
@@ -346,8 +349,9 @@ struct loss_plan {
     bool present[LOSS_MAX_TENSORS];
     struct loss_tensor tensor[LOSS_MAX_TENSORS]; /* `dtype` is never LOSS_ANY; it is the dtype that
                                                     the data must have */
-    size_t elements; /* approximate number of elements to process: at least those of the terms and
-                        of the longest tensor */
+    size_t elements; /* number of elements to process: the loss's own count if it has one, else that
+                        of the terms or of the longest tensor, whichever is larger; SIZE_MAX if it
+                        overflows */
     size_t work;     /* estimated cost (see above); SIZE_MAX if it overflows */
     bool has_grad_output, has_sample_weight;
     bool has_partial;                              /* the request's `partial` */
@@ -359,16 +363,17 @@ struct loss_plan {
     struct loss_tensor hess[LOSS_MAX_TENSORS]; /* those in hess_mask, likewise */
     struct loss_partial *partial;              /* where loss_run() writes the partial result */
     struct loss_control control;               /* set by the caller at any time before loss_run() */
-    const char
-        *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn about; static, terminated by NULL */
+    const char *warning[LOSS_MAX_WARNINGS]; /* likely mistakes in the request; static, terminated by
+                                               NULL unless all are used */
 
     /* private to the library */
     struct loss_value param[LOSS_MAX_PARAMS];
     bool indexed[LOSS_MAX_TENSORS]; /* elements are read as integers */
     struct loss_tensor terms;       /* shape of the terms before reduction */
-    double divisor;        /* what the mean divides by, unless there are sample weights, or ... */
-    bool has_term_weights; /* ... the mean divides by the sum of the method's `term_weights` ... */
-    bool has_divisor;      /* ... but if this is true, always by `divisor` */
+    double divisor;                 /* what the reduction divides by; 1 if it does not divide */
+    bool has_term_weights;          /* LOSS_MEAN with the method's `term_weights`, or with sample
+                                       weights, divides by their sum instead, ... */
+    bool has_divisor;               /* ... unless this is true */
     /* For each axis of each tensor, the dimension of `terms` that it corresponds to (an axis of
        length 1 is repeated), or LOSS_WITHIN if the axis is within a term, like the classes of a
        row. */
@@ -378,8 +383,9 @@ enum { LOSS_WITHIN = -1 };
 
 struct loss_result {
     double loss;      /* the reduced loss; 0 with LOSS_NONE, whose terms are in plan.output */
-    size_t count;     /* number of reduced terms, without ignored ones */
-    size_t nonfinite; /* number of terms that are NaN or infinite */
+    size_t count;     /* number of terms, without ignored ones */
+    size_t nonfinite; /* number of terms that are NaN or infinite; with LOSS_NONE, after rounding to
+                         the dtype of the output */
 };
 
 /* Checks the value of a parameter against its range. On failure, returns LOSS_INVALID, with
@@ -390,33 +396,40 @@ enum loss_status loss_check_param(const struct loss_param_spec *spec, struct los
 /* Returns the warning at `index`, static text; NULL if `index` is past the last one. */
 const char *loss_warning_at(size_t index);
 
-/* Checks a request: tensors, shapes, dtypes, parameters, gradients. Returns LOSS_OK, or
-   LOSS_INVALID with error.path pointing to the field. */
+/* Checks a request: tensors, shapes, dtypes, parameters, gradients. Returns LOSS_OK, LOSS_NOT_FOUND
+   if request->loss is NULL, or LOSS_INVALID; error.path then points to the field at fault, and is
+   "" if only the tensors together are too large. */
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request,
                            struct loss_error *error);
 
 /* Evaluates a plan on up to `threads` OpenMP threads. Small plans use fewer. One thread opens no
    parallel region. Every sum over terms is the exact sum of float64 numbers, rounded once: that of
-   a loss, of the divisor of a mean, and of the gradient of an element that several terms share. So
-   the result has the same bits for any number of threads and any order of the terms. On failure,
-   output buffers have undefined contents. Returns LOSS_INVALID      if an element is invalid, such
-   as a class index out of range; error.tensor and error.element identify the first one. Or if
-   weights are NaN or infinite and a partial result is requested, which cannot contain their sum
-       LOSS_UNAVAILABLE  if memory ran out
-       LOSS_CANCELLED    if plan->control.cancel became true
-       LOSS_INTERNAL     if the calling thread does not round to nearest, or replaces subnormal
-                         numbers by 0 */
+   a loss, of the divisor of a mean, and of the gradient of an element that is broadcast to several
+   terms. So the result has the same bits for any number of threads, and for any order of the terms
+   unless a term depends on all rows (info_nce). On failure, output buffers have undefined contents.
+
+   Returns LOSS_OK, or:
+
+   LOSS_INVALID if an element is invalid, such as a class index out of range; error.tensor and
+   error.element identify the first one. Also if weights are NaN or infinite and a partial result is
+   requested, which cannot contain their sum.
+
+   LOSS_UNAVAILABLE if memory runs out.
+
+   LOSS_CANCELLED if plan->control.cancel becomes true.
+
+   LOSS_INTERNAL if the calling thread does not round to nearest, or flushes subnormal numbers. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
                           struct loss_error *error);
 
 /* Returns an upper bound of the bytes that loss_run() allocates for a plan on `threads` threads;
    SIZE_MAX on overflow. Buffers that are not yet set are assumed to be aligned. loss_run_all()
-   allocates the sum over its plans. */
+   allocates the sum over its plans and, if there are several, about 13 KB more for each. */
 size_t loss_run_bytes(const struct loss_plan *plan, int threads);
 
 /* Adds another part of the same batch to `partial`. Returns false, with `partial` undefined, if a
-   count reaches LOSS_COUNT_LIMIT, if a sum is 2^63 times a float64 number or more, or if only one
-   of the two is `weighed`. */
+   count reaches LOSS_COUNT_LIMIT, if a sum is 2^1087 or more in magnitude or has an exponent below
+   -1074, or if only one of the two is `weighed`. */
 bool loss_partial_add(struct loss_partial *partial, const struct loss_partial *part);
 /* Returns the result of the batch whose parts have been added, with the same bits as those of
    loss_run() over the whole batch. `reduction` is not LOSS_NONE. */
@@ -433,8 +446,8 @@ enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, i
 
 /* ---- Instruction sets and threads ---- */
 
-/* Returns the instruction set in use, such as "x86-64-v3": the best one that the library is built
-   for and the machine has. Results do not depend on it. */
+/* Returns the instruction set in use, such as "x86-64-v3": the one that loss_isa_choose() selected,
+   else the best that the library is built for and the machine has. Results do not depend on it. */
 const char *loss_isa(void);
 /* Returns an instruction set that the library is built for, best first; NULL if `index` is past the
  * last one. */

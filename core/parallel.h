@@ -1,4 +1,4 @@
-/* The only code that opens OpenMP regions. */
+/* The only OpenMP regions of the library. */
 #ifndef CORE_PARALLEL_H
 #define CORE_PARALLEL_H
 

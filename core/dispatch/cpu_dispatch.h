@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum isa {
-    ISA_BASE, /* on every machine of the architecture: x86-64 */
+    ISA_BASE, /* what every machine of the architecture has; on x86, x86-64 */
     ISA_X86_64_V2,
     ISA_X86_64_V3,
     ISA_X86_64_V4,

@@ -17,7 +17,8 @@ static void narrow_to_floats(loss_real *x, size_t n, const struct loss_control *
         }
 }
 
-/* The reverse. Starts at the end, so that no float is overwritten before it is read. */
+/* The reverse of narrow_to_floats(). Starts at the end, so that no float is overwritten before it
+   is read. */
 static void widen_from_floats(loss_real *x, size_t n, const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -205,7 +206,7 @@ static size_t count_nonfinite(const struct run *run, const loss_real *term, size
     return nonfinite;
 }
 
-/* Adds the chunk's terms to the result, or writes them to the output. */
+/* Writes the chunk's terms to the output, or adds them to the result unless the kernel has. */
 static void collect_terms(const struct run *run, const struct loss_block *b,
                           struct partial *partial)
 {
@@ -235,7 +236,7 @@ static void collect(const struct run *run, const struct loss_block *b, struct pa
     collect_terms(run, b, partial);
 }
 
-/* PASS_PREPARE and PASS_EVALUATE. */
+/* PASS_PREPARE and PASS_EVALUATE: calls the loss's functions for one chunk. */
 static void evaluate_chunk(const struct run *run, struct loss_block *b, loss_real *scratch,
                            struct partial *partial)
 {

@@ -33,8 +33,7 @@ static size_t first_of(const struct strided_view *view, size_t at)
     return first + within;
 }
 
-/* The summands of one element. Those before the last ones, which `buffer` contains, are in `sum`,
-   if there are any. */
+/* The summands of one element: the last `n` in `buffer`; if `many`, those before them in `sum`. */
 struct summands {
     bool many;
     struct exact_accumulator sum;

@@ -2,7 +2,7 @@
  * Chooses how a plan is run: the grid of chunks and blocks, the kernel, the tensors that it uses in
  * place, and the layout of a thread's scratch memory.
  *
- * The grid depends only on shapes, so that a plan takes the same memory and time on every machine.
+ * The grid depends only on shapes, not on the machine or the number of threads.
  */
 #include "engine/run.h"
 
@@ -13,12 +13,12 @@
    an L1 cache of 32 KiB. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
-/* Chunks of rows of more than SHORT_ROW elements have up to ROWS_CHUNK elements, because a kernel
-   goes over one row at a time, and a chunk of few rows costs more than it does. */
+/* Chunks of rows of more than SHORT_ROW elements have up to ROWS_CHUNK elements: kernels process
+   such rows one at a time, and the fixed cost of a chunk is high if it has few rows. */
 enum { SHORT_ROW = 64, ROWS_CHUNK = 8 * LOSS_CHUNK };
 
-/* Chunks of more rows than this have a multiple of it, the number of floats in the longest vector,
-   for kernels whose vectors run across rows. */
+/* The number of rows in a chunk is a multiple of this if it is larger. It is the number of floats
+   in the longest vector, for kernels whose vectors run across rows. */
 enum { ROWS_MULTIPLE = 16 };
 
 /* ---- Operands and derivatives ---- */
@@ -69,8 +69,8 @@ static bool is_aligned(const void *data, enum loss_dtype dtype)
     return (uintptr_t)data % loss_dtype_size(dtype) == 0;
 }
 
-/* Returns true if a kernel can use the tensor in place: aligned contiguous numbers of dtype
- * `wanted`. */
+/* Returns true if a kernel can use the tensor in place: its elements are aligned, contiguous and of
+ * dtype `wanted`. */
 static bool is_directly_usable(const struct strided_view *view, const void *data,
                                enum loss_dtype dtype, enum loss_dtype wanted)
 {
@@ -226,7 +226,7 @@ static loss_real *allocate(size_t a, size_t b)
     return malloc(size_max(count, 1) * sizeof(loss_real));
 }
 
-/* Converts the operands that all terms share, once. */
+/* Makes the converted copies of operands that all terms share. Returns false if memory ran out. */
 static bool convert_shared_operands(struct run *run)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {

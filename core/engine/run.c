@@ -70,8 +70,7 @@ static void combine(const struct run *run, int threads, struct partial *whole)
 
 static enum loss_status cancelled_error(const struct loss_plan *plan, struct loss_error *error)
 {
-    return loss_fail(error, LOSS_CANCELLED, "%s was cancelled before it was evaluated",
-                     plan->loss->name);
+    return loss_fail(error, LOSS_CANCELLED, "the evaluation of %s was cancelled", plan->loss->name);
 }
 
 static enum loss_status out_of_memory_error(const struct loss_plan *plan, struct loss_error *error)
@@ -80,7 +79,7 @@ static enum loss_status out_of_memory_error(const struct loss_plan *plan, struct
                      plan->loss->name);
 }
 
-/* Sums the weights that the mean divides by, if their sum is needed. */
+/* Starts the partial result, and sums the weights that the mean divides by if the sum is needed. */
 static void sum_weights(struct run *run, int threads)
 {
     const struct loss_plan *plan = run->plan;
@@ -100,7 +99,7 @@ static void sum_weights(struct run *run, int threads)
     run->nonfinite_weights = exact_sum_nonfinite(&weights.sum.sum);
 }
 
-/* Runs the passes before the one that evaluates. */
+/* Does everything that precedes PASS_EVALUATE. */
 static void begin(struct run *run, int threads)
 {
     sum_weights(run, threads);
@@ -110,7 +109,7 @@ static void begin(struct run *run, int threads)
         run_pass(&run, 1, PASS_PREPARE + i, threads);
 }
 
-/* Writes the partial result, except for the weights. */
+/* Writes the partial result, except for the weights. Fails if a weight is NaN or infinite. */
 static enum loss_status write_partial(const struct run *run, const struct partial *whole,
                                       struct loss_error *error)
 {
@@ -118,8 +117,8 @@ static enum loss_status write_partial(const struct run *run, const struct partia
     const struct exact_sum *sum = &whole->sum.sum;
     if (run->nonfinite_weights > 0)
         return loss_fail_at(error, LOSS_INVALID, "/partial",
-                            "%zu weights are NaN or infinite; a partial result cannot contain "
-                            "their sum",
+                            "NaN or infinite weights: %zu; a partial result cannot contain their "
+                            "sum",
                             run->nonfinite_weights);
     plan->partial->sum = exact_sum_integer(sum);
     plan->partial->terms = run->terms;

@@ -63,7 +63,7 @@ enum { DERIVATIVES = 2 * LOSS_MAX_TENSORS };
 struct partial {
     struct exact_accumulator sum; /* of the terms; empty with LOSS_NONE */
     size_t ignored;
-    size_t nonfinite; /* with LOSS_NONE: how many terms are NaN or infinite; else the sum knows */
+    size_t nonfinite; /* with LOSS_NONE: terms that are NaN or infinite; else `sum` counts them */
     size_t invalid;   /* first term that has an invalid element; the number of terms if none */
     size_t invalid_element; /* which element of that term ... */
     int invalid_tensor;     /* ... of which tensor */
@@ -76,7 +76,7 @@ enum pass { PASS_WEIGHTS, PASS_PREPARE, PASS_EVALUATE = PASS_PREPARE + LOSS_MAX_
 struct run {
     const struct loss_plan *plan;
     const struct loss_method *method;
-    size_t terms;  /* all terms */
+    size_t terms;  /* number of terms */
     size_t chunk;  /* terms for one call of the kernel */
     size_t block;  /* terms that a thread takes at a time: a multiple of `chunk` */
     size_t blocks; /* number of blocks */
@@ -92,7 +92,7 @@ struct run {
     loss_real *per_term_state; /* owned: method->state_per_term numbers for each term */
     struct partial *partial;   /* owned: one for each thread */
     double divisor;
-    size_t nonfinite_weights; /* how many of the weights that the mean divides by, if has_partial */
+    size_t nonfinite_weights; /* how many weights that the mean divides by are NaN or infinite */
     int pass;
 };
 
@@ -101,7 +101,7 @@ struct run {
 /* Chooses the layout of a run without allocating anything. Returns false if a size overflows. */
 bool layout_choose(struct run *run, const struct loss_plan *plan);
 /* Chooses the layout and allocates the memory of a run on `threads` threads. Returns false if
-   memory ran out. Call layout_free() in either case. */
+   memory ran out or a size overflows. Call layout_free() in either case. */
 bool layout_allocate(struct run *run, const struct loss_plan *plan, int threads);
 void layout_free(struct run *run);
 /* Returns how many of `threads` threads have work. */

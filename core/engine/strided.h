@@ -49,7 +49,7 @@ void strided_read(const struct strided_view *view, const void *data, enum loss_d
                   size_t t, size_t n, loss_real *out);
 void strided_read_index(const struct strided_view *view, const void *data, enum loss_dtype dtype,
                         size_t t, size_t n, int64_t *out);
-/* The reverse, to float32 or float64. Terms must not share elements. */
+/* The reverse of strided_read(), to float32 or float64. Terms must not share elements. */
 void strided_write(const struct strided_view *view, void *data, enum loss_dtype dtype, size_t t,
                    size_t n, const loss_real *values);
 

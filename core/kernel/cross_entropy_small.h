@@ -1,6 +1,6 @@
 /*
  * Cross entropy of many rows with few classes at once. A template: cross_entropy.c includes it for
- * double and for float, after it defines the macros below, which are undefined at its end.
+ * double and for float, each time after defining these macros, which are undefined at the end:
  *
  *     CE_REAL                         the type
  *     CE_NAME(name)                   the name of a function for this type
@@ -132,7 +132,7 @@ static void CE_NAME(labels)(struct loss_block *b, const struct CE_NAME(rows) * r
         (void)class_label(b, i, r->classes, &label);
 }
 
-/* Reads the logits and the weights of the labels. Those that do not count get weight 0. */
+/* Reads the logits and the weights of the labels. Labels that do not count get weight 0. */
 static void CE_NAME(own_logits)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     const bool weighted = b->in[WEIGHT] || b->in_f32[WEIGHT];

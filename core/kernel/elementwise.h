@@ -125,7 +125,7 @@ struct elementwise {
     int operands_present; /* leading operands that are read; the others are absent and count as 1 */
     bool f32;             /* operands and derivatives are float32 */
     bool nonnegative;     /* no term is negative, and none is rejected; the formula is short */
-    int grads, hess;      /* leading operands that are differentiated once, and twice */
+    int grads, hess;      /* number of leading operands that are differentiated once, and twice */
 };
 
 static ALWAYS_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
@@ -200,8 +200,8 @@ struct reduction {
     flag_vector invalid;
 };
 
-/* Adds the terms of elements [i, i + n), n <= WINDOW_LANES. Unrolling is off because the loop
-   becomes vectors as it is. */
+/* Adds the terms of elements [i, i + n), n <= WINDOW_LANES, to the window, and writes the
+   gradients. Unrolling is off because the compiler vectorizes the loop as it is. */
 static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[], size_t i,
                                        size_t n, struct reduction *to, const struct elementwise e)
 {
@@ -225,9 +225,9 @@ static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[]
     to->invalid |= flags;
 }
 
-/* The same for SUM_WIDTH elements, which it adds to vector v of the window, and a short formula
-   that rejects no element. Floats are widened as they are read and narrowed as they are written,
-   which saves instructions that would limit the speed of such formulas. */
+/* Like reduce_lanes(), for SUM_WIDTH elements, whose terms it adds to vector v of the window. The
+   formula is short and rejects no element. Floats are widened as they are read and narrowed as they
+   are written, which saves instructions that would limit the speed of such formulas. */
 static ALWAYS_INLINE void reduce_vector(struct loss_block *b, const loss_real p[], size_t i, int v,
                                         struct reduction *to, const struct elementwise e)
 {
@@ -275,7 +275,7 @@ static ALWAYS_INLINE void prefetch(const struct loss_block *b, size_t i, const s
 }
 
 /* Like elements(), but adds the terms to b->sum from registers instead of storing them. Returns
-   false if the window does not hold; nothing is then added. */
+   false, without adding any, if the window does not have their exact sum. */
 static ALWAYS_INLINE bool reduce_elements(struct loss_block *b, const struct elementwise e)
 {
     const int exponent = b->sum->exponent;
@@ -320,7 +320,7 @@ static ALWAYS_INLINE void set_defaults(struct loss_block *b, int operands, bool 
     }
 }
 
-/* Runs the loop for the requested derivatives, whose numbers are constants for the compiler. */
+/* Runs the loop for the requested derivatives, whose counts are constants for the compiler. */
 static ALWAYS_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
 {
     if (e.f32 && b->sum && b->sum->levels == WINDOW_FEW_LEVELS && e.hess == 0 && e.grads <= 1)

@@ -5,11 +5,11 @@
 /* The exponents that a window can have: all levels are normal numbers, and none overflows. */
 enum { MIN_EXPONENT = -1022 + LEVEL_BITS * (WINDOW_LEVELS - 1), MAX_EXPONENT = 1022 };
 
-/* How far e_0 is above the exponent of the largest number: WINDOW_STEPS numbers are less than
-   2^(e_0 - 1), and one bit is to spare, for a larger number later. */
+/* How far e_0 is above the exponent of the largest number: the sum of WINDOW_STEPS numbers is less
+   than 2^(e_0 - 1), with one bit to spare for a larger number later. */
 enum { MARGIN = 10 };
 
-/* What a window is opened with first: numbers below 64 with 53 bits down to 2^-28. */
+/* The first window is exact for numbers of 53 bits from 2^-28 to 64. adapt() may add a level. */
 enum { FIRST_EXPONENT = 16, MORE_LEVELS = WINDOW_FEW_LEVELS + 1 };
 
 void accumulator_init(struct exact_accumulator *accumulator)
@@ -52,7 +52,7 @@ void accumulator_flush(struct exact_accumulator *accumulator)
 
 /* ---- Numbers for which a window does not hold ---- */
 
-/* The biased exponent of numbers that no window can add. */
+/* The smallest biased exponent of numbers that no window can add. */
 enum { TOO_LARGE = MAX_EXPONENT - MARGIN + 1023 + 1 };
 
 /* Returns the exponent e_0 of a window for numbers whose largest one has the biased exponent
@@ -76,8 +76,8 @@ static int largest_exponent(const double *x, size_t n)
     return (int)(largest >> 52);
 }
 
-/* Copies the numbers that a window can add; adds the others, larger ones, infinities and NaN, to
-   `sum` and copies 0. Returns the largest biased exponent of those that are copied. */
+/* Copies the numbers that a window can add. Adds the others (larger ones, infinities and NaN) to
+   `sum`, and copies 0 instead. Returns the largest biased exponent of those that are copied. */
 static int copy_moderate(struct exact_sum *sum, const double *x, size_t n, double *to)
 {
     memcpy(to, x, n * sizeof *to);
@@ -97,8 +97,8 @@ static int copy_moderate(struct exact_sum *sum, const double *x, size_t n, doubl
     return largest;
 }
 
-/* Changes the guesses after a window did not hold for numbers that need `exponent`: raises it, or
-   else adds a level, or else lowers it. */
+/* Changes the guesses after a window did not hold for numbers that need `exponent`: raises the
+   accumulator's exponent, or else adds a level, or else lowers the exponent. */
 static void adapt(struct exact_accumulator *accumulator, int exponent)
 {
     if (exponent <= accumulator->exponent && accumulator->levels < MORE_LEVELS)
@@ -107,8 +107,8 @@ static void adapt(struct exact_accumulator *accumulator, int exponent)
         accumulator->exponent = exponent;
 }
 
-/* Adds up to WINDOW_TERMS numbers through a window of all levels above the largest one, and what is
-   left after it one by one. */
+/* Adds up to WINDOW_TERMS numbers through a window of all levels whose exponent fits the largest
+   number, and one by one what the window leaves of them. */
 static void add_apart(struct exact_accumulator *accumulator, const double *x, size_t n)
 {
     double rest[WINDOW_TERMS + WINDOW_LANES];

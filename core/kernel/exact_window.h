@@ -32,7 +32,8 @@
 
 enum { WINDOW_LEVELS = 4, LEVEL_BITS = 44, WINDOW_STEPS = 128 };
 
-/* With 32 vector registers, 16 lanes hide the latency of additions; with 16, they do not fit. */
+/* With 32 vector registers, 16 lanes hide the latency of additions; into 16 registers they do not
+   fit. */
 enum { WINDOW_LANES = SUM_WIDTH == 8 ? 16 : 8, WINDOW_VECTORS = WINDOW_LANES / SUM_WIDTH };
 /* The most numbers that are added to one window. */
 enum { WINDOW_TERMS = WINDOW_STEPS * 8 };
@@ -93,9 +94,9 @@ static ALWAYS_INLINE bits_vector or_difference(bits_vector a, bits_vector b, bit
 #endif
 }
 
-/* Adds a number to each lane of vector v. Returns what is left of them. `start` is what the first
-   level started with. If no number is negative, its sum never decreases; then the check of `moved`
-   may be left to window_check_end(). */
+/* Adds a number to each lane of vector v. Returns what is left of the numbers. `start` is what the
+   first level started with. If `nonnegative`, no number is negative, so the first level never
+   decreases; instead of setting `moved`, the caller then calls window_check_end() at the end. */
 static ALWAYS_INLINE sum_vector window_add(struct window *window, int v, sum_vector x, double start,
                                            int levels, bool nonnegative)
 {

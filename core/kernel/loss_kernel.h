@@ -16,11 +16,11 @@
 #include "kernel/exact_window.h"
 #include "kernel/vector_math.h"
 
-/* The type of formulas. float32 requests too are computed in double and rounded once, at the end,
+/* The type of formulas. Even float32 requests are computed in double and rounded once, at the end,
    unless a kernel says otherwise. */
 typedef double loss_real;
 
-/* Maximum number of elements of an operand in a block of short rows (layout.c). */
+/* Maximum number of elements of an operand in a struct loss_block of short rows (layout.c). */
 enum { LOSS_CHUNK = 1024 };
 
 /*
@@ -49,8 +49,9 @@ struct loss_block {
     loss_real *term;
 
     /* out: derivatives, [n * elements_per_term[k]]; NULL if not requested. The kernel multiplies
-       those of term i by scale[i], the upstream gradient divided by the divisor. hess: the second
-       derivative with respect to each element alone. The _f32 arrays are for kernel_f32. */
+       those of term i by scale[i], the upstream gradient times the sample weight, divided by the
+       divisor. hess: the second derivative with respect to each element alone. The _f32 arrays are
+       for kernel_f32. */
     const loss_real *scale;
     loss_real *grad[LOSS_MAX_TENSORS], *hess[LOSS_MAX_TENSORS];
     float *grad_f32[LOSS_MAX_TENSORS], *hess_f32[LOSS_MAX_TENSORS];
@@ -94,8 +95,8 @@ struct loss_method {
        and hess_f32. If NULL, kernel_f64 is used. */
     void (*kernel_f32)(struct loss_block *block);
 
-    /* Runs once before all passes, on one thread, over all terms. It reads the operands that all
-       terms share, writes per_term_state, and takes constant time per term. NULL if not needed. */
+    /* Runs once before the passes below, on one thread, over all terms. It reads the operands that
+       all terms share, writes per_term_state, and takes constant time per term. NULL if absent. */
     void (*start)(struct loss_block *block);
     /* For losses whose terms depend on all rows: passes over all blocks before the kernel. Each
        writes per_term_state for the later passes and the kernel. Terminated by NULL. */
@@ -109,7 +110,7 @@ struct loss_method {
     size_t (*terms_per_chunk)(const struct loss_plan *plan);
 
     /* Returns the number of elements that the kernel processes; SIZE_MAX on overflow. If NULL, that
-       of the longest tensor. */
+       of the terms or of the longest tensor, whichever is larger. */
     size_t (*elements)(const struct loss_plan *plan);
     /* The cost, or a function that returns it if it depends on the plan. */
     struct loss_cost cost;
@@ -119,12 +120,12 @@ struct loss_method {
        mean. Only the operands in `term_weight_operands` are set, and no derivatives. */
     void (*term_weights)(struct loss_block *block);
     uint32_t term_weight_operands;
-    /* Returns true if term i is ignored; its sample weight is then not read. The same operands are
-       set as for `term_weights`. NULL if no term is ever ignored. */
+    /* Returns true if term i is ignored; its sample weight then has no effect. At least the
+       operands in `term_weight_operands` are set. NULL if no term is ever ignored. */
     bool (*is_ignored)(const struct loss_block *block, size_t i);
 
     /* If a batch cannot be split into parts, returns the reason, as part of a sentence: "each query
-       is compared with every key". NULL if every batch can be. */
+       is compared with every key"; else returns NULL. NULL if every batch can be split. */
     const char *(*indivisible)(const struct loss_plan *plan);
     /* Returns where tensor k has its samples (loss_plan.sample_axis). NULL: along the axis that
        corresponds to the first dimension of the terms. */
@@ -169,7 +170,7 @@ __attribute__((format(printf, 4, 5))) enum loss_status
 loss_shape_error(const struct loss_plan *plan, struct loss_error *error, int tensor,
                  const char *format, ...);
 
-/* Returns true if a tensor broadcasts to `shape` without changing it. */
+/* Returns true if a tensor broadcasts to `shape`. */
 bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tensor *shape);
 /* Returns true if two tensors have the same shape. */
 bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b);
@@ -204,7 +205,7 @@ static inline loss_real vmax(loss_real a, loss_real b)
     return a > b ? a : b;
 }
 
-/* Returns the smaller number; b if a is NaN. */
+/* Returns the smaller number; b if either is NaN. */
 static inline loss_real vmin(loss_real a, loss_real b)
 {
     return a < b ? a : b;
@@ -217,7 +218,7 @@ static inline loss_real sign(loss_real x)
     return x > 0 ? 1 : below;
 }
 
-/* Returns max(0, x), or NaN, like PyTorch's clamp. */
+/* Returns max(0, x); NaN if x is NaN, like PyTorch's clamp. */
 static inline loss_real positive(loss_real x)
 {
     return x <= 0 ? 0 : x;

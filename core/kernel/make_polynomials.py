@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Computes the coefficients of core/kernel/vector_math.h.
 
-They are near-minimax polynomials, fitted with 40 digits.
+The polynomials are near-minimax, fitted with 40 digits.
 
     make_polynomials.py    prints each polynomial's coefficients and the bound of its relative error
 

@@ -53,7 +53,7 @@ static inline float max_in_slice_f32(float max, const float *x, size_t n)
     for (; i + LANES <= n; i += LANES)
         for (size_t k = 0; k < (size_t)LANES; k++)
             lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
-    if (n >= LANES) /* the last ones again, without a remainder */
+    if (n >= LANES) /* the last LANES numbers again, so that there is no remainder */
         i = n - LANES;
     for (size_t k = 0; i + k < n; k++)
         lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];

@@ -141,8 +141,9 @@ static ALWAYS_INLINE double vlog1p(double x)
 
 /* ---- float32 arithmetic ---- */
 
-/* These process twice as many numbers per vector. They are for results that are rounded to float32.
-   Logarithms are doubles with more digits than float32 has, because they are summed. */
+/* The functions below process twice as many numbers per vector. They are for results that are
+   rounded to float32. Logarithms are doubles with more digits than float32 has, because they are
+   summed. */
 
 static ALWAYS_INLINE uint32_t bits_of_float(float x)
 {
@@ -180,7 +181,7 @@ static ALWAYS_INLINE float power_of_two_f32(float shifted, int32_t offset)
    keep their digits if they are multiplied by a large weight. */
 #define VEXP_F32_ONE 0x1p64F
 
-/* Below this, the functions return 0. */
+/* The functions return 0 instead of exp of a number below this. */
 #define VEXP_F32_MIN (-127.0F)
 
 /* A float with the rounding error of the last addition. */
@@ -262,8 +263,8 @@ struct softplus {
     double value, sigmoid;
 };
 
-/* Returns them for a float a >= 0 or NaN. Both are off by at most 1 ulp of float32 before they are
-   rounded. */
+/* Returns softplus(-a) and sigmoid(-a) for a float a >= 0 or NaN. Both are off by at most 1 ulp of
+   float32 before they are rounded. */
 static ALWAYS_INLINE struct softplus vsoftplus_f32(float a)
 {
     const struct float_pair scaled = vexp_negative_f32(-a, 0);

@@ -1,5 +1,5 @@
-/* Reads and writes vectors of doubles. Those of floats use instructions that GCC 12 does not choose
-   by itself. */
+/* Reads and writes vectors of doubles, from and to doubles or floats. The conversions of floats use
+   instructions that GCC 12 does not choose by itself. */
 #ifndef CORE_KERNEL_WIDE_VECTOR_H
 #define CORE_KERNEL_WIDE_VECTOR_H
 

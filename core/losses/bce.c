@@ -44,20 +44,20 @@ LOSS_FORMULA(bce)
     };
 }
 
-/* The same as clamped_log(), in float32, for a `rest` that is already divided by x. */
+/* Like clamped_log(), in float32, for a `rest` that is already divided by x. */
 static inline loss_real clamped_log_f32(float x, float rest)
 {
     return vmax(vlog_f32(x, x == 0 ? -100 : rest), -100);
 }
 
-/* Returns the rounding error of other = 1 - x, divided by `other`. It is not 0 only if other > 1/2,
-   where 1 / other is close enough to 2 - other. */
+/* Returns the rounding error of other = 1 - x, divided by `other`. It is 0 unless other > 1/2,
+   where 2 - other is close enough to 1 / other. */
 static inline float rest_of_other(float x, float other)
 {
     return ((1 - other) - x) * (2 - other);
 }
 
-/* The derivative of the term with respect to x. */
+/* Returns the derivative of the term with respect to x. */
 static inline loss_real slope_f32(float x, float other, loss_real y)
 {
     const float variance = x * other, smallest = (float)SMALLEST_VARIANCE;
@@ -65,7 +65,7 @@ static inline loss_real slope_f32(float x, float other, loss_real y)
     return (x - y) * refined_reciprocal(exact, 1 / (variance > smallest ? variance : smallest));
 }
 
-/* The same in float32, without weights. */
+/* The loss in float32, without weights. */
 LOSS_FORMULA_F32(bce)
 {
     const float x = in[INPUT] + 0, other = 1 - x; /* + 0 turns -0 into 0 */

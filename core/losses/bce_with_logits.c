@@ -36,7 +36,7 @@ LOSS_FORMULA(bce_with_logits)
         .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-/* The same without weights: c x + log(1 + exp(-|x|)) with c = -y for negative x, else 1 - y. */
+/* The loss in float32, without weights: c x + log(1 + exp(-|x|)), c = -y if x < 0, else 1 - y. */
 LOSS_FORMULA_F32(bce_with_logits)
 {
     const float x = in[INPUT];

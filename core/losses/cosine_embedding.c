@@ -49,7 +49,7 @@ struct products {
     struct sum_lanes aa, bb, ab;
 };
 
-/* Adds those of components [c, c + n), n <= SUM_LANES, to the lanes. */
+/* Adds the products of components [c, c + n), n <= SUM_LANES, to the lanes. */
 static ALWAYS_INLINE void add_products(const struct pair *pair, size_t c, size_t n,
                                        struct products *sum, bool f32)
 {
@@ -68,7 +68,7 @@ static ALWAYS_INLINE void add_products(const struct pair *pair, size_t c, size_t
     sum_add_lanes(&sum->ab, ab);
 }
 
-/* Adds |u - v|^2 in the same way. */
+/* Adds the squares of u - v of components [c, c + n), n <= SUM_LANES, to the lanes. */
 static ALWAYS_INLINE void add_distances(const struct pair *pair, size_t c, size_t n,
                                         struct sum_lanes *sum, bool f32, bool exact)
 {

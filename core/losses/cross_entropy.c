@@ -57,8 +57,8 @@ static loss_real coefficient(const struct coefficients *k, size_t c)
     return w * (p * k->keep + k->spread);
 }
 
-/* Returns true if the target selects one class. The other classes do not contribute then, even if
-   they are infinite or NaN. */
+/* Returns true if the target selects one class. The other classes then do not contribute, even if
+   their log-probability is -inf, or their weight infinite or NaN. */
 static bool is_one_class(const struct coefficients *k)
 {
     return !k->probability && k->spread == 0;
@@ -208,7 +208,7 @@ static inline struct double_pair exp_difference(loss_real x, loss_real top)
 
 /* ---- Many classes, in float32 ---- */
 
-/* A longer row does not stay in the L1 cache, or in the L2 cache, until the next row is read. */
+/* Longer rows do not stay in the L1 cache, or in the L2 cache, until the next row is read. */
 enum { L1_ROW = 8192, L2_ROW = 1 << 17 };
 
 /* Returns how far ahead to prefetch what is read or written again for the next row: that row, or
@@ -220,7 +220,8 @@ static size_t prefetch_distance(size_t classes, size_t max)
 
 /* In this section `e` contains the e_c times VEXP_F32_ONE. */
 
-/* Returns `rest` from the sum of all e[c], or sums them again if that lost too many digits. */
+/* Returns `rest` from the sum of all e[c]; if the subtraction loses too many digits, sums the e[c]
+   again. */
 static loss_real rest_of(loss_real sum, const float *e, size_t classes,
                          const struct loss_control *cancel)
 {
@@ -415,7 +416,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
         return error->status;
     if (!plan->indexed[TARGET] && ignored >= 0)
         return loss_fail_at(error, LOSS_INVALID, "/ignore_index",
-                            "ignore_index is %" PRId64 "; it does not apply to class probabilities",
+                            "ignore_index is %" PRId64 "; with class probabilities, it must be "
+                            "negative or null",
                             ignored);
     return LOSS_OK;
 }

@@ -298,7 +298,8 @@ static void forward_states(loss_real *restrict now_m, loss_real *restrict now_e,
 }
 
 /* Computes alpha at step t, equations 5 to 8: the probability of all path prefixes that end in each
-   state. Returns the logarithm of what it is divided by, more than at the step before. */
+   state. Alpha is divided by the maximum of each step so far; returns the logarithm of that of step
+   t. */
 static loss_real forward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     const struct row now = row_from(l, alpha_at(l, t)),
@@ -372,9 +373,9 @@ static void backward(const struct sequence *q, const struct lattice *l, size_t t
 }
 
 /* Computes the probability that a path has each class at the current step, equation 16: that of the
-   paths through the states of the class, divided by that of the paths through any state. The
-   probability of all paths would do as the divisor, but e of a vast log-probability has few digits
-   left for the others, and each step loses different ones. */
+   paths through the states of the class, divided by that of the paths through any state. The latter
+   equals the probability of all paths, but only without rounding: e of a vast log-probability has
+   few digits left for the others, and each step loses different ones. */
 static void compute_share(const struct sequence *q, const struct lattice *l)
 {
     const struct row through = l->emit;
@@ -553,7 +554,7 @@ static void ctc_kernel(struct loss_block *b)
 
 /* ---- Cost ---- */
 
-/* Returns the states of all steps of all sequences, or the number of log-probabilities if it is
+/* Returns the number of states in all steps of all sequences, or of log-probabilities if that is
    larger. */
 static size_t elements(const struct loss_plan *plan)
 {

@@ -214,7 +214,7 @@ static ALWAYS_INLINE void dice(struct loss_block *b, bool f32)
             b->ignored++;
             for (int k = INPUT; k <= TARGET; k++)
                 zero_row(gradient_row(b, k, i), b->elements_per_term[k], b->cancel);
-        } else if (b->param[SIGMOID].integer) /* constants make the loops vectors */
+        } else if (b->param[SIGMOID].integer) /* constants let the compiler vectorize the loops */
             evaluate(b, i, (struct options){f32, true, squared, jaccard});
         else if (!squared && !jaccard)
             evaluate(b, i, (struct options){f32, false, false, false});

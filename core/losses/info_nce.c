@@ -106,7 +106,7 @@ static struct workspace make_workspace(const struct loss_block *b)
 }
 
 /* Computes the similarities of the block's vectors of side k and vectors [first, first + n), n <=
-   COLUMNS, of the other side. Similarities with others, up to COLUMNS, are 0. */
+   COLUMNS, of the other side. The other columns of `scores` are 0. */
 static void compute_scores(const struct loss_block *b, const struct workspace *w, int k,
                            size_t first, size_t n)
 {

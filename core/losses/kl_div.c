@@ -7,8 +7,8 @@
 enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
-/* l = y (log y - x), 0 if y = 0; with log_target l = exp(y) (y - x). The input is a log-
-   probability. */
+/* l = y (log y - x), 0 if y = 0; with log_target l = exp(y) (y - x). The input contains
+   log-probabilities. */
 LOSS_FORMULA(kl_div)
 {
     const loss_real x = in[INPUT], y = in[TARGET];

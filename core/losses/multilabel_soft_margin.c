@@ -72,7 +72,8 @@ static ALWAYS_INLINE void add_classes(const struct row *row, size_t c, size_t n,
             memcpy(row->grad[g].f64 + c, grad[g], sizeof grad[g]);
 }
 
-/* The same for classes at the end of a row. */
+/* Like add_classes(), for the last n classes of a row. Copies them, because add_classes() reads and
+   writes SUM_LANES elements. */
 static ALWAYS_INLINE void add_last(const struct row *row, size_t c, size_t n,
                                    const struct options options, struct compensated_lanes *sum)
 {

@@ -65,7 +65,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "targets must be in [0, 1], unless gamma is a whole number");
 }
 
-/* -1 means no weights. Other values below 0 are invalid. */
+/* An alpha of -1 means no weights. Other values below 0 are invalid. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const loss_real alpha = plan->param[ALPHA].number;

@@ -272,7 +272,7 @@ static ALWAYS_INLINE void write_rows(const struct pair pairs[3], const struct me
     }
 }
 
-/* Constants make the loops vectors. */
+/* Constants let the compiler vectorize the loops. */
 static ALWAYS_INLINE void write_gradients(const struct pair pair[3], const struct metric *metric,
                                           enum slope how, bool swap, bool f32,
                                           const struct derivative_row grad[3])

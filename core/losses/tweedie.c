@@ -50,7 +50,7 @@ static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
     return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
 }
 
-/* Returns INVALID(TARGET) if the distribution with this power cannot have the value y. */
+/* Returns INVALID(TARGET) if the distribution with this power cannot have the value y, else 0. */
 static inline int invalid_target(loss_real y, loss_real power)
 {
     const bool below = power >= 2 ? y <= 0 : y < 0;
@@ -68,7 +68,7 @@ static inline loss_real sum_of_exponentials(loss_real a, loss_real b, loss_real 
  * For means m:
  *     l = 2 m^(2 - p) f(y / m)
  *       = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]
- *     which is (y - m)^2 for p = 0.
+ *     For p = 0 it is (y - m)^2, also for negative y.
  *
  * For logarithms x of means:
  *     l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p)
@@ -149,7 +149,7 @@ const struct loss_descriptor loss_tweedie = {
            "gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their "
            "logarithms, XGBoost's negative log likelihood.",
     .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; "
-               "log_input: l = -y exp((1-p) x) / "
+               "p = 0: l = (y - x)^2; log_input: l = -y exp((1-p) x) / "
                "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, "
                "such as 2 [y log(y/x) - y + x] for p = 1",
     .reductions = MEAN_SUM_NONE,

@@ -64,10 +64,10 @@ static enum loss_status check_tensors(struct loss_plan *plan, const struct loss_
 enum { NUMBER_TEXT = 32 };
 static const char *number_text(double x, char *text)
 {
-    if (isinf(x))
-        snprintf(text, NUMBER_TEXT, "%sInfinity", x < 0 ? "-" : "");
-    else
+    if (isfinite(x))
         snprintf(text, NUMBER_TEXT, "%.17g", x);
+    else
+        snprintf(text, NUMBER_TEXT, isinf(x) ? "%sInfinity" : "%sNaN", x < 0 ? "-" : "");
     return text;
 }
 
@@ -119,8 +119,9 @@ static enum loss_status check_reduction(struct loss_plan *plan, enum loss_reduct
         return fail_field(error, "reduction", "unknown reduction");
     if (plan->loss->reductions >> reduction & 1)
         return LOSS_OK;
-    return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name,
-                      loss_reduction_name(reduction));
+    return fail_field(error, "reduction",
+                      "%s has no reduction '%s'; it must be 'mean', 'sum' or 'none'",
+                      plan->loss->name, loss_reduction_name(reduction));
 }
 
 /* Chooses the dtype of the computation: the request's, else float64 if a prediction is float64. */
@@ -140,7 +141,7 @@ static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dty
     return LOSS_OK;
 }
 
-/* Decides the dtype of the data of each tensor. */
+/* Sets the dtype of each tensor that does not declare one, and rejects those of the wrong kind. */
 static enum loss_status resolve_dtypes(struct loss_plan *plan, struct loss_error *error)
 {
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
@@ -154,8 +155,8 @@ static enum loss_status resolve_dtypes(struct loss_plan *plan, struct loss_error
             tensor->dtype = plan->indexed[k] ? LOSS_INT64 : plan->dtype;
         const bool is_float = loss_dtype_is_float(tensor->dtype);
         if (plan->indexed[k] && is_float)
-            return fail_field(error, spec->name, "%s is %s; class indices are integers", spec->name,
-                              loss_dtype_name(tensor->dtype));
+            return fail_field(error, spec->name, "%s is %s; its dtype must be an integer or bool",
+                              spec->name, loss_dtype_name(tensor->dtype));
         if (spec->kind == LOSS_CLASSES && !plan->indexed[k] && !is_float)
             return fail_field(
                 error, spec->name,
@@ -182,12 +183,12 @@ static enum loss_status check_derivative(const struct loss_plan *plan, const cha
         return fail_field(error, field, "%s contains class indices, which have no gradient",
                           spec->name);
     if (!loss_dtype_is_float(plan->tensor[k].dtype))
-        return fail_field(error, field, "%s is %s; only floating point tensors have a gradient",
+        return fail_field(error, field, "%s is %s; only floating point tensors have derivatives",
                           spec->name, loss_dtype_name(plan->tensor[k].dtype));
     return LOSS_OK;
 }
 
-/* Fills `out` with the shapes of the derivatives in `mask`. */
+/* Checks the derivatives in `mask`, and sets their shapes and dtype in `out`. */
 static enum loss_status check_derivatives(const struct loss_plan *plan, uint32_t mask,
                                           const char *field, struct loss_tensor out[],
                                           struct loss_error *error)
@@ -274,12 +275,15 @@ static enum loss_status check_sample_weight(struct loss_plan *plan,
 static enum loss_status choose_divisor(struct loss_plan *plan, const struct loss_request *request,
                                        struct loss_error *error)
 {
+    char text[NUMBER_TEXT];
     if (request->has_divisor && plan->reduction != LOSS_MEAN && plan->reduction != LOSS_BATCHMEAN)
         return fail_field(error, "divisor",
-                          "divisor is given, but reduction '%s' does not divide; a mean does",
+                          "divisor is given, but reduction '%s' does not divide; 'mean' and "
+                          "'batchmean' do",
                           loss_reduction_name(plan->reduction));
     if (request->has_divisor && !isfinite(request->divisor))
-        return fail_field(error, "divisor", "divisor must be finite");
+        return fail_field(error, "divisor", "divisor is %s; it must be finite",
+                          number_text(request->divisor, text));
     plan->has_divisor = request->has_divisor;
     plan->divisor = 1;
     if (plan->reduction == LOSS_MEAN)

@@ -31,7 +31,7 @@ enum loss_status loss_shape_error(const struct loss_plan *plan, struct loss_erro
     return LOSS_INVALID;
 }
 
-/* Partial results list warnings in this order. */
+/* In the order in which merged partial results list them. */
 static const char *const warnings[LOSS_WARNINGS] = {
     [WARN_BROADCAST] = "the shapes of target and input differ; they are broadcast, which is "
                        "probably not intended",
@@ -112,8 +112,9 @@ enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error 
             continue;
         const struct loss_tensor before = plan->terms;
         if (!broadcast(&plan->terms, &plan->tensor[k]))
-            return loss_shape_error(plan, error, k, "it does not broadcast with %s of %s",
-                                    loss_shape_text(&before, shape), name_of(plan, 0));
+            return loss_shape_error(plan, error, k, "it does not broadcast with %.64s of %s",
+                                    loss_shape_text(&before, shape),
+                                    k == 1 ? name_of(plan, 0) : "the tensors before it");
     }
     return align_all(plan, error);
 }

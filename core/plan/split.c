@@ -2,8 +2,8 @@
  * Parts of batches: which batches can be split, and along which axis of each tensor.
  *
  * The terms of a part must be terms of the whole batch. So each tensor has the part's samples along
- * one axis, or all parts share it. A tensor without that axis, or of length 1 along it, is
- * broadcast to the terms of its part, which is the same in every part only if they share it.
+ * one axis, or all parts have the same tensor. A tensor without that axis, or of length 1 along it,
+ * is broadcast to all terms, so all parts must have the same one.
  */
 #include "kernel/loss_kernel.h"
 
@@ -21,17 +21,18 @@ static int find_axis(const struct loss_plan *plan, int k)
     return LOSS_SHARED;
 }
 
-/* Rejects derivatives with respect to tensors that all parts share: each part has only a part of
-   their sums. */
+/* Rejects derivatives with respect to tensors that all parts share: they are sums over all terms,
+   of which a part has only some. */
 static enum loss_status check_derivatives(const struct loss_plan *plan, uint32_t mask,
                                           const char *path, struct loss_error *error)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if ((mask >> k & 1) && plan->sample_axis[k] == LOSS_SHARED)
-            return loss_fail_at(error, LOSS_INVALID, path,
-                                "%s is shared by all parts of the batch, so a part has no gradient "
-                                "with respect to it",
-                                plan->loss->tensors[k].name);
+            return loss_fail_at(
+                error, LOSS_INVALID, path,
+                "%s is shared by all parts of the batch, so a part has no derivative "
+                "with respect to it",
+                plan->loss->tensors[k].name);
     return LOSS_OK;
 }
 

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Each deposit adds less than 2^32 to a limb, and so does what a normalized limb contains, so that
-   limbs stay below 2^63. */
+/* Each deposit adds less than 2^32 to a limb, and a normalized limb is less than 2^32, so limbs
+   stay below 2^63. */
 enum { MAX_DEPOSITS = 1 << 30 };
 
 /* Propagates carries: all limbs but the last one, which has the sign, are then in [0, 2^32). */
@@ -78,8 +78,7 @@ const char *exact_sum_obstacle(void)
     subnormal *= 2;
     if (subnormal * 0x1p1000 != 0x1p-59) /* comparisons may replace subnormal numbers, too */
         return "replaces subnormal numbers by 0, which a library compiled with -ffast-math may "
-               "have "
-               "caused";
+               "have caused";
     return NULL;
 }
 
@@ -110,15 +109,15 @@ static struct magnitude magnitude_of(const struct exact_sum *sum)
     return result;
 }
 
-/* Returns the number. It has at most 52 leading zeros after the first bit of the last limb. */
+/* Returns the magnitude, rounded to the nearest float64 number. */
 static double round_magnitude(const struct magnitude *m)
 {
     const size_t limbs = m->limbs;
     if (limbs <= 1)
         return ldexp(limbs == 0 ? 0 : m->limb[0], EXACT_UNIT);
     /* The first 64 bits; the last of them is set if any bit after them is. Since a float64 number
-       has 53 bits, rounding these 64 is rounding the whole. A number that has fewer bits is exact,
-       so that rounding a subnormal number twice does not happen either. */
+       has 53 bits, rounding these 64 is rounding the whole. A subnormal number has fewer bits, so
+       the conversion is exact and ldexp() does not round it again. */
     const int zeros = __builtin_clz(m->limb[limbs - 1]);
     uint64_t first = (uint64_t)m->limb[limbs - 1] << EXACT_LIMB_BITS | m->limb[limbs - 2];
     uint64_t rest = limbs > 2 ? (uint64_t)m->limb[limbs - 3] << zeros : 0;

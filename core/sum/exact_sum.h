@@ -17,8 +17,8 @@ enum { EXACT_LIMBS = LOSS_LIMBS, EXACT_LIMB_BITS = 32, EXACT_UNIT = -1074 };
 
 /* A sum. {0} is the sum of no numbers. */
 struct exact_sum {
-    int64_t limb[EXACT_LIMBS]; /* limb k counts 2^(32 k) units. Carries are propagated only from
-                                  time to time */
+    int64_t limb[EXACT_LIMBS]; /* limb k counts 2^(32 k) units. Carries are propagated after many
+                                  deposits, and before a sum is read */
     uint32_t deposits;         /* since carries were last propagated */
     uint64_t nan, infinite, negative_infinite; /* how many numbers were NaN, +inf and -inf */
 };
@@ -33,7 +33,7 @@ void exact_sum_add_units(struct exact_sum *sum, int64_t count, int bit);
 void exact_sum_merge(struct exact_sum *sum, const struct exact_sum *other);
 
 /* Returns NULL if the calling thread rounds to nearest and computes with subnormal numbers, which
-   exact sums of vectors require; else what it does instead: "does not round to nearest". */
+   exact_window.h requires; else what it does instead, such as "does not round to nearest". */
 const char *exact_sum_obstacle(void);
 
 /* Returns the sum, rounded to the nearest float64 number, ties to even. NaN if a number was NaN, or
@@ -41,14 +41,14 @@ const char *exact_sum_obstacle(void);
    that of no numbers, is +0. */
 double exact_sum_value(const struct exact_sum *sum);
 
-/* How many numbers were NaN or infinite. */
+/* Returns how many numbers were NaN or infinite. */
 size_t exact_sum_nonfinite(const struct exact_sum *sum);
 
 /* Returns the sum of the finite numbers. */
 struct loss_integer exact_sum_integer(const struct exact_sum *sum);
 
 /* Sets a sum to `integer`, without NaN and infinities. Returns false if the integer is not a sum:
-   the exponent is less than EXACT_UNIT, or the sum is 2^63 times a float64 number or more. */
+   the exponent is less than EXACT_UNIT, or the magnitude is 2^1087 or more. */
 bool exact_sum_set(struct exact_sum *sum, const struct loss_integer *integer);
 
 #endif

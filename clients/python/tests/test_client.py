@@ -377,7 +377,7 @@ def test_warnings_point_at_the_caller(client):
             lambda client: client.mse(np.arange(3), Y, grad=True),
             422,
             None,
-            "only floating point tensors have a gradient",
+            "only floating point tensors have derivatives",
         ),
         (lambda client: client.mse(None, Y), 422, "/input", "input is missing"),
     ],

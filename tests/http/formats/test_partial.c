@@ -654,12 +654,15 @@ static const struct {
     {"mse", "\"input\":[1],\"target\":[1],\"partial\":true,\"offset\":9007199254740991", "/offset",
      "less than 2^53"},
     {"mse", "\"input\":[1],\"target\":[1],\"divisor\":2,\"reduction\":\"sum\"", "/divisor",
-     "reduction 'sum' does not divide"},
+     "reduction 'sum' does not divide; 'mean' and 'batchmean' do"},
     {"mse", "\"input\":[1],\"target\":[1],\"divisor\":2,\"reduction\":\"none\"", "/divisor",
      "reduction 'none' does not divide"},
-    {"mse", "\"input\":[1],\"target\":[1],\"divisor\":\"Infinity\"", "/divisor", "must be finite"},
+    {"mse", "\"input\":[1],\"target\":[1],\"divisor\":\"Infinity\"", "/divisor",
+     "divisor is Infinity; it must be finite"},
+    {"mse", "\"input\":[1],\"target\":[1],\"divisor\":\"NaN\"", "/divisor",
+     "divisor is NaN; it must be finite"},
     {"mse", "\"input\":[1],\"target\":[1],\"sample_weight\":[Infinity],\"partial\":true",
-     "/partial", "1 weights are NaN or infinite"},
+     "/partial", "NaN or infinite weights: 1"},
 };
 
 START_TEST(batches_that_cannot_be_split_are_rejected)

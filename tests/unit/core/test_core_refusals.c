@@ -57,6 +57,8 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     const struct loss_tensor three = batch_vector(NULL, LOSS_FLOAT32, 3),
                              four = batch_vector(NULL, LOSS_FLOAT32, 4),
                              rows = batch_matrix(NULL, LOSS_FLOAT32, 2, 3),
+                             row = batch_matrix(NULL, LOSS_FLOAT32, 1, 3),
+                             column = batch_matrix(NULL, LOSS_FLOAT32, 3, 1),
                              number = {.dtype = LOSS_FLOAT32},
                              labels = batch_vector(NULL, LOSS_INT64, 3),
                              two_labels = batch_vector(NULL, LOSS_INT64, 2),
@@ -64,6 +66,11 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     struct batch batch = batch_of("mse", &three, &four);
     batch_refused(&batch, "/target",
                   "target has shape (4,); it does not broadcast with (3,) of input");
+    batch = batch_of("margin_ranking", &row, &column);
+    batch.request.tensor[2] = &rows;
+    batch_refused(
+        &batch, "/target",
+        "target has shape (2, 3); it does not broadcast with (3, 3) of the tensors before it");
     batch = batch_of("bce", &rows, &three);
     batch_refused(&batch, "/target", "target has shape (3,); it must match input, (2, 3)");
     batch = batch_of("bce", &three, &three);
@@ -142,12 +149,13 @@ START_TEST(missing_and_invalid_fields_are_reported)
     batch_refused(&batch, "/label_smoothing", "label_smoothing is 1.5; it must be in [0, 1]");
     batch = batch_of("mse", &x, &x);
     batch.request.reduction = LOSS_BATCHMEAN;
-    batch_refused(&batch, "/reduction", "mse has no reduction 'batchmean'");
+    batch_refused(&batch, "/reduction",
+                  "mse has no reduction 'batchmean'; it must be 'mean', 'sum' or 'none'");
     batch = batch_of("mse", &x, &x);
     batch.request.dtype = LOSS_FLOAT16;
     batch_refused(&batch, "/dtype", "dtype is float16; losses are computed in float32 or float64");
     batch = batch_of("cross_entropy", &rows, &x);
-    batch_refused(&batch, "/target", "target is float32; class indices are integers");
+    batch_refused(&batch, "/target", "target is float32; its dtype must be an integer or bool");
     batch = batch_of("cross_entropy", &rows, &int_rows);
     batch_refused(
         &batch, "/target",
@@ -157,14 +165,14 @@ START_TEST(missing_and_invalid_fields_are_reported)
     batch_refused(&batch, "/grad", "target contains class indices, which have no gradient");
     batch = batch_of("mse", &labels, &x);
     batch.request.grad = 1;
-    batch_refused(&batch, "/grad", "input is int32; only floating point tensors have a gradient");
+    batch_refused(&batch, "/grad", "input is int32; only floating point tensors have derivatives");
     batch = batch_of("bce", &x, &x);
     batch.request.grad = 4;
     batch_refused(&batch, "/grad", "bce has no gradient with respect to weight");
     batch = batch_of("cross_entropy", &rows, &rows);
     batch.request.param[0].integer = 1;
     batch_refused(&batch, "/ignore_index",
-                  "ignore_index is 1; it does not apply to class probabilities");
+                  "ignore_index is 1; with class probabilities, it must be negative or null");
 }
 END_TEST
 

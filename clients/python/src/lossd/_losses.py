@@ -1333,9 +1333,9 @@ class LossMethods(Generic[Response]):
         2). For means it is scikit-learn's deviance; with log_input, for their logarithms, XGBoost's
         negative log likelihood.
 
-            l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input:
-            l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit
-            up to a constant, such as 2 [y log(y/x) - y + x] for p = 1
+            l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; p = 0: l =
+            (y - x)^2; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these
+            divide by 0, the limit up to a constant, such as 2 [y log(y/x) - y + x] for p = 1
 
         Args:
             input: predicted means, greater than 0, or their logarithms; shape: (*).

@@ -337,6 +337,11 @@ enum {
     LOSS_OWN = -2,    /* along no axis: each part has its own row of samples of different lengths */
 };
 
+/* Returns where tensor k of a loss has its samples if it has `rank` dimensions: an axis, or
+   LOSS_OWN. Whether all parts share the tensor instead depends on the batch; loss_plan() finds
+   that. */
+int loss_sample_axis(const struct loss_descriptor *loss, int k, int rank);
+
 /* A checked request. Before loss_run(), the caller sets `data` of each operand that has none, of
    `output` if the reduction is LOSS_NONE, of each gradient in `grad_mask`, and of each diagonal in
    `hess_mask`. Each buffer has loss_tensor_bytes() bytes. If `has_partial`, the caller also sets
@@ -422,6 +427,11 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
                           struct loss_error *error);
 
+/* Evaluates only the weights that a mean divides by: of a plan that has a partial result, sets
+   partial->weight and `weighed`, and all else to 0. Reads no predictions. Fails like loss_run(). */
+enum loss_status loss_run_weights(const struct loss_plan *plan, int threads,
+                                  struct loss_error *error);
+
 /* Returns an upper bound of the bytes that loss_run() allocates for a plan on `threads` threads;
    SIZE_MAX on overflow. Buffers that are not yet set are assumed to be aligned. loss_run_all()
    allocates the sum over its plans and, if there are several, about 13 KB more for each. */
@@ -431,6 +441,9 @@ size_t loss_run_bytes(const struct loss_plan *plan, int threads);
    count reaches LOSS_COUNT_LIMIT, if a sum is 2^1087 or more in magnitude or has an exponent below
    -1074, or if only one of the two is `weighed`. */
 bool loss_partial_add(struct loss_partial *partial, const struct loss_partial *part);
+/* Returns what a reduction of the batch whose parts have been added divides by; 1 if it does not
+   divide. Parts need it as their `divisor` to compute the gradients of the batch. */
+double loss_partial_divisor(const struct loss_partial *partial, enum loss_reduction reduction);
 /* Returns the result of the batch whose parts have been added, with the same bits as those of
    loss_run() over the whole batch. `reduction` is not LOSS_NONE. */
 struct loss_result loss_partial_result(const struct loss_partial *partial,

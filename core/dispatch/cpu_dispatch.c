@@ -179,14 +179,21 @@ size_t loss_run_bytes(const struct loss_plan *plan, int threads)
     return loss_kernels()->bytes(plan, threads);
 }
 
-/* Runs plans on the chosen kernels, if this thread's arithmetic is the one they assume. */
+/* Checks that this thread's arithmetic is the one that the kernels assume. */
+static enum loss_status check_arithmetic(struct loss_error *error)
+{
+    const char *const obstacle = exact_sum_obstacle();
+    if (!obstacle)
+        return LOSS_OK;
+    return loss_fail(error, LOSS_INTERNAL, "the arithmetic of this thread %s", obstacle);
+}
+
 static enum loss_status run(const struct loss_plan *const plans[], size_t n, int threads,
                             struct loss_result results[], size_t *failed, struct loss_error *error)
 {
-    const char *const obstacle = exact_sum_obstacle();
     *failed = 0;
-    if (obstacle)
-        return loss_fail(error, LOSS_INTERNAL, "the arithmetic of this thread %s", obstacle);
+    if (check_arithmetic(error) != LOSS_OK)
+        return error->status;
     return loss_kernels()->run(plans, n, threads, results, failed, error);
 }
 
@@ -202,4 +209,12 @@ enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, i
                               struct loss_error *error)
 {
     return n > 0 ? run(plans, n, threads, results, failed, error) : LOSS_OK;
+}
+
+enum loss_status loss_run_weights(const struct loss_plan *plan, int threads,
+                                  struct loss_error *error)
+{
+    if (check_arithmetic(error) != LOSS_OK)
+        return error->status;
+    return loss_kernels()->weigh(plan, threads, error);
 }

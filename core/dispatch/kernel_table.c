@@ -25,4 +25,5 @@ const struct loss_kernels KERNELS_FOR(ISA) = {
     .work = cost_estimate,
     .bytes = layout_bytes,
     .run = run_all,
+    .weigh = run_weights,
 };

@@ -14,6 +14,7 @@ struct loss_kernels {
     size_t (*bytes)(const struct loss_plan *plan, int threads);
     enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads,
                             struct loss_result results[], size_t *failed, struct loss_error *error);
+    enum loss_status (*weigh)(const struct loss_plan *plan, int threads, struct loss_error *error);
 };
 
 /* Returns the kernels in use. */

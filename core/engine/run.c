@@ -109,17 +109,23 @@ static void begin(struct run *run, int threads)
         run_pass(&run, 1, PASS_PREPARE + i, threads);
 }
 
-/* Writes the partial result, except for the weights. Fails if a weight is NaN or infinite. */
+static enum loss_status check_weights(const struct run *run, struct loss_error *error)
+{
+    if (run->nonfinite_weights == 0)
+        return LOSS_OK;
+    return loss_fail_at(error, LOSS_INVALID, "/partial",
+                        "NaN or infinite weights: %zu; a partial result cannot contain their sum",
+                        run->nonfinite_weights);
+}
+
+/* Writes the partial result, except for the weights. */
 static enum loss_status write_partial(const struct run *run, const struct partial *whole,
                                       struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     const struct exact_sum *sum = &whole->sum.sum;
-    if (run->nonfinite_weights > 0)
-        return loss_fail_at(error, LOSS_INVALID, "/partial",
-                            "NaN or infinite weights: %zu; a partial result cannot contain their "
-                            "sum",
-                            run->nonfinite_weights);
+    if (check_weights(run, error) != LOSS_OK)
+        return error->status;
     plan->partial->sum = exact_sum_integer(sum);
     plan->partial->terms = run->terms;
     plan->partial->samples = plan->terms.shape[0];
@@ -151,6 +157,22 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
     if (plan->reduction != LOSS_NONE)
         result->loss = exact_sum_value(&whole.sum.sum) / run->divisor;
     return LOSS_OK;
+}
+
+enum loss_status run_weights(const struct loss_plan *plan, int threads, struct loss_error *error)
+{
+    struct run run;
+    enum loss_status status = LOSS_OK;
+    threads = threads < 1 ? 1 : threads;
+    if (layout_allocate(&run, plan, threads))
+        sum_weights(&run, threads);
+    else
+        status = out_of_memory_error(plan, error);
+    if (status == LOSS_OK)
+        status = cancel_requested(&plan->control) ? cancelled_error(plan, error)
+                                                  : check_weights(&run, error);
+    layout_free(&run);
+    return status;
 }
 
 /* ---- Several runs ---- */

@@ -143,5 +143,7 @@ size_t cost_estimate(const struct loss_plan *plan);
 /* Implements loss_run_all() for the instruction set that this file is compiled for. */
 enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
                          struct loss_result results[], size_t *failed, struct loss_error *error);
+/* The same for loss_run_weights(). */
+enum loss_status run_weights(const struct loss_plan *plan, int threads, struct loss_error *error);
 
 #endif

@@ -127,9 +127,9 @@ struct loss_method {
     /* If a batch cannot be split into parts, returns the reason, as part of a sentence: "each query
        is compared with every key"; else returns NULL. NULL if every batch can be split. */
     const char *(*indivisible)(const struct loss_plan *plan);
-    /* Returns where tensor k has its samples (loss_plan.sample_axis). NULL: along the axis that
-       corresponds to the first dimension of the terms. */
-    int (*sample_axis)(const struct loss_plan *plan, int k);
+    /* Returns where tensor k of `rank` dimensions has its samples (loss_plan.sample_axis). NULL:
+       along the axis that corresponds to the first dimension of the terms. */
+    int (*sample_axis)(int k, int rank);
 
     /* The tensor whose elements the kernel checks, if it is always the same one. */
     int checked_tensor;

@@ -631,9 +631,9 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK; /* the other axes correspond to dimension 0 of the terms */
 }
 
-static int sample_axis(const struct loss_plan *plan, int k)
+static int sample_axis(int k, int rank)
 {
-    if (k == TARGETS && plan->tensor[TARGETS].rank == 1)
+    if (k == TARGETS && rank == 1)
         return LOSS_OWN;
     return k == LOG_PROBS;
 }

@@ -9,12 +9,17 @@
 
 #include <stdio.h>
 
+int loss_sample_axis(const struct loss_descriptor *loss, int k, int rank)
+{
+    return loss->method->sample_axis ? loss->method->sample_axis(k, rank) : 0;
+}
+
 /* Returns where tensor k has its samples. */
 static int find_axis(const struct loss_plan *plan, int k)
 {
     const struct loss_tensor *const tensor = &plan->tensor[k];
     if (plan->loss->method->sample_axis)
-        return plan->loss->method->sample_axis(plan, k);
+        return plan->loss->method->sample_axis(k, tensor->rank);
     for (int axis = 0; axis < tensor->rank; axis++)
         if (plan->axis[k][axis] == 0 && tensor->shape[axis] == plan->terms.shape[0])
             return axis;

@@ -30,8 +30,7 @@ bool loss_partial_add(struct loss_partial *partial, const struct loss_partial *p
            add_count(&partial->inf, part->inf) && add_count(&partial->neg_inf, part->neg_inf);
 }
 
-/* Returns what a reduction divides by. */
-static double divisor_of(const struct loss_partial *partial, enum loss_reduction reduction)
+double loss_partial_divisor(const struct loss_partial *partial, enum loss_reduction reduction)
 {
     struct exact_sum weight;
     if (reduction == LOSS_BATCHMEAN)
@@ -52,7 +51,8 @@ struct loss_result loss_partial_result(const struct loss_partial *partial,
     sum.nan = partial->nan;
     sum.infinite = partial->inf;
     sum.negative_infinite = partial->neg_inf;
-    return (struct loss_result){.loss = exact_sum_value(&sum) / divisor_of(partial, reduction),
+    return (struct loss_result){.loss = exact_sum_value(&sum) /
+                                        loss_partial_divisor(partial, reduction),
                                 .count = partial->count,
                                 .nonfinite = exact_sum_nonfinite(&sum)};
 }

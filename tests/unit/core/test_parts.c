@@ -56,6 +56,11 @@ static void check_grad(const struct whole *whole, int k, size_t first, size_t en
     }
 }
 
+static double sum_of(const struct loss_integer *integer)
+{
+    return loss_partial_result(&(struct loss_partial){.sum = *integer}, LOSS_SUM).loss;
+}
+
 /* Evaluates samples [first, end), and adds them to `total`; or if it is NULL, checks the gradients.
  */
 static void evaluate(const struct whole *whole, size_t first, size_t end,
@@ -87,8 +92,14 @@ static void evaluate(const struct whole *whole, size_t first, size_t end,
             check_grad(whole, k, first, end, plan.grad[k].data);
             free(plan.grad[k].data);
         }
-    if (total)
-        ck_assert(loss_partial_add(total, &part));
+    if (!total)
+        return;
+    ck_assert(loss_partial_add(total, &part));
+    struct loss_partial weights;
+    plan.partial = &weights;
+    ck_assert_msg(loss_run_weights(&plan, 1, &error) == LOSS_OK, "%s", error.message);
+    ck_assert_double_eq(sum_of(&weights.weight), sum_of(&part.weight));
+    ck_assert(weights.weighed == part.weighed && weights.terms == 0 && weights.sum.limbs == 0);
 }
 
 static void check_parts(struct whole *whole, size_t parts)
@@ -103,8 +114,7 @@ static void check_parts(struct whole *whole, size_t parts)
     ck_assert_uint_eq(result.nonfinite, whole->batch.result.nonfinite);
     whole->divisor = 1;
     if (total.weighed)
-        whole->divisor =
-            loss_partial_result(&(struct loss_partial){.sum = total.weight}, LOSS_SUM).loss;
+        whole->divisor = sum_of(&total.weight);
     else if (whole->batch.request.reduction == LOSS_MEAN)
         whole->divisor = (double)total.terms;
     else if (whole->batch.request.reduction == LOSS_BATCHMEAN)

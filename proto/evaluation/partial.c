@@ -160,20 +160,29 @@ static uint32_t warnings_of(const struct loss_plan *plan)
     return warnings;
 }
 
+void partial_begin(struct partial *partial, const struct loss_plan *plan,
+                   const char hash[LOSS_MAX_TENSORS][SHA256_TEXT])
+{
+    *partial = (struct partial){.loss = plan->loss,
+                                .reduction = plan->reduction,
+                                .dtype = plan->dtype,
+                                .sums.weighed = plan->reduction == LOSS_MEAN &&
+                                                (plan->has_term_weights || plan->has_sample_weight),
+                                .warnings = warnings_of(plan)};
+    memcpy(partial->param, plan->param, sizeof partial->param);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (plan->present[k])
+            describe(&plan->tensor[k], plan->sample_axis[k], hash[k], &partial->tensor[k]);
+    if (plan->has_sample_weight)
+        describe(&plan->sample_weight, 0, NULL, &partial->tensor[PARTIAL_SAMPLE_WEIGHT]);
+}
+
 static void append(const struct evaluation *e, const struct loss_partial *sums, struct buffer *out)
 {
     const struct loss_plan *const plan = &e->plan;
-    struct partial partial = {.loss = plan->loss,
-                              .reduction = plan->reduction,
-                              .dtype = plan->dtype,
-                              .sums = *sums,
-                              .warnings = warnings_of(plan)};
-    memcpy(partial.param, plan->param, sizeof partial.param);
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (plan->present[k])
-            describe(&plan->tensor[k], plan->sample_axis[k], e->hash[k], &partial.tensor[k]);
-    if (plan->has_sample_weight)
-        describe(&plan->sample_weight, 0, NULL, &partial.tensor[PARTIAL_SAMPLE_WEIGHT]);
+    struct partial partial;
+    partial_begin(&partial, plan, e->hash);
+    partial.sums = *sums;
     const struct partial_rows rows = {e->offset, e->offset + plan->terms.shape[0]};
     if (e->has_offset && rows.first < rows.end)
         buffer_append(&partial.rows, &rows, sizeof rows);

@@ -53,6 +53,11 @@ struct partial {
     uint32_t warnings;  /* bit set of indices of loss_warning_at() */
 };
 
+/* Starts with the result of no rows of the batch of a plan that has a partial result. hash[k] is of
+   tensor k, if all parts share it. */
+void partial_begin(struct partial *partial, const struct loss_plan *plan,
+                   const char hash[LOSS_MAX_TENSORS][SHA256_TEXT]);
+
 /* ---- Text ---- */
 
 /* Appends the text of a partial result. */

@@ -246,26 +246,43 @@ static void set_fortran_order(struct loss_tensor *tensor)
     }
 }
 
+/* Reads the header, and finds the numbers after it. */
+static enum loss_status read_file(struct npy *npy, bool *swapped, const char *bytes, size_t len)
+{
+    char shape[LOSS_SHAPE_TEXT];
+    struct loss_tensor *const tensor = npy->tensor;
+    size_t count;
+    *tensor = (struct loss_tensor){.dtype = LOSS_ANY};
+    if (find_header(npy, bytes, len) != LOSS_OK || read_header(npy) != LOSS_OK)
+        return npy->error->status;
+    if (!loss_tensor_count(tensor, &count))
+        return malformed(npy, npy->end, "shape %.64s has more elements than can be addressed",
+                         loss_shape_text(tensor, shape));
+    tensor->data = (void *)(uintptr_t)npy->end; /* never written to */
+    *swapped = npy->swapped;
+    if (npy->fortran)
+        set_fortran_order(tensor);
+    return LOSS_OK;
+}
+
+enum loss_status npy_read_header(struct loss_tensor *tensor, bool *swapped, const char *bytes,
+                                 size_t len, const char *name, struct loss_error *error)
+{
+    struct npy npy = {.tensor = tensor, .body = bytes, .name = name, .error = error};
+    return read_file(&npy, swapped, bytes, len);
+}
+
 enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char *bytes, size_t len,
                           const char *name, const char *body, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
     struct npy npy = {.tensor = tensor, .body = body, .name = name, .error = error};
-    size_t count;
-    *tensor = (struct loss_tensor){.dtype = LOSS_ANY};
-    if (find_header(&npy, bytes, len) != LOSS_OK || read_header(&npy) != LOSS_OK)
+    if (read_file(&npy, swapped, bytes, len) != LOSS_OK)
         return error->status;
-    if (!loss_tensor_count(tensor, &count))
-        return malformed(&npy, npy.end, "shape %.64s has more elements than can be addressed",
-                         loss_shape_text(tensor, shape));
     const size_t left = (size_t)(bytes + len - npy.end);
     if (left != loss_tensor_bytes(tensor))
         return malformed(&npy, npy.end, "%zu bytes follow the header; shape %.64s of %s takes %zu",
                          left, loss_shape_text(tensor, shape), npy.descr,
                          loss_tensor_bytes(tensor));
-    tensor->data = (void *)(uintptr_t)npy.end; /* never written to */
-    *swapped = npy.swapped;
-    if (npy.fortran)
-        set_fortran_order(tensor);
     return LOSS_OK;
 }

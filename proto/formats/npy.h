@@ -13,5 +13,9 @@ bool npy_begins(const char *bytes, size_t len);
    byte; `name` is the tensor's, for the message and error->path. */
 enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char *bytes, size_t len,
                           const char *name, const char *body, struct loss_error *error);
+/* Like npy_read(), for a file in [bytes, bytes + len) that may be shorter or longer than its header
+   says: the numbers need not be there. */
+enum loss_status npy_read_header(struct loss_tensor *tensor, bool *swapped, const char *bytes,
+                                 size_t len, const char *name, struct loss_error *error);
 
 #endif

@@ -74,6 +74,12 @@ def by(*names):
     return "by", names
 
 
+def shards(folder, *commands):
+    """Runs commands in a folder of their own, with two shards of pred.npy and y.npy."""
+    copies = "; ".join(f"cp ../{name}.npy {name}-{k}.npy" for name in ("pred", "y") for k in (0, 1))
+    return here("\n".join((f"mkdir $TMP/{folder}; cd $TMP/{folder}; {copies}", *commands)))
+
+
 def tools(row, *programs):
     missing = [program for program in programs if not shutil.which(program)]
     return ("skipped", f"{', '.join(missing)} not installed") if missing else row
@@ -115,6 +121,9 @@ for row in 0 1; do
         --json "{\\"input\\":[$row],\\"target\\":[2],\\"partial\\":true,\\"offset\\":$row}"
 done
 lossctl merge part-*.json --partial total.json --quiet | grep -qx 2.5 && test -s total.json"""
+SHARD_EVAL = "lossctl eval mse --input 'pred-*.npy' --target 'y-*.npy'"
+SHARD_PARTS = [f"{SHARD_EVAL} --part {k}/2 --partial part-{k}.json" for k in (1, 2)]
+SHARD_MERGE = "lossctl merge part-1.json part-2.json"
 BENCH = (
     "cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate"
     " 200 --warm-up 0 --duration 0.1 --html report.html --limit p99=60s && test -s report.html"
@@ -228,11 +237,18 @@ TABLE = {
         "cd $TMP && lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target"
         " y.npy"
     ),
+    SHARD_EVAL
+    + " --grad gradients/ --checkpoint run": shards(
+        "whole",
+        SHARD_EVAL + " --grad gradients/ --checkpoint run",
+        "test -s gradients/pred-1.npy && ! test -e run",
+    ),
+    SHARD_PARTS[0]: shards("first", SHARD_PARTS[0]),
+    SHARD_PARTS[1]: shards("second", SHARD_PARTS[1]),
+    SHARD_MERGE: shards("parts", *SHARD_PARTS, SHARD_MERGE),
     "lossctl merge part-*.json --partial total.json": here(MERGE),
     "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200"
-    " --html report.html --limit p99=20ms": here(
-        BENCH
-    ),
+    " --html report.html --limit p99=20ms": here(BENCH),
     "lossctl doctor --url http://gpu7:8080": here("lossctl doctor --url $LOSSD_URL"),
     "lossctl eval LOSS --help": here("lossctl eval huber --help | grep -q -e --delta"),
     "lossctl completions SHELL": here("lossctl completions bash | bash -n"),

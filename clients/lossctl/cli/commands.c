@@ -46,9 +46,27 @@ const struct option_spec option_specs[OPT_COUNT] = {
                   "write the diagonal of the Hessian of the predictions to FILE", COMPLETE_FILES,
                   NULL},
     [OPT_PARTIAL] = {"partial", "FILE", NULL,
-                     "write the merged partial result to FILE; - is standard output, and the loss "
-                     "is then printed to standard error",
+                     "write the partial result, which `lossctl merge` reads, to FILE; - is "
+                     "standard output, and the loss is then printed to standard error",
                      COMPLETE_FILES, NULL},
+    [OPT_PART] =
+        {"part", "K/N", NULL,
+         "evaluate only part K of N, 1 to N, of the rows; --partial writes its result. With "
+         "gradients, parts begin with whole shards",
+         COMPLETE_NOTHING, NULL},
+    [OPT_STEP_ROWS] =
+        {"step-rows", "N", NULL,
+         "maximum number of rows of shards to evaluate at once; default 32 MiB of the "
+         "tensor with the longest rows",
+         COMPLETE_NOTHING, NULL},
+    [OPT_CHECKPOINT] = {"checkpoint", "FILE", NULL,
+                        "save the results of finished rows in FILE.rank0, and continue after the "
+                        "rows in it if the previous run did not finish",
+                        COMPLETE_FILES, NULL},
+    [OPT_CHECKPOINT_EVERY] = {"checkpoint-every", "SECONDS", NULL,
+                              "time between two checkpoints; default 10", COMPLETE_NOTHING, NULL},
+    [OPT_RESTART] = {"restart", NULL, NULL, "discard the checkpoint, and begin anew",
+                     COMPLETE_NOTHING, NULL},
     [OPT_LOSSES] = {"losses", "LOSS,...", NULL,
                     "losses to measure, optionally with parameters: huber:delta=2; default mse",
                     COMPLETE_LOSSES, NULL},
@@ -96,7 +114,10 @@ const struct option_spec option_specs[OPT_COUNT] = {
 #define SERVER_OPTIONS                                                                             \
     (BIT(OPT_URL) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) |         \
      BIT(OPT_TIMEOUT))
-#define LOCAL_OPTIONS  (BIT(OPT_LOCAL) | BIT(OPT_THREADS) | BIT(OPT_ISA))
+#define LOCAL_OPTIONS (BIT(OPT_LOCAL) | BIT(OPT_THREADS) | BIT(OPT_ISA))
+#define SHARD_OPTIONS                                                                              \
+    (BIT(OPT_PARTIAL) | BIT(OPT_PART) | BIT(OPT_STEP_ROWS) | BIT(OPT_CHECKPOINT) |                 \
+     BIT(OPT_CHECKPOINT_EVERY) | BIT(OPT_RESTART))
 #define COMMON_OPTIONS (BIT(OPT_JSON) | BIT(OPT_QUIET) | BIT(OPT_HELP))
 
 const struct command commands[] = {
@@ -127,24 +148,34 @@ const struct command commands[] = {
         .name = "eval",
         .arguments = "LOSS",
         .summary = "evaluate a loss over tensors in files",
-        .doc = "Each tensor and parameter of the loss is an option: see `lossctl show LOSS`, or "
-               "`lossctl eval LOSS --help`. The server evaluates the loss; with --local, this "
-               "process does. Results are bit-identical.\n"
-               "Files are .npy, .safetensors, .json (an array, or an object that contains arrays), "
-               ".csv, .tsv or .txt; - is standard input or output. FILE:NAME selects a tensor of a "
-               "safetensors or JSON file whose name differs from that in the loss. FORMAT:FILE "
-               "sets the format if the file name does not show it (npy:-). Otherwise the format of "
-               "input is detected from its first bytes, and output to - is JSON.\n"
-               "--grad and --hess write the derivatives of all predictions; several go into one "
-               "safetensors file as grad_NAME and hess_NAME. --grad-NAME and --hess-NAME write the "
-               "derivative of one tensor, which can be a target.",
+        .doc =
+            "Each tensor and parameter of the loss is an option: see `lossctl show LOSS`, or "
+            "`lossctl eval LOSS --help`. The server evaluates the loss; with --local, this "
+            "process does. Results are bit-identical.\n"
+            "Files are .npy, .safetensors, .json (an array, or an object that contains arrays), "
+            ".csv, .tsv or .txt; - is standard input or output. FILE:NAME selects a tensor of a "
+            "safetensors or JSON file whose name differs from that in the loss. FORMAT:FILE "
+            "sets the format if the file name does not show it (npy:-). Otherwise the format of "
+            "input is detected from its first bytes, and output to - is JSON.\n"
+            "--grad and --hess write the derivatives of all predictions; several go into one "
+            "safetensors file as grad_NAME and hess_NAME. --grad-NAME and --hess-NAME write the "
+            "derivative of one tensor, which can be a target.\n"
+            "Shards: a pattern ('x-*.npy', in quotes) or @LIST, a file with a path per line, "
+            "names the files of a tensor whose rows are spread over them. They can be larger than "
+            "memory: this process maps them, in steps. Files are .npy in C order, safetensors "
+            "('model-*.safetensors:logits') or numbers without a header "
+            "('raw:float32,(*,1000):dump-*.bin'). The loss is bit-identical to that of one "
+            "evaluation. --grad and --hess then name a folder, which gets one file for each "
+            "shard. Ctrl-C writes a checkpoint, and exits with 130.",
         .examples =
             "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy\n"
             "lossctl eval cross_entropy --local --batch batch.safetensors --reduction none --terms "
             "csv:-\n"
-            "cut -d, -f2 predictions.csv | lossctl eval mse --input - --target y.csv --json",
+            "cut -d, -f2 predictions.csv | lossctl eval mse --input - --target y.csv --json\n"
+            "lossctl eval cross_entropy --input 'logits-*.npy' --target 'labels-*.npy' --grad "
+            "gradients/ --checkpoint run",
         .options = SERVER_OPTIONS | LOCAL_OPTIONS | BIT(OPT_BATCH) | BIT(OPT_HEADER) |
-                   BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | COMMON_OPTIONS,
+                   BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | SHARD_OPTIONS | COMMON_OPTIONS,
         .min = 1,
         .max = 1,
         .completion = COMPLETE_LOSSES,

@@ -27,8 +27,12 @@ enum option_id {
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,
-    /* merge */
-    OPT_PARTIAL,
+    OPT_PARTIAL, /* also of merge */
+    OPT_PART,
+    OPT_STEP_ROWS,
+    OPT_CHECKPOINT,
+    OPT_CHECKPOINT_EVERY,
+    OPT_RESTART,
     /* bench */
     OPT_LOSSES,
     OPT_SIZES,

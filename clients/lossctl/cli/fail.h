@@ -16,7 +16,8 @@ enum exit_code {
     EXIT_UNREACHABLE, /* the server does not respond */
     EXIT_REFUSED,     /* the server responds with an error: no token, overloaded, too large */
     EXIT_INPUT,       /* a file cannot be read, or its values cannot be evaluated */
-    EXIT_COUNT
+    EXIT_COUNT,
+    EXIT_SIGNAL = 128 /* plus its number: a signal ended an evaluation over shards */
 };
 /* Descriptions of the codes, for --help and the manual page. */
 extern const char *const exit_meanings[EXIT_COUNT];

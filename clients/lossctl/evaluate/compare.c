@@ -1,7 +1,6 @@
 /* lossctl compare: evaluates several losses over one batch, with one request (POST /v1/evaluate) or
    in this process. */
 #include "evaluate/payload.h"
-#include "number/number.h"
 #include "json/tensor_json.h"
 
 #include <jansson.h>
@@ -22,12 +21,6 @@ struct comparison {
 
 /* ---- Request ---- */
 
-static bool is_plain_number(const char *text)
-{
-    const char *const end = number_skip(text);
-    return end && *end == '\0';
-}
-
 /* Returns true if the specification of the loss sets the field. */
 static bool has_own(const struct task *task, const char *name)
 {
@@ -44,7 +37,7 @@ static enum exit_code set_common(struct comparison *c, struct task *task)
         if (field < 0 || has_own(task, given->option.name))
             continue;
         if (field >= EVALUATION_TENSORS ||
-            (field == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
+            (field == EVALUATION_GRAD_OUTPUT && task_is_number(given->value)))
             code = task_set(task, given->option.name, given->value);
         else
             code = input_open(&task->input[field], &c->files, given->value, given->option.name);

@@ -1,8 +1,7 @@
-/* lossctl eval: evaluates a loss over tensors in files. */
+#include "evaluate/eval.h"
 #include "cli/progress.h"
 #include "evaluate/task.h"
 #include "files/output.h"
-#include "number/number.h"
 #include "json/tensor_json.h"
 
 #include <stdio.h>
@@ -27,13 +26,6 @@ static enum exit_code open_batch(struct task *task, struct input_files *files, c
     }
     return any ? EXIT_OK
                : fail(EXIT_INPUT, "%s contains none of the tensors of %s", spec, task->loss->name);
-}
-
-/* Returns true if `text` is a number: a grad_output can be one, instead of a file. */
-static bool is_plain_number(const char *text)
-{
-    const char *const end = number_skip(text);
-    return end && *end == '\0';
 }
 
 /* Adds the outputs of --grad-NAME and --grad (all predictions), or of --hess-NAME and --hess. */
@@ -67,7 +59,7 @@ static enum exit_code set_up(const struct arguments *a, struct task *task,
     for (int i = 0; i < a->fields && code == EXIT_OK; i++) {
         const struct loss_argument *const given = &a->field[i];
         if (given->option.kind == LOSS_OPTION_VALUE ||
-            (given->option.tensor == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
+            (given->option.tensor == EVALUATION_GRAD_OUTPUT && task_is_number(given->value)))
             code = task_set(task, given->option.name, given->value);
         else if (given->option.kind == LOSS_OPTION_TENSOR)
             code = input_open(&task->input[given->option.tensor], files, given->value,
@@ -165,7 +157,7 @@ static enum exit_code evaluate(const struct arguments *a, struct task *task,
     return code == EXIT_OK ? print(a, outputs, task, outcome) : code;
 }
 
-enum exit_code command_eval(const struct arguments *a)
+enum exit_code eval_files(const struct arguments *a)
 {
     struct connection connection = {.curl = NULL};
     struct input_files files = {.count = 0};

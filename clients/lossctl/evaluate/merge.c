@@ -4,52 +4,21 @@
 #include "evaluate/partial_file.h"
 #include "json/tensor_json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PRINTED = 8 }; /* intervals of rows */
-
-static void put_rows(const struct partial *total, struct buffer *text)
-{
-    const size_t count = total->rows.len / sizeof(struct partial_rows);
-    buffer_text(text, count > 0 ? "rows       " : "");
-    for (size_t i = 0; i < count && i < MAX_PRINTED; i++) {
-        struct partial_rows rows;
-        memcpy(&rows, total->rows.data + i * sizeof rows, sizeof rows);
-        buffer_printf(text, "%s%" PRIu64 " to %" PRIu64, i ? ", " : "", rows.first, rows.end - 1);
-    }
-    if (count > MAX_PRINTED)
-        buffer_printf(text, ", and %zu more interval%s", count - MAX_PRINTED,
-                      count - MAX_PRINTED > 1 ? "s" : "");
-    buffer_text(text, count > 0 ? "\n" : "");
-}
-
-/* Writes the warnings of a partial result, separated by newlines. */
-static void set_warnings(const struct partial *total, struct outcome *outcome)
-{
-    for (size_t i = 0; loss_warning_at(i); i++)
-        if (total->warnings >> i & 1) {
-            const size_t len = strlen(outcome->warnings);
-            snprintf(outcome->warnings + len, sizeof outcome->warnings - len, "%s%s",
-                     len ? "\n" : "", loss_warning_at(i));
-        }
-}
-
 static void put_text(const struct arguments *a, const struct partial *total, struct buffer *text)
 {
-    struct loss_result result = loss_partial_result(&total->sums, total->reduction);
-    struct outcome outcome = {.count = result.count, .nonfinite = result.nonfinite};
+    struct outcome outcome;
     const char *const path = a->value[OPT_PARTIAL];
-    outcome.terms = (struct loss_tensor){.data = &result.loss, .dtype = LOSS_FLOAT64};
+    outcome_set_partial(&outcome, total);
     if (a->value[OPT_QUIET]) {
-        json_append_number(text, result.loss);
+        json_append_number(text, outcome.loss);
         buffer_text(text, "\n");
         return;
     }
-    set_warnings(total, &outcome);
     outcome_put_text(&outcome, total->reduction, total->dtype, text);
-    put_rows(total, text);
+    outcome_put_rows(total, text);
     if (path && strcmp(path, "-") != 0)
         buffer_printf(text, "partial    %s\n", path);
     outcome_put_warnings(&outcome, "warning    ", text);

@@ -1,15 +1,34 @@
 #include "evaluate/outcome.h"
 #include "json/tensor_json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PRINTED = 16 }; /* elements of a loss */
+enum {
+    MAX_PRINTED = 16,  /* elements of a loss */
+    MAX_INTERVALS = 8, /* of rows */
+};
 
 void outcome_free(struct outcome *outcome)
 {
     archive_close(&outcome->archive);
     http_response_free(&outcome->response);
+}
+
+void outcome_set_partial(struct outcome *outcome, const struct partial *partial)
+{
+    const struct loss_result result = loss_partial_result(&partial->sums, partial->reduction);
+    char *const warnings = outcome->warnings;
+    *outcome =
+        (struct outcome){.loss = result.loss, .count = result.count, .nonfinite = result.nonfinite};
+    outcome->terms = (struct loss_tensor){.data = &outcome->loss, .dtype = LOSS_FLOAT64};
+    for (size_t i = 0; loss_warning_at(i); i++)
+        if (partial->warnings >> i & 1) {
+            const size_t len = strlen(warnings);
+            snprintf(warnings + len, sizeof outcome->warnings - len, "%s%s", len ? "\n" : "",
+                     loss_warning_at(i));
+        }
 }
 
 /* Copies the warning at *line ("" if there is none) and advances *line past it. */
@@ -54,6 +73,21 @@ void outcome_put_text(const struct outcome *outcome, enum loss_reduction reducti
     put_loss(outcome, out);
     buffer_printf(out, "\nreduction  %s\ndtype      %s\ncount      %zu\n",
                   loss_reduction_name(reduction), loss_dtype_name(dtype), outcome->count);
+}
+
+void outcome_put_rows(const struct partial *partial, struct buffer *out)
+{
+    const size_t count = partial->rows.len / sizeof(struct partial_rows);
+    buffer_text(out, count > 0 ? "rows       " : "");
+    for (size_t i = 0; i < count && i < MAX_INTERVALS; i++) {
+        struct partial_rows rows;
+        memcpy(&rows, partial->rows.data + i * sizeof rows, sizeof rows);
+        buffer_printf(out, "%s%" PRIu64 " to %" PRIu64, i ? ", " : "", rows.first, rows.end - 1);
+    }
+    if (count > MAX_INTERVALS)
+        buffer_printf(out, ", and %zu more interval%s", count - MAX_INTERVALS,
+                      count - MAX_INTERVALS > 1 ? "s" : "");
+    buffer_text(out, count > 0 ? "\n" : "");
 }
 
 void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out)

@@ -2,6 +2,7 @@
 #ifndef LOSSCTL_EVALUATE_OUTCOME_H
 #define LOSSCTL_EVALUATE_OUTCOME_H
 
+#include "evaluation/partial.h"
 #include "files/archive.h"
 #include "http/connection.h"
 
@@ -20,6 +21,8 @@ struct outcome {
 };
 
 void outcome_free(struct outcome *outcome);
+/* Sets the outcome of an evaluation in parts. It points into itself: it must not be moved. */
+void outcome_set_partial(struct outcome *outcome, const struct partial *partial);
 
 /* Appends members of a JSON object: "loss":0.5,"reduction":"mean", ... */
 void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan,
@@ -27,6 +30,8 @@ void outcome_put_json(const struct outcome *outcome, const struct loss_plan *pla
 /* Appends the loss, the reduction, the dtype and the count, one per line. */
 void outcome_put_text(const struct outcome *outcome, enum loss_reduction reduction,
                       enum loss_dtype dtype, struct buffer *out);
+/* Appends a line with the rows of a partial result, if they are known. */
+void outcome_put_rows(const struct partial *partial, struct buffer *out);
 /* Appends one line for each warning, each after `prefix`. */
 void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out);
 

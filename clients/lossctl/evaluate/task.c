@@ -1,6 +1,7 @@
 #include "evaluate/task.h"
 #include "cli/progress.h"
 #include "memory/block_cache.h"
+#include "number/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,12 @@ void task_free(struct task *task)
 void task_set_tensor(struct task *task, int k, const struct loss_tensor *tensor)
 {
     task->input[k] = (struct input){.present = true, .source.tensor = *tensor};
+}
+
+bool task_is_number(const char *text)
+{
+    const char *const end = number_skip(text);
+    return end && *end == '\0';
 }
 
 /* Appends "&name=value", percent-encoded. */

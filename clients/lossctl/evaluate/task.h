@@ -30,6 +30,8 @@ struct task {
 };
 
 void task_begin(struct task *task, const struct loss_descriptor *loss, int threads);
+/* Returns true if `text` is a number: a grad_output can be one, instead of a file. */
+bool task_is_number(const char *text);
 /* Sets a field that is not a tensor, or a grad_output that is a number. Returns EXIT_USAGE if the
    value is invalid. */
 enum exit_code task_set(struct task *task, const char *name, const char *value);

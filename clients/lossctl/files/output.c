@@ -54,8 +54,8 @@ bool outputs_use_stdout(const struct outputs *outputs)
 
 /* ---- Formats ---- */
 
-/* Writes a header in version 1 of the format, padded with spaces to a multiple of 64 bytes. */
-static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
+/* Writes version 1 of the format, padded with spaces to a multiple of 64 bytes. */
+void output_npy_header(struct buffer *out, const struct loss_tensor *tensor)
 {
     enum { FIXED = 10, ALIGNMENT = 64 };
     struct buffer header = {0};
@@ -112,7 +112,7 @@ static enum exit_code encode(const struct outputs *outputs, int first, int threa
     *count = 0;
     switch (output->format) {
     case FILE_NPY:
-        put_npy(head, output->tensor);
+        output_npy_header(head, output->tensor);
         data[(*count)++] = output->tensor;
         break;
     case FILE_SAFETENSORS:

@@ -29,6 +29,9 @@ bool outputs_use_stdout(const struct outputs *outputs);
 /* Writes all outputs. Each file is replaced atomically. */
 enum exit_code outputs_write(const struct outputs *outputs, int threads);
 
+/* Appends the header of a .npy file; the elements follow it. */
+void output_npy_header(struct buffer *out, const struct loss_tensor *tensor);
+
 /* Writes a text to a path, or to standard output for "-". A file is replaced atomically: even a
    crash of the system leaves the old or the new content. */
 enum exit_code output_write_text(const char *path, const struct buffer *text);

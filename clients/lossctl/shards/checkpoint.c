@@ -1,0 +1,240 @@
+#include "shards/checkpoint.h"
+#include "files/input.h"
+#include "files/output.h"
+#include "shards/row_set.h"
+#include "json/scanner.h"
+
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char format[] = "lossd-checkpoint-1";
+
+/* ---- Description ---- */
+
+static void describe_gradients(struct buffer *head, const struct gradient_files *files)
+{
+    for (int i = 0; i < files->count; i++) {
+        const struct gradient_output *const output = &files->output[i];
+        buffer_printf(head, "%s of %s in ", output->hess ? "Hessian" : "gradient",
+                      files->batch->list[output->tensor].name);
+        json_append_string(head, output->folder);
+        buffer_text(head, "\n");
+    }
+}
+
+static void describe_shards(struct buffer *head, const struct shard_list *list)
+{
+    for (size_t i = 0; i < list->spec.count; i++) {
+        const struct shard_stamp *const stamp = &list->shard[i].stamp;
+        buffer_printf(head, "%s in ", list->name);
+        json_append_string(head, list->shard[i].path);
+        buffer_printf(head, ": %" PRIu64 " bytes, modified %lld.%09ld\n", stamp->size,
+                      (long long)stamp->modified.tv_sec, stamp->modified.tv_nsec);
+    }
+}
+
+enum exit_code checkpoint_init(struct checkpoint *checkpoint, const char *path, double every,
+                               int rank, const struct gradient_files *files, uint64_t k, uint64_t n)
+{
+    struct buffer *const head = &checkpoint->head;
+    *checkpoint = (struct checkpoint){.path = path, .every = every, .written = evaluation_clock()};
+    buffer_printf(&checkpoint->own, "%s.rank%d", path, rank);
+    buffer_append(&checkpoint->own, "", 1);
+    buffer_printf(head, "%s\npart %" PRIu64 " of %" PRIu64 "\n", format, k, n);
+    describe_gradients(head, files);
+    for (int i = 0; i < EVALUATION_TENSORS; i++)
+        if (files->batch->given >> i & 1)
+            describe_shards(head, &files->batch->list[i]);
+    return checkpoint->own.failed || head->failed ? fail_memory() : EXIT_OK;
+}
+
+void checkpoint_free(struct checkpoint *checkpoint)
+{
+    buffer_free(&checkpoint->own);
+    buffer_free(&checkpoint->head);
+}
+
+/* ---- Reading ---- */
+
+/* Fails because a line of the file is not that of this evaluation. */
+static enum exit_code differs(const char *path, const char *then, const char *now)
+{
+    return fail(EXIT_INPUT,
+                "%s is the checkpoint of another evaluation: '%.*s' then, '%.*s' now; --restart "
+                "discards it",
+                path, (int)strcspn(then, "\n"), then, (int)strcspn(now, "\n"), now);
+}
+
+/* Finds the partial result in the text of a checkpoint, after checking the lines before it. */
+static enum exit_code check_head(const struct checkpoint *checkpoint, const char *path,
+                                 const char *text, const char **result)
+{
+    const struct buffer *const head = &checkpoint->head;
+    if (strncmp(text, format, sizeof format - 1) != 0)
+        return fail(EXIT_INPUT, "%s is not a checkpoint; choose another name", path);
+    for (size_t at = 0; at < head->len;) {
+        const char *const line = head->data + at;
+        const size_t len = (size_t)((const char *)memchr(line, '\n', head->len - at) - line) + 1;
+        if (strncmp(text, line, len) != 0)
+            return differs(path, text, line);
+        text += len;
+        at += len;
+    }
+    if (*text != '{')
+        return differs(path, text, "{");
+    *result = text;
+    return EXIT_OK;
+}
+
+/* Reads the partial result of the file at `path`. */
+static enum exit_code read_file(const struct checkpoint *checkpoint, const char *path,
+                                struct partial *partial)
+{
+    struct input_file file;
+    struct object_reader json;
+    struct loss_error error;
+    const char *text = NULL;
+    enum exit_code code = input_file_read(&file, path);
+    if (code == EXIT_OK)
+        code = check_head(checkpoint, path, file.bytes, &text);
+    if (code == EXIT_OK) {
+        object_reader_begin(&json, file.bytes, file.len, NULL, &error);
+        json.at = text;
+        if (partial_read(&json, partial) != LOSS_OK)
+            code = fail_error(path, &error);
+    }
+    input_file_free(&file);
+    return code;
+}
+
+/* Adds the checkpoint at `path` to a merger, unless `known` (may be NULL) has its rows already.
+ *Sets rows, if not NULL, to its rows. */
+static enum exit_code add_file(const struct checkpoint *checkpoint, const char *path,
+                               struct partial_merger *merger, const struct buffer *known,
+                               struct buffer *rows)
+{
+    struct loss_error error;
+    struct partial partial = {.loss = NULL};
+    enum exit_code code = read_file(checkpoint, path, &partial);
+    const bool skip = code == EXIT_OK && known && row_set_contains(known, &partial.rows);
+    if (code == EXIT_OK && !skip && partial_merger_add(merger, &partial, &error) != LOSS_OK)
+        code = fail(EXIT_INPUT,
+                    "%s is the checkpoint of another evaluation: %s; --restart discards it", path,
+                    error.message);
+    if (code == EXIT_OK && rows)
+        buffer_append(rows, partial.rows.data, partial.rows.len);
+    partial_free(&partial);
+    return code == EXIT_OK && rows && rows->failed ? fail_memory() : code;
+}
+
+/* ---- Files of ranks ---- */
+
+/* Finds the files of all ranks, and temporary files that were not renamed. Call globfree() in any
+   case. */
+static enum exit_code find_ranks(const struct checkpoint *checkpoint, glob_t *found)
+{
+    struct buffer pattern = {0};
+    *found = (glob_t){.gl_pathc = 0};
+    for (const char *c = checkpoint->path; *c; c++) { /* the name is not a pattern */
+        if (strchr("*?[\\", *c))
+            buffer_text(&pattern, "\\");
+        buffer_append(&pattern, c, 1);
+    }
+    buffer_append(&pattern, ".rank[0-9]*", sizeof ".rank[0-9]*");
+    const int status = pattern.failed ? GLOB_NOSPACE : glob(pattern.data, 0, NULL, found);
+    buffer_free(&pattern);
+    return status == GLOB_NOSPACE ? fail_memory() : EXIT_OK;
+}
+
+/* Returns true if a name that find_ranks() has found is that of a rank, not of a temporary file. */
+static bool is_rank(const struct checkpoint *checkpoint, const char *path)
+{
+    const char *const number = path + strlen(checkpoint->path) + strlen(".rank");
+    return number[strspn(number, "0123456789")] == '\0';
+}
+
+void checkpoint_remove(const struct checkpoint *checkpoint)
+{
+    glob_t found;
+    if (find_ranks(checkpoint, &found) == EXIT_OK)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            unlink(found.gl_pathv[i]);
+    globfree(&found);
+    unlink(checkpoint->path);
+}
+
+/* ---- Loading and writing ---- */
+
+static enum exit_code write_file(const struct checkpoint *checkpoint, const char *path,
+                                 const struct partial *result)
+{
+    struct buffer text = {0};
+    buffer_append(&text, checkpoint->head.data, checkpoint->head.len);
+    partial_append(result, &text);
+    buffer_text(&text, "\n");
+    const enum exit_code code = text.failed ? fail_memory() : output_write_text(path, &text);
+    buffer_free(&text);
+    return code;
+}
+
+/* Completes a merger, and moves its result to `done`. */
+static enum exit_code finish(const struct checkpoint *checkpoint, struct partial_merger *merger,
+                             struct partial *done)
+{
+    struct partial_overlap overlap;
+    struct loss_error error;
+    if (partial_merger_finish(merger, &overlap, &error) != LOSS_OK)
+        return fail(EXIT_INPUT,
+                    "the checkpoints %s.rank* contradict each other: %s; --restart "
+                    "discards them",
+                    checkpoint->path, error.message);
+    partial_free(done);
+    *done = merger->total;
+    merger->total.rows = (struct buffer){.data = NULL};
+    return EXIT_OK;
+}
+
+enum exit_code checkpoint_load(struct checkpoint *checkpoint, struct partial *done)
+{
+    struct partial_merger merger;
+    struct loss_error error;
+    struct buffer known = {0};
+    glob_t ranks;
+    partial_merger_init(&merger, NULL);
+    merger.first_name = "this evaluation";
+    enum exit_code code =
+        partial_merger_add(&merger, done, &error) == LOSS_OK ? EXIT_OK : fail_error(NULL, &error);
+    const enum exit_code searched = find_ranks(checkpoint, &ranks);
+    if (code == EXIT_OK)
+        code = searched;
+    if (code == EXIT_OK && access(checkpoint->path, F_OK) == 0)
+        code = add_file(checkpoint, checkpoint->path, &merger, NULL, &known);
+    for (size_t i = 0; i < ranks.gl_pathc && code == EXIT_OK; i++)
+        if (is_rank(checkpoint, ranks.gl_pathv[i]))
+            code = add_file(checkpoint, ranks.gl_pathv[i], &merger, &known, NULL);
+    if (code == EXIT_OK)
+        code = finish(checkpoint, &merger, done);
+    if (code == EXIT_OK && ranks.gl_pathc > 0)
+        code = write_file(checkpoint, checkpoint->path, done);
+    for (size_t i = 0; i < ranks.gl_pathc && code == EXIT_OK; i++)
+        unlink(ranks.gl_pathv[i]);
+    globfree(&ranks);
+    buffer_free(&known);
+    partial_merger_free(&merger);
+    return code;
+}
+
+bool checkpoint_is_due(const struct checkpoint *checkpoint)
+{
+    return evaluation_clock() - checkpoint->written >= 1e3 * checkpoint->every;
+}
+
+enum exit_code checkpoint_write(struct checkpoint *checkpoint, const struct partial *result)
+{
+    const enum exit_code code = write_file(checkpoint, checkpoint->own.data, result);
+    checkpoint->written = evaluation_clock();
+    return code;
+}

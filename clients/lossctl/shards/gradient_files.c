@@ -1,0 +1,471 @@
+#include "shards/gradient_files.h"
+#include "files/output.h"
+#include "memory/block_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char part[] = ".part";
+
+/* ---- Outputs ---- */
+
+enum exit_code gradient_files_add(struct gradient_files *files, int k, bool hess,
+                                  const char *folder)
+{
+    struct gradient_output *const output = &files->output[files->count];
+    size_t len = strlen(folder);
+    while (len > 1 && folder[len - 1] == '/')
+        len--;
+    if (len == 0)
+        return fail(EXIT_USAGE, "the name of the folder for gradients is empty");
+    *output = (struct gradient_output){.tensor = k, .hess = hess, .folder = strndup(folder, len)};
+    if (!output->folder)
+        return fail_memory();
+    files->count++;
+    return EXIT_OK;
+}
+
+uint32_t gradient_files_mask(const struct gradient_files *files, bool hess)
+{
+    uint32_t mask = 0;
+    for (int i = 0; i < files->count; i++)
+        if (files->output[i].hess == hess)
+            mask |= UINT32_C(1) << files->output[i].tensor;
+    return mask;
+}
+
+static const struct shard_list *list_of(const struct gradient_files *files,
+                                        const struct gradient_output *output)
+{
+    return &files->batch->list[output->tensor];
+}
+
+/* Returns true if the file of a shard is written: the rows begin in or after it. */
+static bool has_file(const struct gradient_files *files, const struct shard *shard)
+{
+    return shard->first >= files->rows.first &&
+           (shard->first < files->rows.end || files->rows.end == files->batch->rows);
+}
+
+/* ---- Names ---- */
+
+static enum exit_code cannot_write(const char *path, int why)
+{
+    return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
+}
+
+static const char *base_name(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Writes the name of the file of a shard to `path` of PATH_MAX bytes. */
+static enum exit_code name_file(const struct gradient_output *output, const struct shard *shard,
+                                const char *suffix, char *path)
+{
+    const int len =
+        snprintf(path, PATH_MAX, "%s/%s%s", output->folder, base_name(shard->path), suffix);
+    return len < PATH_MAX ? EXIT_OK : cannot_write(output->folder, ENAMETOOLONG);
+}
+
+/* Refuses a folder that contains a shard of the list: a gradient could replace it. */
+static enum exit_code check_folder(const char *folder, const struct stat *status,
+                                   const struct shard_list *list)
+{
+    const char *previous = "";
+    for (size_t i = 0; i < list->spec.count; i++) {
+        const char *const path = list->shard[i].path;
+        struct stat other;
+        char copy[PATH_MAX];
+        const size_t len = (size_t)(base_name(path) - path);
+        if (i > 0 && strncmp(previous, path, len) == 0 && !strchr(previous + len, '/'))
+            continue; /* in the folder of the previous one */
+        previous = path;
+        snprintf(copy, sizeof copy, "%s", path);
+        if (stat(dirname(copy), &other) == 0 && other.st_dev == status->st_dev &&
+            other.st_ino == status->st_ino)
+            return fail(EXIT_USAGE, "%s contains files of %s; gradients need a folder of their own",
+                        folder, list->name);
+    }
+    return EXIT_OK;
+}
+
+static enum exit_code check_folders(const struct gradient_files *files)
+{
+    enum exit_code code = EXIT_OK;
+    for (int i = 0; i < files->count; i++) {
+        const char *const folder = files->output[i].folder;
+        struct stat status;
+        if (stat(folder, &status) != 0)
+            continue; /* it will be made */
+        if (!S_ISDIR(status.st_mode))
+            return fail(EXIT_USAGE, "%s is not a folder; gradients of shards go into a folder",
+                        folder);
+        for (int k = 0; k < EVALUATION_TENSORS && code == EXIT_OK; k++)
+            if (files->batch->given >> k & 1)
+                code = check_folder(folder, &status, &files->batch->list[k]);
+    }
+    return code;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Reports the first of `count` sorted names that comes twice. */
+static enum exit_code check_twice(char **name, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(name[i - 1], name[i]) == 0)
+            return fail(EXIT_USAGE,
+                        "two gradients would be written to %s; shards need different names, and "
+                        "tensors different folders",
+                        name[i]);
+    return EXIT_OK;
+}
+
+static enum exit_code check_names(const struct gradient_files *files)
+{
+    size_t room = 0, count = 0;
+    enum exit_code code = EXIT_OK;
+    for (int i = 0; i < files->count; i++)
+        room += list_of(files, &files->output[i])->spec.count;
+    char **const name = calloc(room + 1, sizeof *name);
+    if (!name)
+        return fail_memory();
+    for (int i = 0; i < files->count && code == EXIT_OK; i++) {
+        const struct shard_list *const list = list_of(files, &files->output[i]);
+        for (size_t s = 0; s < list->spec.count && code == EXIT_OK; s++) {
+            char path[PATH_MAX];
+            code = name_file(&files->output[i], &list->shard[s], "", path);
+            if (code == EXIT_OK && !(name[count++] = strdup(path)))
+                code = fail_memory();
+        }
+    }
+    if (code == EXIT_OK) {
+        qsort(name, count, sizeof *name, by_bytes);
+        code = check_twice(name, count);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(name[i]);
+    free(name);
+    return code;
+}
+
+enum exit_code gradient_files_check(const struct gradient_files *files)
+{
+    const enum exit_code code = check_folders(files);
+    return code == EXIT_OK ? check_names(files) : code;
+}
+
+/* ---- Making ---- */
+
+/* Returns the tensor of the file of a shard. */
+static struct loss_tensor tensor_of(const struct gradient_files *files, const struct shard *shard)
+{
+    struct loss_tensor tensor = shard->tensor;
+    tensor.dtype = files->batch->plan.dtype;
+    return tensor;
+}
+
+/* Appends the header of the file of a shard. */
+static void append_header(const struct gradient_files *files, const struct gradient_output *output,
+                          const struct shard *shard, struct buffer *header)
+{
+    const struct loss_tensor tensor = tensor_of(files, shard);
+    struct archive_entry entry = {.tensor = &tensor};
+    if (shard->format == SHARD_NPY)
+        output_npy_header(header, &tensor);
+    if (shard->format != SHARD_SAFETENSORS)
+        return;
+    snprintf(entry.name, sizeof entry.name, "%s%s", output->hess ? "hess_" : "grad_",
+             list_of(files, output)->name);
+    archive_header(header, &entry, 1);
+}
+
+/* Writes bytes at an offset. Returns false and sets errno on failure. */
+static bool write_at(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+    for (const char *at = bytes; len > 0;) {
+        const ssize_t written = pwrite(fd, at, len, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        at += written;
+        len -= (size_t)written;
+        offset += (uint64_t)written;
+    }
+    return true;
+}
+
+static enum exit_code make_file(const struct gradient_files *files,
+                                const struct gradient_output *output, const struct shard *shard)
+{
+    char path[PATH_MAX];
+    struct buffer header = {0};
+    const struct loss_tensor tensor = tensor_of(files, shard);
+    enum exit_code code = name_file(output, shard, part, path);
+    if (code != EXIT_OK)
+        return code;
+    append_header(files, output, shard, &header);
+    if (header.failed)
+        return fail_memory();
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = fd >= 0 && write_at(fd, header.data, header.len, 0) &&
+              ftruncate(fd, (off_t)(header.len + loss_tensor_bytes(&tensor))) == 0;
+    const int why = errno;
+    if (fd >= 0)
+        close(fd);
+    buffer_free(&header);
+    return ok ? EXIT_OK : cannot_write(path, why);
+}
+
+/* Calls `act` for each file. */
+static enum exit_code for_each(const struct gradient_files *files,
+                               enum exit_code (*act)(const struct gradient_files *files,
+                                                     const struct gradient_output *output,
+                                                     const struct shard *shard))
+{
+    for (int i = 0; i < files->count; i++) {
+        const struct shard_list *const list = list_of(files, &files->output[i]);
+        for (size_t s = 0; s < list->spec.count; s++) {
+            if (!has_file(files, &list->shard[s]))
+                continue;
+            const enum exit_code code = act(files, &files->output[i], &list->shard[s]);
+            if (code != EXIT_OK)
+                return code;
+        }
+    }
+    return EXIT_OK;
+}
+
+/* Waits until the names in the folders are on disk. */
+static enum exit_code sync_folders(const struct gradient_files *files)
+{
+    for (int i = 0; files->durable && i < files->count; i++) {
+        const int fd = open(files->output[i].folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const bool ok = fd >= 0 && fsync(fd) == 0;
+        const int why = errno;
+        if (fd >= 0)
+            close(fd);
+        if (!ok)
+            return cannot_write(files->output[i].folder, why);
+    }
+    return EXIT_OK;
+}
+
+enum exit_code gradient_files_make(const struct gradient_files *files)
+{
+    for (int i = 0; i < files->count; i++)
+        if (mkdir(files->output[i].folder, 0777) != 0 && errno != EEXIST)
+            return cannot_write(files->output[i].folder, errno);
+    const enum exit_code code = for_each(files, make_file);
+    return code == EXIT_OK ? sync_folders(files) : code;
+}
+
+/* Returns true if the file with a suffix exists, in full size. */
+static bool is_there(const struct gradient_files *files, const struct gradient_output *output,
+                     const struct shard *shard, const char *suffix)
+{
+    char path[PATH_MAX];
+    struct buffer header = {0};
+    struct stat status;
+    const struct loss_tensor tensor = tensor_of(files, shard);
+    append_header(files, output, shard, &header);
+    const uint64_t size = header.len + loss_tensor_bytes(&tensor);
+    const bool ok = !header.failed && name_file(output, shard, suffix, path) == EXIT_OK &&
+                    stat(path, &status) == 0 && (uint64_t)status.st_size == size;
+    buffer_free(&header);
+    return ok;
+}
+
+static enum exit_code check_part(const struct gradient_files *files,
+                                 const struct gradient_output *output, const struct shard *shard)
+{
+    if (is_there(files, output, shard, part))
+        return EXIT_OK;
+    return fail(EXIT_INPUT,
+                "%s/%s%s, which the checkpoint needs, is missing or has another size; --restart "
+                "begins anew",
+                output->folder, base_name(shard->path), part);
+}
+
+static enum exit_code check_part_or_final(const struct gradient_files *files,
+                                          const struct gradient_output *output,
+                                          const struct shard *shard)
+{
+    return is_there(files, output, shard, "") ? EXIT_OK : check_part(files, output, shard);
+}
+
+enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete)
+{
+    return for_each(files, complete ? check_part_or_final : check_part);
+}
+
+/* ---- Writing ---- */
+
+enum exit_code gradient_files_bind(struct gradient_files *files, struct loss_plan *plan)
+{
+    for (int i = 0; i < files->count; i++) {
+        struct gradient_output *const output = &files->output[i];
+        struct loss_tensor *const tensor =
+            output->hess ? &plan->hess[output->tensor] : &plan->grad[output->tensor];
+        const size_t size = loss_tensor_bytes(tensor) + 1; /* never 0 bytes */
+        if (size > output->size) {
+            block_cache_free(output->block, output->size);
+            output->block = block_cache_resize(NULL, 0, size);
+            output->size = output->block ? size : 0;
+            if (!output->block)
+                return fail_memory();
+        }
+        tensor->data = output->block;
+    }
+    return EXIT_OK;
+}
+
+/* Closes the file that is open. */
+static enum exit_code close_file(const struct gradient_files *files, struct gradient_output *output)
+{
+    char path[PATH_MAX];
+    if (!output->open)
+        return EXIT_OK;
+    const bool synced = !files->durable || fdatasync(output->fd) == 0;
+    const int why = errno;
+    name_file(output, output->open, part, path);
+    output->open = NULL;
+    if (close(output->fd) != 0)
+        return cannot_write(path, errno);
+    return synced ? EXIT_OK : cannot_write(path, why);
+}
+
+static enum exit_code open_file(const struct gradient_files *files, struct gradient_output *output,
+                                const struct shard *shard)
+{
+    char path[PATH_MAX];
+    struct buffer header = {0};
+    enum exit_code code = close_file(files, output);
+    if (code == EXIT_OK)
+        code = name_file(output, shard, part, path);
+    if (code != EXIT_OK)
+        return code;
+    append_header(files, output, shard, &header);
+    output->header = header.len;
+    if (header.failed)
+        code = fail_memory();
+    buffer_free(&header);
+    if (code != EXIT_OK)
+        return code;
+    output->fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (output->fd < 0)
+        return cannot_write(path, errno);
+    output->open = shard;
+    return EXIT_OK;
+}
+
+static enum exit_code write_output(struct gradient_files *files, struct gradient_output *output,
+                                   const struct shard_step *step, const struct loss_tensor *tensor)
+{
+    char path[PATH_MAX];
+    const struct shard_list *const list = list_of(files, output);
+    const struct shard *const shard = &list->shard[shard_list_find(list, step->rows.first)];
+    enum exit_code code = shard == output->open ? EXIT_OK : open_file(files, output, shard);
+    if (code != EXIT_OK)
+        return code;
+    uint64_t offset = output->header;
+    if (list->axis == 0)
+        offset += (step->rows.first - shard->first) * shard_row_bytes(tensor);
+    if (write_at(output->fd, tensor->data, loss_tensor_bytes(tensor), offset))
+        return EXIT_OK;
+    const int why = errno;
+    name_file(output, shard, part, path);
+    return cannot_write(path, why);
+}
+
+enum exit_code gradient_files_write(struct gradient_files *files, const struct shard_step *step,
+                                    const struct loss_plan *plan)
+{
+    enum exit_code code = EXIT_OK;
+    for (int i = 0; i < files->count && code == EXIT_OK; i++) {
+        struct gradient_output *const output = &files->output[i];
+        code =
+            write_output(files, output, step,
+                         output->hess ? &plan->hess[output->tensor] : &plan->grad[output->tensor]);
+    }
+    return code;
+}
+
+enum exit_code gradient_files_sync(struct gradient_files *files)
+{
+    for (int i = 0; i < files->count; i++) {
+        struct gradient_output *const output = &files->output[i];
+        char path[PATH_MAX];
+        if (!output->open || fdatasync(output->fd) == 0)
+            continue;
+        const int why = errno;
+        name_file(output, output->open, part, path);
+        return cannot_write(path, why);
+    }
+    return EXIT_OK;
+}
+
+/* ---- Finishing ---- */
+
+static enum exit_code rename_file(const struct gradient_files *files,
+                                  const struct gradient_output *output, const struct shard *shard)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    (void)files;
+    name_file(output, shard, part, from);
+    name_file(output, shard, "", to);
+    /* A run that a checkpoint resumes may have renamed it. */
+    if (rename(from, to) != 0 && (errno != ENOENT || access(to, F_OK) != 0))
+        return cannot_write(to, errno);
+    return EXIT_OK;
+}
+
+enum exit_code gradient_files_finish(struct gradient_files *files)
+{
+    enum exit_code code = EXIT_OK;
+    for (int i = 0; i < files->count && code == EXIT_OK; i++)
+        code = close_file(files, &files->output[i]);
+    if (code == EXIT_OK)
+        code = for_each(files, rename_file);
+    return code == EXIT_OK ? sync_folders(files) : code;
+}
+
+static enum exit_code remove_file(const struct gradient_files *files,
+                                  const struct gradient_output *output, const struct shard *shard)
+{
+    char path[PATH_MAX];
+    (void)files;
+    if (name_file(output, shard, part, path) == EXIT_OK)
+        unlink(path);
+    return EXIT_OK;
+}
+
+void gradient_files_discard(struct gradient_files *files)
+{
+    for_each(files, remove_file);
+}
+
+void gradient_files_free(struct gradient_files *files)
+{
+    for (int i = 0; i < files->count; i++) {
+        struct gradient_output *const output = &files->output[i];
+        if (output->open)
+            close(output->fd);
+        block_cache_free(output->block, output->size);
+        free(output->folder);
+    }
+    files->count = 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * Derivatives of tensors in shards: a file for each shard, with its base name, format and shape, in
+ * the dtype of the computation. A file is written as NAME.part, and renamed when all rows are done.
+ */
+#ifndef LOSSCTL_SHARDS_GRADIENT_FILES_H
+#define LOSSCTL_SHARDS_GRADIENT_FILES_H
+
+#include "memory/buffer.h"
+#include "shards/shard_batch.h"
+
+enum { GRADIENT_OUTPUTS = 2 * LOSS_MAX_TENSORS };
+
+/* The derivatives with respect to one tensor. */
+struct gradient_output {
+    int tensor;
+    bool hess;    /* the diagonal of the Hessian, else the gradient */
+    char *folder; /* owned; without a slash at the end */
+
+    /* private */
+    const struct shard *open; /* the shard whose file is open; NULL: none */
+    int fd;
+    size_t header; /* bytes of its header */
+    void *block;   /* owned: the derivatives of a step */
+    size_t size;
+};
+
+struct gradient_files {
+    const struct shard_batch *batch; /* borrowed */
+    bool durable; /* what is written must survive a crash of the system once it is synced */
+    struct partial_rows rows; /* that files are written for; begins and ends with a shard */
+    struct gradient_output output[GRADIENT_OUTPUTS];
+    int count;
+};
+
+/* Adds the derivatives with respect to tensor k. */
+enum exit_code gradient_files_add(struct gradient_files *files, int k, bool hess,
+                                  const char *folder);
+/* Returns the bit set of the tensors that have gradients or, if `hess`, Hessians. */
+uint32_t gradient_files_mask(const struct gradient_files *files, bool hess);
+
+/* Checks the names of the files. Returns EXIT_USAGE if two files have the same name, or if a folder
+   contains shards of the batch. */
+enum exit_code gradient_files_check(const struct gradient_files *files);
+/* Makes the folders, and the files in full size. */
+enum exit_code gradient_files_make(const struct gradient_files *files);
+/* Checks that the files of an earlier run still exist. If that had evaluated all rows (`complete`),
+   it may have renamed some. */
+enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete);
+
+/* Allocates the derivatives of a step, and points its plan at them. */
+enum exit_code gradient_files_bind(struct gradient_files *files, struct loss_plan *plan);
+/* Writes the derivatives of a step that has been evaluated. */
+enum exit_code gradient_files_write(struct gradient_files *files, const struct shard_step *step,
+                                    const struct loss_plan *plan);
+/* Waits until all that has been written is on disk. */
+enum exit_code gradient_files_sync(struct gradient_files *files);
+/* Renames all files. */
+enum exit_code gradient_files_finish(struct gradient_files *files);
+/* Removes the files that have not been renamed. */
+void gradient_files_discard(struct gradient_files *files);
+void gradient_files_free(struct gradient_files *files);
+
+#endif

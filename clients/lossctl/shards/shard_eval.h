@@ -1,0 +1,34 @@
+/*
+ * Evaluates rows of a batch in shards, step by step, and adds their exact results. While a step is
+ * evaluated, the kernel reads the files of the next one.
+ */
+#ifndef LOSSCTL_SHARDS_SHARD_EVAL_H
+#define LOSSCTL_SHARDS_SHARD_EVAL_H
+
+#include "shards/checkpoint.h"
+
+struct shard_eval {
+    const struct shard_batch *batch;
+    int threads;
+    const bool *cancel;               /* the evaluation ends early once this is true */
+    struct partial *total;            /* the result so far, with its rows */
+    struct gradient_files *gradients; /* may be empty */
+    struct checkpoint *checkpoint;    /* NULL: none */
+    double divisor;      /* what the mean divides by; used only if there are gradients */
+    uint64_t done, rows; /* for the progress: how many rows, of how many */
+};
+
+/* Appends to `share` the rows of `all`, a set (row_set.h), that process `index` of `count`
+   evaluates: about equally many for each. A share begins where a shard of each tensor in the bit
+   set `whole` begins. */
+void shard_eval_deal(const struct shard_batch *batch, const struct buffer *all, uint64_t index,
+                     uint64_t count, uint32_t whole, struct buffer *share);
+
+/* Evaluates `rows`, a set that begins after the rows of eval->total. Adds their result, and writes
+   gradients and checkpoints. Returns EXIT_SIGNAL if eval->cancel became true; the total is then
+   that of the rows before. */
+enum exit_code shard_eval_run(struct shard_eval *eval, const struct buffer *rows);
+/* Adds only the weights that a mean divides by. Reads neither predictions nor gradients. */
+enum exit_code shard_eval_weigh(struct shard_eval *eval, const struct buffer *rows);
+
+#endif

@@ -1,0 +1,40 @@
+/* One evaluation over shards, from the files of its tensors to its result. */
+#ifndef LOSSCTL_SHARDS_SHARD_JOB_H
+#define LOSSCTL_SHARDS_SHARD_JOB_H
+
+#include "shards/checkpoint.h"
+#include "shards/ranks.h"
+
+struct shard_job {
+    /* Set by the caller. */
+    int threads;
+    uint64_t part, parts;      /* evaluates part `part` of `parts`, from 1 on */
+    uint64_t step_rows;        /* 0: default */
+    const char *checkpoint;    /* FILE; NULL: none */
+    double checkpoint_every;   /* seconds */
+    bool restart;              /* discards the checkpoint */
+    const struct ranks *ranks; /* borrowed */
+    struct shard_batch batch;  /* with its tensors */
+    struct gradient_files gradients;
+
+    /* The result: that of all rows of the part, with its rows. */
+    struct partial result;
+    double ms; /* duration of the evaluation */
+
+    /* private */
+    struct checkpoint saved;
+    struct buffer rows, left; /* of the part; and those that the checkpoint does not have */
+    struct partial own;       /* the result of the rows that this rank has evaluated */
+    bool made;                /* the files for gradients have been made */
+};
+
+/* Starts a job of one part without gradients. Call shard_job_free() in any case. */
+void shard_job_init(struct shard_job *job, const struct loss_request *request);
+/* Plans, evaluates and writes the gradients. If a signal ends it early, writes the checkpoint and
+   returns EXIT_SIGNAL plus its number. */
+enum exit_code shard_job_run(struct shard_job *job);
+/* Removes the checkpoint, after the result has been written. */
+void shard_job_finish(const struct shard_job *job);
+void shard_job_free(struct shard_job *job);
+
+#endif

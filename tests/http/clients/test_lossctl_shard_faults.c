@@ -1,0 +1,339 @@
+/* Tests lossctl eval over shards when something is wrong: each fault is one line that names the
+   file and the row, with nothing on stdout and no file under its final name. And checkpoints: an
+   evaluation that was killed is resumed, with the same bits. */
+
+#include "lossctl_run.h"
+#include "shard_files.h"
+#include "suites.h"
+#include "support/folder.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct shard_tensor x = {"x", "<f4", true, NUMBERS_REAL},
+                                 y = {"y", "<f4", true, NUMBERS_REAL},
+                                 labels = {"l", "<i8", false, NUMBERS_CLASS};
+static const struct shard_split split = {3, {500, 499, 1}};
+
+static void setup(void)
+{
+    ck_assert_ptr_nonnull(lossctl_find());
+    folder_make();
+    setenv("LOSSD_URL", "http://127.0.0.1:1", 1); /* no server is used */
+    shard_write_split(&x, &split);
+    shard_write_split(&y, &split);
+    shard_write_split(&labels, &split);
+}
+
+static void teardown(void)
+{
+    folder_remove();
+}
+
+#define MSE "$L eval mse --input 'x-*.npy' --target 'y-*.npy' "
+
+/* ---- Faults of files ---- */
+
+START_TEST(faults_of_files_are_named)
+{
+    assert_wrong(INPUT, "no file matches 'z-*.npy'", "$L eval mse --input 'z-*.npy' --target @l");
+    assert_wrong(INPUT, "no file matches 'z-*:*.npy'",
+                 "$L eval mse --input 'z-*:*.npy' --target @l");
+    assert_wrong(INPUT, "cannot read the list l: No such file or directory",
+                 "$L eval mse --input @l --target 'y-*.npy'");
+    assert_wrong(INPUT, "cannot read x-9.npy: No such file or directory",
+                 "printf 'x-0.npy\\nx-9.npy\\n' >l; $L eval mse --input @l --target 'y-*.npy'");
+    assert_wrong(INPUT, "l contains no paths",
+                 "printf '\\n' >l; $L eval mse --input @l --target 'y-*.npy'");
+    assert_wrong(INPUT, "l contains x-0.npy twice",
+                 "ls x-0.npy x-0.npy >l; $L eval mse --input @l --target 'y-*.npy'");
+    assert_wrong(INPUT, "x-1.npy ends at byte 5135 of 12104, in row 208 of 499",
+                 "truncate -s 5135 x-1.npy; " MSE);
+    assert_wrong(INPUT, "x-1.npy has 12200 bytes; its header describes 12104",
+                 "truncate -s 12200 x-1.npy; " MSE);
+    assert_wrong(INPUT,
+                 "x-1.npy is not a .npy or safetensors file, the formats of shards; raw "
+                 "numbers need their dtype and shape: raw:float32,(*,10):x-1.npy",
+                 "echo 1,2 >x-1.npy; " MSE);
+    assert_wrong(INPUT, "x-1.npy is not a regular file", "rm x-1.npy; mkdir x-1.npy; " MSE);
+    assert_wrong(INPUT, "d-1.bin ends at byte 4001 of 4008, in row 166 of 167",
+                 "head -c 2400 /dev/zero >d-0.bin; head -c 4001 /dev/zero >d-1.bin; "
+                 "$L eval mse --input 'raw:float32,(*,6):d-*.bin' --target 'y-*.npy'");
+}
+END_TEST
+
+START_TEST(tensors_that_do_not_fit_are_named)
+{
+    static const struct shard_tensor narrow = {"x", "<f4", false, NUMBERS_REAL},
+                                     wide = {"x", "<f8", true, NUMBERS_REAL};
+    shard_write_rows(&narrow, 0, 499, "x-1.npy");
+    assert_wrong(
+        INPUT,
+        "x-1.npy has shape (499,) and dtype float32, but the first file of input, x-0.npy, "
+        "has (500, 6) and float32; only the number of rows may differ",
+        MSE);
+    shard_write_rows(&wide, 0, 499, "x-1.npy");
+    assert_wrong(INPUT,
+                 "x-1.npy has shape (499, 6) and dtype float64, but the first file of input, "
+                 "x-0.npy, has (500, 6) and float32; only the number of rows may differ",
+                 MSE);
+    shard_write_rows(&x, 0, 498, "x-1.npy");
+    assert_wrong(INPUT,
+                 "x-1.npy has 498 rows and y-1.npy has 499; input and target must have equally "
+                 "many in all",
+                 MSE);
+    assert_wrong(INPUT,
+                 "input has 999 rows in 3 files and target has 501 rows in 2 files; they must have "
+                 "equally many",
+                 "$L eval mse --input 'x-*.npy' --target 'y-[02].npy'");
+    shard_write_rows(&x, 0, 499, "x-1.npy");
+    static const float class_weights[3] = {1, 2, 3};
+    static const char header[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}\n";
+    write_npy("c-0.npy", header, class_weights, sizeof class_weights);
+    assert_wrong(USAGE, "weight is shared by all rows, so it must be one file; 'c-*.npy' names 2",
+                 "cp c-0.npy c-1.npy; $L eval cross_entropy --input 'x-*.npy' --target 'l-*.npy' "
+                 "--weight 'c-*.npy'");
+}
+END_TEST
+
+START_TEST(elements_are_named_by_file_and_row)
+{
+    /* label 123 of the second file */
+    assert_run(OK, "printf '\\011' | dd of=l-1.npy bs=1 seek=$((128 + 8 * 123)) conv=notrunc");
+    for (int step = 100; step <= 1000; step += 450)
+        assert_wrong(INPUT,
+                     "l-1.npy: target[123] is 9; class indices must be in [0, 6), or -100 to be "
+                     "ignored",
+                     "$L eval cross_entropy --input 'x-*.npy' --target 'l-*.npy' --step-rows %d "
+                     "--partial p.json --grad g/; status=$?; ls p.json g/* 2>/dev/null; exit "
+                     "$status",
+                     step);
+    /* a weight that is NaN */
+    assert_wrong(
+        INPUT,
+        "x-0.npy, rows 0 to 499: NaN or infinite weights: 3000; a partial result cannot "
+        "contain their sum",
+        "cp x-0.npy n-0.npy; head -c 128 x-0.npy >n.npy; yes \"$(printf '\\377')\" | tr -d "
+        "'\\n' | head -c 12000 >>n.npy; "
+        "$L eval mse --input x-0.npy --target y-0.npy --weight n.npy --part 1/1");
+}
+END_TEST
+
+START_TEST(files_that_change_are_named)
+{
+    /* 400 MB without blocks on disk, read in small steps */
+    assert_run(OK, "truncate -s 400M big.bin");
+    assert_run(INPUT, "$L eval l1 -q --input raw:float32,'(*,10)':big.bin --target "
+                      "raw:float32,'(*,10)':big.bin --step-rows 50 --threads 1 & p=$!; sleep 0.3; "
+                      "truncate -s 1M big.bin; wait $p");
+    ck_assert_str_eq(lossctl_out, "");
+    ck_assert_msg(strcmp(lossctl_err, "lossctl: big.bin has changed during the evaluation\n") ==
+                          0 ||
+                      strcmp(lossctl_err, "lossctl: big.bin: became shorter, or could not be read, "
+                                          "during the evaluation\n") == 0,
+                  "%s", lossctl_err);
+}
+END_TEST
+
+/* ---- Faults of the command line ---- */
+
+START_TEST(faults_of_the_command_line_are_refused)
+{
+    static const struct {
+        const char *line, *message;
+    } faults[] = {
+        {MSE "--reduction none",
+         "reduction 'none' has no partial result: its terms are not reduced"},
+        {"$L eval dice:batch=true --input d.npy --target d.npy --part 1/1",
+         "dice has no partial result: "},
+        {MSE "--url http://localhost", "--url cannot be used with shards: this process evaluates "
+                                       "shards, not a server"},
+        {MSE "--terms t.npy",
+         "--terms cannot be used with shards: the terms of shards are not kept"},
+        {MSE "--batch b.json",
+         "--batch cannot be used with shards: name each tensor, as in --input "
+         "'batch-*.safetensors'"},
+        {MSE "--header yes", "--header cannot be used with shards: shards are not CSV files"},
+        {MSE "--grad-output g.npy --grad g", "--grad-output is 'g.npy'; with shards it must be a "
+                                             "number"},
+        {MSE "--part 0/2", "--part is '0/2'; it must be K/N, with K from 1 to N"},
+        {MSE "--part 3/2", "--part is '3/2'; it must be K/N, with K from 1 to N"},
+        {MSE "--part 1", "--part is '1'; it must be K/N, with K from 1 to N"},
+        {MSE "--restart", "--restart needs --checkpoint FILE"},
+        {MSE "--checkpoint-every 3", "--checkpoint-every needs --checkpoint FILE"},
+        {MSE "--checkpoint ''", "--checkpoint is ''; it must be a file name"},
+        {MSE "--grad ''", "the name of the folder for gradients is empty"},
+        {MSE "--grad .", ". contains files of input; gradients need a folder of their own"},
+        {MSE "--grad x-0.npy", "x-0.npy is not a folder; gradients of shards go into a folder"},
+        {"mkdir -p s && cp x-0.npy s/ && $L eval mse --input '*/x-0.npy' --target 's/../x-0.npy' "
+         "--grad-input g --grad-target g",
+         "two gradients would be written to g/x-0.npy; shards need different names, and tensors "
+         "different folders"},
+        {"$L eval mse --input 'raw:float99,(*):x' --target y-0.npy",
+         "'raw:float99,(*):x' does not describe raw numbers; write raw:DTYPE,(*,DIM,...):PATH, in "
+         "which * is the dimension of the rows: raw:float32,(*,10):dump-*.bin"},
+        {"$L eval mse --input 'x-*.npy:input' --target 'y-*.npy'",
+         "x-0.npy: a .npy file contains one unnamed tensor; 'input' cannot select one"},
+    };
+    static const float numbers[4] = {0, 1, 1, 0};
+    write_npy("d.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,1,2)}\n", numbers,
+              sizeof numbers);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        assert_run(USAGE, "%s", faults[i].line);
+        ck_assert_str_eq(lossctl_out, "");
+        ck_assert_ptr_eq(strchr(lossctl_err, '\n') + 1, strchr(lossctl_err, '\0'));
+        assert_has(lossctl_err, faults[i].message);
+    }
+}
+END_TEST
+
+START_TEST(a_full_disk_leaves_no_gradients)
+{
+    /* files of at most 8 blocks of 1024 or 512 bytes */
+    assert_run(FAILED, "trap '' XFSZ; (ulimit -f 8; exec $L eval mse --input 'x-*.npy' --target "
+                       "'y-*.npy' --grad g)");
+    assert_has(lossctl_err, "lossctl: cannot write g/x-0.npy.part: File too large\n");
+    ck_assert_str_eq(lossctl_out, "");
+    assert_run(OK, "test -z \"$(ls g)\"");
+    assert_wrong(FAILED, "cannot write no/g: No such file or directory", MSE "--grad no/g");
+    assert_wrong(FAILED, "cannot write no/c.rank0: No such file or directory",
+                 MSE "--checkpoint no/c");
+    assert_wrong(FAILED, "cannot write no/p: No such file or directory", MSE "--partial no/p");
+}
+END_TEST
+
+/* ---- Checkpoints ---- */
+
+#define SLOW MSE "--step-rows 1 --checkpoint c --checkpoint-every 0 --grad g "
+/* Waits for the checkpoint of process $p. */
+#define AWAIT                                                                                      \
+    "p=$!; i=0; while ! [ -e c.rank0 ] && [ $i -lt 1000 ]; do sleep 0.01; i=$((i + 1)); done; "
+
+/* Writes the loss of an evaluation that nothing ends to `loss`, and its gradients to the folder w.
+ */
+static void evaluate_at_once(char loss[LOSSCTL_TEXT])
+{
+    assert_run(OK, MSE "-q --grad w");
+    strcpy(loss, lossctl_out);
+}
+
+START_TEST(a_killed_evaluation_is_resumed)
+{
+    char loss[LOSSCTL_TEXT];
+    evaluate_at_once(loss);
+    for (int times = 0; times < 2; times++) {
+        assert_run(137, SLOW "& " AWAIT "kill -9 $p; wait $p");
+        ck_assert_str_eq(lossctl_out, "");
+        assert_run(OK, "test -e c.rank0 && ! ls g/*.npy 2>/dev/null");
+    }
+    assert_run(OK, MSE "--checkpoint c --threads 2 --grad g --partial p.json");
+    assert_has(lossctl_err, "lossctl: resuming: ");
+    assert_has(lossctl_err, " of 1000 rows are done\n");
+    assert_run(OK, "$L merge -q p.json");
+    ck_assert_str_eq(lossctl_out, loss);
+    assert_run(OK, "cmp w/x-0.npy g/x-0.npy && cmp w/x-1.npy g/x-1.npy && cmp w/x-2.npy g/x-2.npy");
+    assert_run(OK, "ls g/*.part c c.rank* 2>/dev/null; test -z \"$(ls g/*.part c*)\" || exit 1");
+}
+END_TEST
+
+START_TEST(an_interrupted_evaluation_is_resumed)
+{
+    char loss[LOSSCTL_TEXT];
+    evaluate_at_once(loss);
+    assert_run(130, SLOW "& " AWAIT "kill -INT $p; wait $p");
+    ck_assert_str_eq(lossctl_out, "");
+    assert_has(lossctl_err, "lossctl: interrupted after ");
+    assert_has(lossctl_err, " of 1000 rows; run again to resume\n");
+    assert_run(OK, MSE "-q --checkpoint c --grad g");
+    ck_assert_str_eq(lossctl_out, loss);
+    ck_assert_str_eq(lossctl_err, "");
+    assert_run(OK, "cmp w/x-1.npy g/x-1.npy");
+    /* without a checkpoint, nothing is left */
+    assert_run(143, MSE "--step-rows 1 --grad h & p=$!; i=0; while ! [ -e h/x-2.npy.part ] && "
+                        "[ $i -lt 1000 ]; do i=$((i + 1)); done; kill $p; wait $p; s=$?; test -z "
+                        "\"$(ls h)\" && exit $s");
+}
+END_TEST
+
+/* Writes the checkpoint of a few rows to c.rank0. */
+static void interrupt(void)
+{
+    assert_run(130, "rm -rf c c.* g; " SLOW "& " AWAIT "kill -INT $p; wait $p");
+}
+
+START_TEST(checkpoints_of_other_evaluations_are_refused)
+{
+    static const struct {
+        const char *before, *line, *message;
+    } faults[] = {
+        {"true", MSE "--checkpoint c --grad g --reduction sum",
+         "c.rank0 is the checkpoint of another evaluation: reduction is mean, but sum in this "
+         "evaluation; --restart discards it"},
+        {"true", MSE "--checkpoint c --grad h",
+         "c.rank0 is the checkpoint of another evaluation: 'gradient of input in \"g\"' then, "
+         "'gradient of input in \"h\"' now; --restart discards it"},
+        {"true", MSE "--checkpoint c --grad g --part 1/2",
+         "c.rank0 is the checkpoint of another evaluation: 'part 1 of 1' then, 'part 1 of 2' now; "
+         "--restart discards it"},
+        {"rm g/x-1.npy.part", MSE "--checkpoint c --grad g",
+         "g/x-1.npy.part, which the checkpoint needs, is missing or has another size; --restart "
+         "begins anew"},
+        {"echo >c.rank0", MSE "--checkpoint c --grad g",
+         "c.rank0 is not a checkpoint; choose another name"},
+        {"sed -i 's/\"sum\"/\"summe\"/' c.rank0", MSE "--checkpoint c --grad g", "c.rank0: "},
+        {"touch -d 2001-01-01 x-1.npy", MSE "--checkpoint c --grad g",
+         "c.rank0 is the checkpoint of another evaluation: 'input in \"x-1.npy\": 12104 bytes, "
+         "modified "},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        interrupt();
+        assert_run(INPUT, "%s; %s -q", faults[i].before, faults[i].line);
+        ck_assert_str_eq(lossctl_out, "");
+        assert_has(lossctl_err, faults[i].message);
+        ck_assert_ptr_eq(strchr(lossctl_err, '\n') + 1, strchr(lossctl_err, '\0'));
+        assert_run(OK, "%s --restart -q", faults[i].line);
+        ck_assert_str_eq(lossctl_err, "");
+    }
+}
+END_TEST
+
+/* A crash may come between any two operations on files. */
+START_TEST(a_crash_while_checkpoints_are_merged_loses_nothing)
+{
+    char loss[LOSSCTL_TEXT];
+    evaluate_at_once(loss);
+    interrupt();
+    /* c was written, c.rank0 not yet removed; and a temporary file was left */
+    assert_run(OK, "cp c.rank0 c; cp c c.rank0.123.part; " MSE "-q --checkpoint c --grad g");
+    ck_assert_str_eq(lossctl_out, loss);
+    assert_run(OK, "test -z \"$(ls c*)\"");
+    /* all rows were done, and one file renamed */
+    interrupt();
+    assert_run(FAILED, MSE "-q --checkpoint c --grad g --partial no/p");
+    assert_run(OK, "mv g/x-1.npy g/x-1.npy.part; " MSE "-q --checkpoint c --grad g");
+    ck_assert_str_eq(lossctl_out, loss);
+    assert_run(OK, "cmp w/x-1.npy g/x-1.npy");
+    /* two ranks have the same rows */
+    interrupt();
+    assert_run(INPUT, "cp c.rank0 c.rank1; " MSE "-q --checkpoint c --grad g");
+    assert_has(lossctl_err, "the checkpoints c.rank* contradict each other: ");
+}
+END_TEST
+
+/* ---- Suite ---- */
+
+Suite *lossctl_shard_faults_suite(void)
+{
+    Suite *suite = suite_create("lossctl_shard_faults");
+    if (!lossctl_find())
+        return suite;
+    TCase *const tcase = suite_add_case(suite, "lossctl_shard_faults", 60, setup, teardown);
+    CASE_ADD(tcase, faults_of_files_are_named, tensors_that_do_not_fit_are_named,
+             elements_are_named_by_file_and_row, files_that_change_are_named,
+             faults_of_the_command_line_are_refused, a_full_disk_leaves_no_gradients,
+             a_killed_evaluation_is_resumed, an_interrupted_evaluation_is_resumed,
+             checkpoints_of_other_evaluations_are_refused,
+             a_crash_while_checkpoints_are_merged_loses_nothing);
+    return suite;
+}

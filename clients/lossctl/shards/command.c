@@ -230,6 +230,8 @@ static enum exit_code run(const struct arguments *a, struct shard_job *job)
         code = add_gradients(a, &job->gradients);
     if (code == EXIT_OK)
         code = shard_job_run(job);
+    if (job->ranks->rank > 0)
+        return code;
     if (code == EXIT_OK && a->value[OPT_PARTIAL])
         code = partial_file_write(a->value[OPT_PARTIAL], &job->result);
     if (code == EXIT_OK)

@@ -433,13 +433,17 @@ static enum exit_code rename_file(const struct gradient_files *files,
     return EXIT_OK;
 }
 
-enum exit_code gradient_files_finish(struct gradient_files *files)
+enum exit_code gradient_files_close(struct gradient_files *files)
 {
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < files->count && code == EXIT_OK; i++)
         code = close_file(files, &files->output[i]);
-    if (code == EXIT_OK)
-        code = for_each(files, rename_file);
+    return code;
+}
+
+enum exit_code gradient_files_finish(const struct gradient_files *files)
+{
+    const enum exit_code code = for_each(files, rename_file);
     return code == EXIT_OK ? sync_folders(files) : code;
 }
 

@@ -54,8 +54,10 @@ enum exit_code gradient_files_write(struct gradient_files *files, const struct s
                                     const struct loss_plan *plan);
 /* Waits until all that has been written is on disk. */
 enum exit_code gradient_files_sync(struct gradient_files *files);
+/* Closes the files that are open, after the last step. */
+enum exit_code gradient_files_close(struct gradient_files *files);
 /* Renames all files. */
-enum exit_code gradient_files_finish(struct gradient_files *files);
+enum exit_code gradient_files_finish(const struct gradient_files *files);
 /* Removes the files that have not been renamed. */
 void gradient_files_discard(struct gradient_files *files);
 void gradient_files_free(struct gradient_files *files);

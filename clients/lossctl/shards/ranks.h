@@ -13,6 +13,9 @@ struct ranks {
     /* Replaces the sums of each rank by those of all ranks. Returns false if they are out of range:
        see loss_partial_add(). */
     bool (*add)(struct loss_partial *sums);
+    /* Replaces the bytes of each rank by those of rank 0; their sizes may differ. Sets
+       bytes->failed if memory runs out. */
+    void (*broadcast)(struct buffer *bytes);
     /* Waits until all ranks have called this. */
     void (*barrier)(void);
     /* Ends the other ranks, because this one has failed. */

@@ -67,36 +67,51 @@ static enum exit_code plan(struct shard_job *job)
 
 /* ---- Checkpoints ---- */
 
-/* Reads the checkpoint into job->result. */
+/* Reads the checkpoint into job->result. Only rank 0 calls this. */
 static enum exit_code load(struct shard_job *job)
 {
-    enum exit_code code = checkpoint_init(&job->saved, job->checkpoint, job->checkpoint_every,
-                                          job->ranks->rank, &job->gradients, job->part, job->parts);
-    if (code == EXIT_OK && job->restart)
+    if (job->restart)
         checkpoint_remove(&job->saved);
-    if (code == EXIT_OK)
-        code = checkpoint_load(&job->saved, &job->result);
+    const enum exit_code code = checkpoint_load(&job->saved, &job->result);
     const uint64_t done = row_set_rows(&job->result.rows);
-    if (code == EXIT_OK && done > 0 && !progress_is_disabled() && job->ranks->rank == 0)
+    if (code == EXIT_OK && done > 0 && !progress_is_disabled())
         fprintf(stderr, "lossctl: resuming: %" PRIu64 " of %" PRIu64 " rows are done\n", done,
                 row_set_rows(&job->rows));
     return code;
 }
 
-/* Finds the rows that are left to evaluate, and makes or finds the files for gradients. */
-static enum exit_code prepare(struct shard_job *job)
+/* Finds the rows that are left to evaluate. */
+static enum exit_code find_left(struct shard_job *job)
 {
-    enum exit_code code = job->checkpoint ? load(job) : EXIT_OK;
+    struct buffer *const done = &job->result.rows;
+    enum exit_code code = EXIT_OK;
+    if (job->checkpoint)
+        code = checkpoint_init(&job->saved, job->checkpoint, job->checkpoint_every,
+                               job->ranks->rank, &job->gradients, job->part, job->parts);
+    if (code == EXIT_OK && job->checkpoint && job->ranks->rank == 0)
+        code = load(job);
     if (code != EXIT_OK)
         return code;
+    job->ranks->broadcast(done);
     for (size_t i = 0; i < row_set_intervals(&job->rows); i++)
-        row_set_subtract(&job->left, row_set_interval(&job->rows, i), &job->result.rows);
-    if (job->left.failed)
-        return fail_memory();
-    if (job->result.rows.len > 0)
-        return gradient_files_resume(&job->gradients, job->left.len == 0);
-    job->made = true;
-    return gradient_files_make(&job->gradients);
+        row_set_subtract(&job->left, row_set_interval(&job->rows, i), done);
+    return done->failed || job->left.failed ? fail_memory() : EXIT_OK;
+}
+
+/* Makes the files for gradients, or finds those of the run that wrote the checkpoint. */
+static enum exit_code prepare_gradients(struct shard_job *job)
+{
+    enum exit_code code = EXIT_OK;
+    job->cancel = interrupt_catch(); /* from now on, there are files to remove */
+    if (job->ranks->rank == 0 && job->result.rows.len > 0) {
+        code = gradient_files_resume(&job->gradients, job->left.len == 0);
+    } else if (job->ranks->rank == 0) {
+        job->made = true;
+        code = gradient_files_make(&job->gradients);
+    }
+    if (code == EXIT_OK)
+        job->ranks->barrier(); /* the files exist */
+    return code;
 }
 
 /* ---- Evaluation ---- */
@@ -130,7 +145,7 @@ static enum exit_code evaluate(struct shard_job *job)
     struct buffer share = {0};
     struct shard_eval eval = {.batch = &job->batch,
                               .threads = job->threads,
-                              .cancel = interrupt_catch(),
+                              .cancel = job->cancel,
                               .gradients = &job->gradients,
                               .checkpoint = job->checkpoint ? &job->saved : NULL};
     enum exit_code code = find_divisor(job, &eval);
@@ -167,7 +182,7 @@ static enum exit_code interrupted(struct shard_job *job)
                 row_set_rows(&job->rows), job->checkpoint ? "; run again to resume" : "");
 }
 
-/* Adds the results of all ranks to that of the checkpoint. */
+/* Adds the results of all ranks to that of the checkpoint, which rank 0 has. */
 static enum exit_code combine(struct shard_job *job)
 {
     struct partial *const result = &job->result;
@@ -180,8 +195,11 @@ static enum exit_code combine(struct shard_job *job)
     buffer_append(&result->rows, job->rows.data, job->rows.len);
     if (result->rows.failed)
         return fail_memory();
+    code = gradient_files_close(&job->gradients);
+    if (code != EXIT_OK)
+        return code;
     job->ranks->barrier(); /* all gradients have been written */
-    return gradient_files_finish(&job->gradients);
+    return job->ranks->rank == 0 ? gradient_files_finish(&job->gradients) : EXIT_OK;
 }
 
 enum exit_code shard_job_run(struct shard_job *job)
@@ -189,7 +207,9 @@ enum exit_code shard_job_run(struct shard_job *job)
     const double started = evaluation_clock();
     enum exit_code code = plan(job);
     if (code == EXIT_OK)
-        code = prepare(job);
+        code = find_left(job);
+    if (code == EXIT_OK)
+        code = prepare_gradients(job);
     if (code == EXIT_OK)
         code = evaluate(job);
     if (code == EXIT_OK)

@@ -17,7 +17,7 @@ struct shard_job {
     struct shard_batch batch;  /* with its tensors */
     struct gradient_files gradients;
 
-    /* The result: that of all rows of the part, with its rows. */
+    /* The result, on rank 0: that of all rows of the part, with its rows. */
     struct partial result;
     double ms; /* duration of the evaluation */
 
@@ -26,6 +26,7 @@ struct shard_job {
     struct buffer rows, left; /* of the part; and those that the checkpoint does not have */
     struct partial own;       /* the result of the rows that this rank has evaluated */
     bool made;                /* the files for gradients have been made */
+    const bool *cancel;       /* becomes true when a signal ends the job */
 };
 
 /* Starts a job of one part without gradients. Call shard_job_free() in any case. */

@@ -4,35 +4,45 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static struct shard_window *windows; /* open ones; changes only while no other thread computes */
 
 /* ---- Truncated files ---- */
 
-static void print(const char *text)
+static struct iovec text_of(const char *text)
 {
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
-        return; /* nothing can be done about it here */
+    return (struct iovec){(void *)(uintptr_t)text, strlen(text)};
 }
 
 /* Calls only functions that are safe in a signal handler. */
+static void report(const char *path)
+{
+    static const char reason[] = ": became shorter, or could not be read, during the evaluation\n";
+    const bool bar = !progress_is_disabled() && isatty(STDERR_FILENO);
+    const struct iovec line[] = {text_of(bar ? "\r\033[K" : ""), text_of("lossctl: "),
+                                 text_of(path), text_of(reason)};
+    if (writev(STDERR_FILENO, line, sizeof line / sizeof line[0]) < 0)
+        return; /* nothing can be done about it here */
+}
+
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
+    static atomic_flag reported = ATOMIC_FLAG_INIT;
     const char *const at = info->si_addr;
     (void)context;
     for (const struct shard_window *w = windows; w; w = w->next) {
         const char *const pages = w->pages;
         if (!pages || at < pages || at >= pages + w->len)
             continue;
-        if (!progress_is_disabled() && isatty(STDERR_FILENO))
-            print("\r\033[K");
-        print("lossctl: ");
-        print(w->path);
-        print(": became shorter, or could not be read, during the evaluation\n");
+        while (atomic_flag_test_and_set(&reported))
+            pause(); /* another thread ends the process */
+        report(w->path);
         _exit(EXIT_INPUT);
     }
     signal(number, SIG_DFL); /* the access is repeated, and ends the process */

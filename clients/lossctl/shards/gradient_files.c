@@ -1,11 +1,10 @@
 #include "shards/gradient_files.h"
 #include "files/output.h"
 #include "memory/block_cache.h"
+#include "shards/gradient_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,130 +40,11 @@ uint32_t gradient_files_mask(const struct gradient_files *files, bool hess)
     return mask;
 }
 
-static const struct shard_list *list_of(const struct gradient_files *files,
-                                        const struct gradient_output *output)
-{
-    return &files->batch->list[output->tensor];
-}
-
 /* Returns true if the file of a shard is written: the rows begin in or after it. */
 static bool has_file(const struct gradient_files *files, const struct shard *shard)
 {
     return shard->first >= files->rows.first &&
            (shard->first < files->rows.end || files->rows.end == files->batch->rows);
-}
-
-/* ---- Names ---- */
-
-static enum exit_code cannot_write(const char *path, int why)
-{
-    return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
-}
-
-static const char *base_name(const char *path)
-{
-    const char *const slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* Writes the name of the file of a shard to `path` of PATH_MAX bytes. */
-static enum exit_code name_file(const struct gradient_output *output, const struct shard *shard,
-                                const char *suffix, char *path)
-{
-    const int len =
-        snprintf(path, PATH_MAX, "%s/%s%s", output->folder, base_name(shard->path), suffix);
-    return len < PATH_MAX ? EXIT_OK : cannot_write(output->folder, ENAMETOOLONG);
-}
-
-/* Refuses a folder that contains a shard of the list: a gradient could replace it. */
-static enum exit_code check_folder(const char *folder, const struct stat *status,
-                                   const struct shard_list *list)
-{
-    const char *previous = "";
-    for (size_t i = 0; i < list->spec.count; i++) {
-        const char *const path = list->shard[i].path;
-        struct stat other;
-        char copy[PATH_MAX];
-        const size_t len = (size_t)(base_name(path) - path);
-        if (i > 0 && strncmp(previous, path, len) == 0 && !strchr(previous + len, '/'))
-            continue; /* in the folder of the previous one */
-        previous = path;
-        snprintf(copy, sizeof copy, "%s", path);
-        if (stat(dirname(copy), &other) == 0 && other.st_dev == status->st_dev &&
-            other.st_ino == status->st_ino)
-            return fail(EXIT_USAGE, "%s contains files of %s; gradients need a folder of their own",
-                        folder, list->name);
-    }
-    return EXIT_OK;
-}
-
-static enum exit_code check_folders(const struct gradient_files *files)
-{
-    enum exit_code code = EXIT_OK;
-    for (int i = 0; i < files->count; i++) {
-        const char *const folder = files->output[i].folder;
-        struct stat status;
-        if (stat(folder, &status) != 0)
-            continue; /* it will be made */
-        if (!S_ISDIR(status.st_mode))
-            return fail(EXIT_USAGE, "%s is not a folder; gradients of shards go into a folder",
-                        folder);
-        for (int k = 0; k < EVALUATION_TENSORS && code == EXIT_OK; k++)
-            if (files->batch->given >> k & 1)
-                code = check_folder(folder, &status, &files->batch->list[k]);
-    }
-    return code;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Reports the first of `count` sorted names that comes twice. */
-static enum exit_code check_twice(char **name, size_t count)
-{
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(name[i - 1], name[i]) == 0)
-            return fail(EXIT_USAGE,
-                        "two gradients would be written to %s; shards need different names, and "
-                        "tensors different folders",
-                        name[i]);
-    return EXIT_OK;
-}
-
-static enum exit_code check_names(const struct gradient_files *files)
-{
-    size_t room = 0, count = 0;
-    enum exit_code code = EXIT_OK;
-    for (int i = 0; i < files->count; i++)
-        room += list_of(files, &files->output[i])->spec.count;
-    char **const name = calloc(room + 1, sizeof *name);
-    if (!name)
-        return fail_memory();
-    for (int i = 0; i < files->count && code == EXIT_OK; i++) {
-        const struct shard_list *const list = list_of(files, &files->output[i]);
-        for (size_t s = 0; s < list->spec.count && code == EXIT_OK; s++) {
-            char path[PATH_MAX];
-            code = name_file(&files->output[i], &list->shard[s], "", path);
-            if (code == EXIT_OK && !(name[count++] = strdup(path)))
-                code = fail_memory();
-        }
-    }
-    if (code == EXIT_OK) {
-        qsort(name, count, sizeof *name, by_bytes);
-        code = check_twice(name, count);
-    }
-    for (size_t i = 0; i < count; i++)
-        free(name[i]);
-    free(name);
-    return code;
-}
-
-enum exit_code gradient_files_check(const struct gradient_files *files)
-{
-    const enum exit_code code = check_folders(files);
-    return code == EXIT_OK ? check_names(files) : code;
 }
 
 /* ---- Making ---- */
@@ -188,7 +68,7 @@ static void append_header(const struct gradient_files *files, const struct gradi
     if (shard->format != SHARD_SAFETENSORS)
         return;
     snprintf(entry.name, sizeof entry.name, "%s%s", output->hess ? "hess_" : "grad_",
-             list_of(files, output)->name);
+             gradient_list(files, output)->name);
     archive_header(header, &entry, 1);
 }
 
@@ -214,7 +94,7 @@ static enum exit_code make_file(const struct gradient_files *files,
     char path[PATH_MAX];
     struct buffer header = {0};
     const struct loss_tensor tensor = tensor_of(files, shard);
-    enum exit_code code = name_file(output, shard, part, path);
+    enum exit_code code = gradient_name(output, shard, part, path);
     if (code != EXIT_OK)
         return code;
     append_header(files, output, shard, &header);
@@ -227,7 +107,7 @@ static enum exit_code make_file(const struct gradient_files *files,
     if (fd >= 0)
         close(fd);
     buffer_free(&header);
-    return ok ? EXIT_OK : cannot_write(path, why);
+    return ok ? EXIT_OK : gradient_cannot_write(path, why);
 }
 
 /* Calls `act` for each file. */
@@ -237,7 +117,7 @@ static enum exit_code for_each(const struct gradient_files *files,
                                                      const struct shard *shard))
 {
     for (int i = 0; i < files->count; i++) {
-        const struct shard_list *const list = list_of(files, &files->output[i]);
+        const struct shard_list *const list = gradient_list(files, &files->output[i]);
         for (size_t s = 0; s < list->spec.count; s++) {
             if (!has_file(files, &list->shard[s]))
                 continue;
@@ -259,7 +139,7 @@ static enum exit_code sync_folders(const struct gradient_files *files)
         if (fd >= 0)
             close(fd);
         if (!ok)
-            return cannot_write(files->output[i].folder, why);
+            return gradient_cannot_write(files->output[i].folder, why);
     }
     return EXIT_OK;
 }
@@ -268,7 +148,7 @@ enum exit_code gradient_files_make(const struct gradient_files *files)
 {
     for (int i = 0; i < files->count; i++)
         if (mkdir(files->output[i].folder, 0777) != 0 && errno != EEXIST)
-            return cannot_write(files->output[i].folder, errno);
+            return gradient_cannot_write(files->output[i].folder, errno);
     const enum exit_code code = for_each(files, make_file);
     return code == EXIT_OK ? sync_folders(files) : code;
 }
@@ -283,7 +163,7 @@ static bool is_there(const struct gradient_files *files, const struct gradient_o
     const struct loss_tensor tensor = tensor_of(files, shard);
     append_header(files, output, shard, &header);
     const uint64_t size = header.len + loss_tensor_bytes(&tensor);
-    const bool ok = !header.failed && name_file(output, shard, suffix, path) == EXIT_OK &&
+    const bool ok = !header.failed && gradient_name(output, shard, suffix, path) == EXIT_OK &&
                     stat(path, &status) == 0 && (uint64_t)status.st_size == size;
     buffer_free(&header);
     return ok;
@@ -297,7 +177,7 @@ static enum exit_code check_part(const struct gradient_files *files,
     return fail(EXIT_INPUT,
                 "%s/%s%s, which the checkpoint needs, is missing or has another size; --restart "
                 "begins anew",
-                output->folder, base_name(shard->path), part);
+                output->folder, gradient_base_name(shard->path), part);
 }
 
 static enum exit_code check_part_or_final(const struct gradient_files *files,
@@ -341,11 +221,11 @@ static enum exit_code close_file(const struct gradient_files *files, struct grad
         return EXIT_OK;
     const bool synced = !files->durable || fdatasync(output->fd) == 0;
     const int why = errno;
-    name_file(output, output->open, part, path);
+    gradient_name(output, output->open, part, path);
     output->open = NULL;
     if (close(output->fd) != 0)
-        return cannot_write(path, errno);
-    return synced ? EXIT_OK : cannot_write(path, why);
+        return gradient_cannot_write(path, errno);
+    return synced ? EXIT_OK : gradient_cannot_write(path, why);
 }
 
 static enum exit_code open_file(const struct gradient_files *files, struct gradient_output *output,
@@ -355,7 +235,7 @@ static enum exit_code open_file(const struct gradient_files *files, struct gradi
     struct buffer header = {0};
     enum exit_code code = close_file(files, output);
     if (code == EXIT_OK)
-        code = name_file(output, shard, part, path);
+        code = gradient_name(output, shard, part, path);
     if (code != EXIT_OK)
         return code;
     append_header(files, output, shard, &header);
@@ -367,7 +247,7 @@ static enum exit_code open_file(const struct gradient_files *files, struct gradi
         return code;
     output->fd = open(path, O_WRONLY | O_CLOEXEC);
     if (output->fd < 0)
-        return cannot_write(path, errno);
+        return gradient_cannot_write(path, errno);
     output->open = shard;
     return EXIT_OK;
 }
@@ -376,7 +256,7 @@ static enum exit_code write_output(struct gradient_files *files, struct gradient
                                    const struct shard_step *step, const struct loss_tensor *tensor)
 {
     char path[PATH_MAX];
-    const struct shard_list *const list = list_of(files, output);
+    const struct shard_list *const list = gradient_list(files, output);
     const struct shard *const shard = &list->shard[shard_list_find(list, step->rows.first)];
     enum exit_code code = shard == output->open ? EXIT_OK : open_file(files, output, shard);
     if (code != EXIT_OK)
@@ -387,8 +267,8 @@ static enum exit_code write_output(struct gradient_files *files, struct gradient
     if (write_at(output->fd, tensor->data, loss_tensor_bytes(tensor), offset))
         return EXIT_OK;
     const int why = errno;
-    name_file(output, shard, part, path);
-    return cannot_write(path, why);
+    gradient_name(output, shard, part, path);
+    return gradient_cannot_write(path, why);
 }
 
 enum exit_code gradient_files_write(struct gradient_files *files, const struct shard_step *step,
@@ -412,8 +292,8 @@ enum exit_code gradient_files_sync(struct gradient_files *files)
         if (!output->open || fdatasync(output->fd) == 0)
             continue;
         const int why = errno;
-        name_file(output, output->open, part, path);
-        return cannot_write(path, why);
+        gradient_name(output, output->open, part, path);
+        return gradient_cannot_write(path, why);
     }
     return EXIT_OK;
 }
@@ -421,15 +301,16 @@ enum exit_code gradient_files_sync(struct gradient_files *files)
 /* ---- Finishing ---- */
 
 static enum exit_code rename_file(const struct gradient_files *files,
-                                  const struct gradient_output *output, const struct shard *shard)
+                                      const struct gradient_output *output,
+                                      const struct shard *shard)
 {
     char from[PATH_MAX], to[PATH_MAX];
     (void)files;
-    name_file(output, shard, part, from);
-    name_file(output, shard, "", to);
+    gradient_name(output, shard, part, from);
+    gradient_name(output, shard, "", to);
     /* A run that a checkpoint resumes may have renamed it. */
     if (rename(from, to) != 0 && (errno != ENOENT || access(to, F_OK) != 0))
-        return cannot_write(to, errno);
+        return gradient_cannot_write(to, errno);
     return EXIT_OK;
 }
 
@@ -452,7 +333,7 @@ static enum exit_code remove_file(const struct gradient_files *files,
 {
     char path[PATH_MAX];
     (void)files;
-    if (name_file(output, shard, part, path) == EXIT_OK)
+    if (gradient_name(output, shard, part, path) == EXIT_OK)
         unlink(path);
     return EXIT_OK;
 }

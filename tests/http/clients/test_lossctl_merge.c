@@ -285,7 +285,8 @@ START_TEST(files_that_are_not_partial_results_are_named)
     folder_write("x.json", "{\"loss\":0.5,\"reduction\":\"mean\"}\n");
     assert_wrong(INPUT, "x.json: " NOT_PARTIAL, "$L merge a.json x.json");
     folder_write("x.json", "{\"partial\":1}");
-    assert_wrong(INPUT, "x.json: a partial result is 1; it must be an object (byte 11)", "$L merge x.json");
+    assert_wrong(INPUT, "x.json: a partial result is 1; it must be an object (byte 11)",
+                 "$L merge x.json");
     folder_write("x.json", "{\"partial\":{},\"partial\":{}}");
     assert_wrong(INPUT, "x.json: duplicate field 'partial' (byte 24)", "$L merge x.json");
     folder_write("x.json", PARTIAL("0.5", "0x2p+0", "2", "0", "[]", "[]"));

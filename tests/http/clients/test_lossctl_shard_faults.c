@@ -212,8 +212,7 @@ END_TEST
 
 #define SLOW MSE "--step-rows 1 --checkpoint c --checkpoint-every 0 --grad g "
 /* Waits for the checkpoint of process $p. */
-#define AWAIT                                                                                      \
-    "p=$!; i=0; while ! [ -e c.rank0 ] && [ $i -lt 9999999 ]; do i=$((i + 1)); done; "
+#define AWAIT "p=$!; i=0; while ! [ -e c.rank0 ] && [ $i -lt 9999999 ]; do i=$((i + 1)); done; "
 
 /* Writes the loss of an evaluation that nothing ends to `loss`, and its gradients to the folder w.
  */

@@ -135,6 +135,9 @@ static void check_loss(const struct loss_descriptor *loss, enum loss_dtype dtype
     const enum loss_status status = loss_plan(&batch->plan, &batch->request, &batch->error);
     ck_assert_int_eq(status == LOSS_OK, strcmp(loss->name, "info_nce") != 0);
     memcpy(whole.axis, batch->plan.sample_axis, sizeof whole.axis);
+    for (int k = 0; k < loss_tensor_specs(loss) && status == LOSS_OK; k++)
+        if (batch->plan.present[k] && whole.axis[k] != LOSS_SHARED)
+            ck_assert_int_eq(whole.axis[k], loss_sample_axis(loss, k, batch->plan.tensor[k].rank));
     batch->request.partial = false;
     if (status == LOSS_OK) {
         ck_assert_msg(batch_run(batch, 2) == LOSS_OK, "%s", batch->error.message);

@@ -301,8 +301,7 @@ enum exit_code gradient_files_sync(struct gradient_files *files)
 /* ---- Finishing ---- */
 
 static enum exit_code rename_file(const struct gradient_files *files,
-                                      const struct gradient_output *output,
-                                      const struct shard *shard)
+                                  const struct gradient_output *output, const struct shard *shard)
 {
     char from[PATH_MAX], to[PATH_MAX];
     (void)files;

@@ -233,6 +233,18 @@ START_TEST(results_are_printed_as_those_of_eval)
 }
 END_TEST
 
+START_TEST(every_derivative_has_a_folder)
+{
+    evaluate_whole(&settings[0]);
+    write_split(&settings[0], splits[0]);
+    assert_run(OK, "$L eval mse --local -q --input x.npy --target y.npy --hess hess.npy "
+                   "--grad-target target.npy");
+    assert_run(OK, "$L eval mse --input 'x-*.npy' --target 'y-*.npy' --hess g/ --grad-target h");
+    assert_has(lossctl_out, "\ngrad_target h/ (1000, 6)\nhess_input g/ (1000, 6)\n");
+    assert_run(OK, "cmp hess.npy g/x-0.npy && cmp target.npy h/y-0.npy");
+}
+END_TEST
+
 START_TEST(empty_shards_have_the_mean_of_an_empty_batch)
 {
     shard_write_rows(&x32, 0, 0, "x-0.npy");
@@ -286,7 +298,7 @@ Suite *lossctl_shards_suite(void)
     tcase_add_loop_test(tcase, merged_parts_have_the_loss_and_gradients_of_the_whole_batch, 0,
                         SETTINGS);
     CASE_ADD(tcase, lists_give_the_order_of_the_files, safetensors_and_raw_numbers_are_shards_too,
-             sequences_are_evaluated_in_whole_files, results_are_printed_as_those_of_eval,
-             empty_shards_have_the_mean_of_an_empty_batch);
+             sequences_are_evaluated_in_whole_files, every_derivative_has_a_folder,
+             results_are_printed_as_those_of_eval, empty_shards_have_the_mean_of_an_empty_batch);
     return suite;
 }

@@ -127,10 +127,11 @@ static enum exit_code find_divisor(struct shard_job *job, struct shard_eval *eva
     row_set_append(&all, (struct partial_rows){0, job->batch.rows});
     shard_eval_deal(&job->batch, &all, (uint64_t)job->ranks->rank, (uint64_t)job->ranks->size, 0,
                     &share);
-    eval->total = &weights;
-    eval->rows = row_set_rows(&share);
+    struct shard_eval pass = *eval;
+    pass.total = &weights;
+    pass.rows = row_set_rows(&share);
     enum exit_code code =
-        all.failed || share.failed ? fail_memory() : shard_eval_weigh(eval, &share);
+        all.failed || share.failed ? fail_memory() : shard_eval_weigh(&pass, &share);
     buffer_free(&all);
     buffer_free(&share);
     if (code == EXIT_OK && !job->ranks->add(&weights.sums))

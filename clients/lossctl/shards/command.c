@@ -241,20 +241,23 @@ static enum exit_code run(const struct arguments *a, struct shard_job *job)
     return code;
 }
 
+static enum exit_code eval_task(const struct arguments *a, struct task *task, struct shard_job *job)
+{
+    task_begin(task, a->loss[0], 1);
+    enum exit_code code = set_fields(a, task);
+    shard_job_init(job, &task->evaluation.request);
+    if (code == EXIT_OK)
+        code = run(a, job);
+    shard_job_free(job);
+    task_free(task);
+    return code;
+}
+
 static enum exit_code eval_shards(const struct arguments *a)
 {
     struct task *const task = malloc(sizeof *task);
     struct shard_job *const job = malloc(sizeof *job);
-    enum exit_code code = task && job ? EXIT_OK : fail_memory();
-    if (code == EXIT_OK) {
-        task_begin(task, a->loss[0], 1);
-        code = set_fields(a, task);
-        shard_job_init(job, &task->evaluation.request);
-        if (code == EXIT_OK)
-            code = run(a, job);
-        shard_job_free(job);
-        task_free(task);
-    }
+    const enum exit_code code = task && job ? eval_task(a, task, job) : fail_memory();
     free(job);
     free(task);
     return code;

@@ -40,7 +40,8 @@ struct loss_block {
     size_t elements_per_term[LOSS_MAX_TENSORS];
     size_t stride[LOSS_MAX_TENSORS]; /* elements_per_term, or 0 if all terms share the operand */
     const struct loss_value *param;
-    loss_real number[LOSS_MAX_PARAMS]; /* the parameters as numbers, for formulas */
+    loss_real number[LOSS_MAX_PARAMS]; /* the parameters as numbers, for formulas; a kernel may
+                                          replace them with constants that it derives from them */
     const struct loss_plan *plan;
     const struct loss_control *cancel; /* once cancelled, a kernel returns promptly; what it has
                                           written is not used (cancel.h) */

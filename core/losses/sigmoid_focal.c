@@ -22,7 +22,8 @@ LOSS_FORMULA(sigmoid_focal)
     const loss_real x = in[INPUT], y = in[TARGET], alpha = p[ALPHA], gamma = p[GAMMA];
     const loss_real e = vexp(-fabs(x)), larger = 1 / (1 + e), smaller = e / (1 + e);
     const loss_real s = x < 0 ? smaller : larger, rest = x < 0 ? larger : smaller; /* s(x), s(-x) */
-    const loss_real apart = (x < 0 ? -1 : 1) * expm1(-fabs(x)) / (1 + e); /* s(-x) - s(x) */
+    const loss_real apart =
+        (x < 0 ? -1 : 1) * vexpm1_negative(-fabs(x)) / (1 + e); /* s(-x) - s(x) */
     const loss_real ce = (x < 0 ? -y : 1 - y) * x + vlog1p(e), ce_slope = (1 - y) * s - y * rest;
 
     const loss_real sided = x < 0 ? 1 - y : y; /* share of the smaller sigmoid in m */
@@ -32,7 +33,9 @@ LOSS_FORMULA(sigmoid_focal)
     const loss_real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y),
                     a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
     const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m may underflow */
-    const loss_real power = gamma == 2 ? m * m : pow(m, gamma),
+    const loss_real parity = gamma - 2 * floor(gamma / 2);   /* 1 if gamma is odd */
+    const loss_real of_magnitude = vpow(fabs(m), gamma) * (m < 0 ? 1 - 2 * parity : 1);
+    const loss_real power = gamma == 2 ? m * m : of_magnitude,
                     focus = tiny ? vexp(-gamma * fabs(x)) : power;
     const loss_real quotient = m == 0 ? 1 : ce / m; /* the limit, as ce and m approach 0 */
     return (struct element){
@@ -51,7 +54,6 @@ LOSS_FORMULA(sigmoid_focal)
 }
 DEFINE_ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 
-/* Powers are computed by libm. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30}

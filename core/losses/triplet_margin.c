@@ -65,7 +65,7 @@ static ALWAYS_INLINE loss_real summand_at(const struct pair *pair, const struct 
         return d * d;
     if (what == MAGNITUDES)
         return fabs(d);
-    return what == SCALED_SQUARES ? (d / unit) * (d / unit) : pow(fabs(d / unit), metric->p);
+    return what == SCALED_SQUARES ? (d / unit) * (d / unit) : vpow(fabs(d / unit), metric->p);
 }
 
 /* Returns true if the rounding errors of the sum are negligible without compensation: for float32
@@ -149,7 +149,7 @@ static ALWAYS_INLINE loss_real norm_of_difference(const struct pair *pair,
     if (!(most > 0) || isinf(most) || isinf(p))
         return most;
     return p == 2 ? most * sqrt(sum_of(pair, metric, SCALED_SQUARES, most, f32))
-                  : most * pow(sum_of(pair, metric, SCALED_POWERS, most, f32), 1 / p);
+                  : most * vpow(sum_of(pair, metric, SCALED_POWERS, most, f32), 1 / p);
 }
 
 /* Returns |u|, with the lower bound for divisors; NaN if |u| is NaN. */
@@ -198,7 +198,7 @@ static ALWAYS_INLINE loss_real slope_of_norm(loss_real d, const struct pair *pai
         return 0;
     if (isinf(p))
         return a == norm ? sign(d) / (loss_real)pair->ties : 0;
-    return sign(d) * pow(a / norm, p - 1);
+    return sign(d) * vpow(a / norm, p - 1);
 }
 
 /* The derivatives of a distance with respect to an element of u and of v, times the factor. */
@@ -396,7 +396,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     /* The norm of n equal differences is n^(1 / p) times one of them. */
     const size_t n = anchor->shape[anchor->rank - 1];
     const loss_real p = plan->param[NORM].number;
-    if (plan->param[DISTANCE].integer != COSINE && isinf(pow((loss_real)n, 1 / p)))
+    if (plan->param[DISTANCE].integer != COSINE && isinf(vpow((loss_real)n, 1 / p)))
         return loss_fail_at(error, LOSS_INVALID, "/p",
                             "p is %.17g; the norm of %zu numbers overflows if p is below %.2g", p,
                             n, vlog((loss_real)n) / 709 + 0.0001);

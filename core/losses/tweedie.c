@@ -7,54 +7,70 @@
 enum { INPUT, TARGET };
 enum { POWER, LOG_INPUT };
 
-/* Returns (r^a - 1) / a from log r; log r, the limit, for a = 0. */
-static inline loss_real box_cox(loss_real a, loss_real log_r)
+/* The constants of of_means, which replace the parameters. Formulas that choose by a parameter
+   would be compiled to a loop for each combination of choices. */
+enum {
+    P,        /* the power, not 0 */
+    A,        /* 2 - p; tiny instead of 0, which gives the limit */
+    C,        /* A or A - 1, whichever is less near to 1; likewise not 0 */
+    LOW,      /* 1 if C is A, else 0 */
+    NEAR,     /* largest |r - 1| for which the series is used */
+    SMALLEST, /* smallest valid target */
+};
+
+static loss_real not_zero(loss_real x)
 {
-    return a == 0 ? log_r : expm1(a * log_r) / a;
+    return x == 0 ? 0x1p-100 : x;
+}
+
+static void set_constants(struct loss_block *b)
+{
+    const loss_real power = b->param[POWER].number, a = 2 - power;
+    const loss_real at_least_0 = power >= 2 ? 0x1p-1074 : 0; /* the smallest number above 0 */
+    b->number[P] = power;
+    b->number[A] = not_zero(a);
+    b->number[C] = not_zero(a < 0.5 ? a : a - 1);
+    b->number[LOW] = a < 0.5;
+    b->number[NEAR] = 0.25 / vmax(fabs(a), 1);
+    b->number[SMALLEST] = power >= 1 ? at_least_0 : -(loss_real)INFINITY;
 }
 
 /*
  * Returns f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0
- * and 1, in a form that stays accurate near these. Near r = 1, f(r) is about (r - 1)^2 / 2. There
- * it is computed from t = r - 1 by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ..., with
- * c_(k+1) = c_k (a - k) / (k + 1), as long as a t is small.
+ * and 1, from r and t = r - 1. With b(c) = (r^c - 1) / c, or log r for c = 0, it is
+ * (b(a) - t) / (a - 1) = (r b(a - 1) - t) / a. The divisor that is not near 0 is chosen.
+ *
+ * Near r = 1, where these cancel, f(r) is about (r - 1)^2 / 2. There it is computed from L = log r
+ * as the sum of L^k / k! (1 + a + ... + a^(k - 2)) over k >= 2.
  */
-static inline loss_real unit_deviance(loss_real r, loss_real t, loss_real a)
+static ALWAYS_INLINE loss_real unit_deviance(loss_real r, loss_real t, const loss_real p[])
 {
-    const loss_real log_r = vlog(r);
-    if (r <= 0)
-        return (1 - (r == 0 ? 0 : a * r / (a - 1))) / a;
-    if (!(fabs(t) * vmax(fabs(a), 1) < 0.25))
-        return a < 0.5 ? (box_cox(a, log_r) - t) / (a - 1) : (r * box_cox(a - 1, log_r) - t) / a;
-    loss_real sum = 0, power = t * t, c = 0.5;
-    for (int k = 2; k < 40; k++) {
-        sum += c * power;
-        power *= t;
-        c *= (a - k) / (k + 1);
+    enum { TERMS = 13 };
+    const loss_real a = p[A], c = p[C], low = p[LOW], high = 1 - low;
+    const loss_real rounding = fabs(t) < 0.5 ? t - (r - 1) : 0;
+    const loss_real log_r = vlog_with_rest(r, rounding);
+    const loss_real far = (vexpm1(c * log_r) * (1 / c) * (low + high * r) - t) * (1 / (a - low));
+
+    loss_real coefficient[TERMS], factorial = 1, powers = 0, near = 0;
+#pragma GCC unroll 16
+    for (int k = 0; k < TERMS; k++) {
+        factorial *= k + 2;
+        powers = 1 + a * powers;
+        coefficient[k] = powers / factorial;
     }
-    return sum;
+#pragma GCC unroll 16
+    for (int k = TERMS; k-- > 0;)
+        near = near * log_r + coefficient[k];
+    const loss_real of_positive_r = fabs(t) < p[NEAR] ? near * log_r * log_r : far;
+    const loss_real of_other_r = (1 - (r == 0 ? 0 : a * r / (a - 1))) / a;
+    return r <= 0 ? of_other_r : of_positive_r;
 }
 
 /* Returns m^a f(y / m) in the textbook form. Used if m^a or r^a overflows or underflows; m or y is
    then far larger than the other. */
-static inline loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
+static loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
 {
-    return pow(vmax(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
-}
-
-/* Returns the deviance of a target y from a mean m. */
-static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
-{
-    const loss_real a = 2 - power, scale = pow(m, a),
-                    l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
-    return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
-}
-
-/* Returns INVALID(TARGET) if the distribution with this power cannot have the value y, else 0. */
-static inline int invalid_target(loss_real y, loss_real power)
-{
-    const bool below = power >= 2 ? y <= 0 : y < 0;
-    return power >= 1 && below ? INVALID(TARGET) : 0;
+    return vpow(vmax(y, 0), a) / (a * (a - 1)) - y * vpow(m, a - 1) / (a - 1) + vpow(m, a) / a;
 }
 
 /* Returns a exp(u) + b exp(v), even if both overflow. */
@@ -65,52 +81,115 @@ static inline loss_real sum_of_exponentials(loss_real a, loss_real b, loss_real 
 }
 
 /*
- * For means m:
- *     l = 2 m^(2 - p) f(y / m)
- *       = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]
- *     For p = 0 it is (y - m)^2, also for negative y.
- *
  * For logarithms x of means:
  *     l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p)
  *     For p = 1 the first term is -y x; for p = 2 the second one is x.
  */
-LOSS_FORMULA(tweedie)
+LOSS_FORMULA(of_logs)
 {
-    const loss_real x = in[INPUT], y = in[TARGET], power = p[POWER];
-    if (p[LOG_INPUT] != 0) {
-        const loss_real a = 1 - power, b = 2 - power;
-        const loss_real poisson = vexp(x) - (y == 0 ? 0 : y * x),
-                        gamma = (y == 0 ? 0 : y * vexp(-x)) + x;
-        const loss_real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
-        return (struct element){
-            .term = power == 1   ? poisson
-                    : power == 2 ? gamma
-                                 : between,
-            .grad = {[INPUT] = sum_of_exponentials(-y, 1, a * x, b * x)},
-            .hess = {[INPUT] = sum_of_exponentials(-a * y, b, a * x, b * x)},
-            .invalid = power >= 1 && y < 0 ? INVALID(TARGET) : 0,
-        };
-    }
-    if (power == 0)
-        return (struct element){
-            .term = (y - x) * (y - x), .grad = {[INPUT] = 2 * (x - y)}, .hess = {[INPUT] = 2}};
-    const loss_real t = (y - x) / x;
+    const loss_real x = in[INPUT], y = in[TARGET], power = p[POWER], a = 1 - power, b = 2 - power;
+    const loss_real poisson = vexp(x) - (y == 0 ? 0 : y * x),
+                    gamma = (y == 0 ? 0 : y * vexp(-x)) + x;
+    const loss_real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
     return (struct element){
-        .term = deviance(x, y, power),
-        .grad = {[INPUT] = -2 * pow(x, 1 - power) * t},
-        .hess = {[INPUT] = 2 * pow(x, -power) * ((1 - power) + power * (y / x))},
-        .invalid = x <= 0 ? INVALID(INPUT) : invalid_target(y, power),
+        .term = power == 1   ? poisson
+                : power == 2 ? gamma
+                             : between,
+        .grad = {[INPUT] = sum_of_exponentials(-y, 1, a * x, b * x)},
+        .hess = {[INPUT] = sum_of_exponentials(-a * y, b, a * x, b * x)},
+        .invalid = power >= 1 && y < 0 ? INVALID(TARGET) : 0,
     };
 }
-DEFINE_ELEMENTWISE_KERNELS(tweedie, 2)
+DEFINE_ELEMENTWISE_KERNELS(of_logs, 2)
 
-/* Powers are computed by libm. */
+/* For p = 0, l = (y - m)^2, also for negative y. */
+LOSS_FORMULA(of_squares)
+{
+    const loss_real d = in[INPUT] - in[TARGET];
+    return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d}, .hess = {[INPUT] = 2}};
+}
+DEFINE_ELEMENTWISE_KERNELS(of_squares, 2)
+
+/*
+ * For means m:
+ *     l = 2 m^(2 - p) f(y / m)
+ *       = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]
+ */
+LOSS_FORMULA(of_means)
+{
+    const loss_real m = in[INPUT], y = in[TARGET], log_m = vlog(m), r = y / m, t = (y - m) / m;
+    return (struct element){
+        .term = 2 * vexp(p[A] * log_m) * unit_deviance(r, t, p),
+        .grad = {[INPUT] = -2 * vexp((1 - p[P]) * log_m) * t},
+        .hess = {[INPUT] = 2 * vexp(-p[P] * log_m) * ((1 - p[P]) + p[P] * r)},
+        .invalid = m <= 0            ? INVALID(INPUT)
+                   : y < p[SMALLEST] ? INVALID(TARGET)
+                                     : 0,
+    };
+}
+DEFINE_ELEMENTWISE_KERNELS(of_means, 2)
+
+/* Returns true if a term may be wrong because a power overflowed or underflowed. */
+static bool is_extreme(loss_real term)
+{
+    return term - term != 0 || term == 0;
+}
+
+/* Computes terms again for which m^a or r^a overflowed or underflowed. */
+static void repair(struct loss_block *b, bool f32)
+{
+    const loss_real a = 2 - b->param[POWER].number;
+    if (a == 0 || a == 1)
+        return;
+    for (size_t i = 0; i < b->n; i++) {
+        if (!is_extreme(b->term[i]))
+            continue;
+        const loss_real m = f32 ? (loss_real)b->in_f32[INPUT][i] : b->in[INPUT][i],
+                        y = f32 ? (loss_real)b->in_f32[TARGET][i] : b->in[TARGET][i];
+        if (b->term[i] != 0 || vpow(m, a) == 0)
+            b->term[i] = 2 * plain_deviance(m, y, a);
+    }
+}
+
+static void tweedie_f64(struct loss_block *b)
+{
+    if (b->param[LOG_INPUT].integer) {
+        of_logs_f64(b);
+    } else if (b->param[POWER].number == 0) {
+        of_squares_f64(b);
+    } else {
+        set_constants(b);
+        of_means_f64(b);
+        repair(b, false);
+    }
+}
+
+/* Up to this power, and down to its negative, powers of float32 numbers and of their ratios neither
+   overflow nor underflow. */
+#define SAFE_POWER 3
+
+static void tweedie_f32(struct loss_block *b)
+{
+    if (b->param[LOG_INPUT].integer) {
+        of_logs_f32(b);
+    } else if (b->param[POWER].number == 0) {
+        of_squares_f32(b);
+    } else {
+        set_constants(b);
+        if (fabs(b->number[A]) > SAFE_POWER)
+            b->sum = NULL; /* repair() reads the terms */
+        of_means_f32(b);
+        if (!b->reduced)
+            repair(b, true);
+    }
+}
+
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (plan->param[LOG_INPUT].integer)
         return (struct loss_cost){0, 14, 15, 16};
-    return plan->param[POWER].number == 0 ? (struct loss_cost){0, 1, 1.5, 2}
-                                          : (struct loss_cost){0, 48, 60, 72};
+    return plan->param[POWER].number == 0 ? (struct loss_cost){0, 0.5, 0.7, 1}
+                                          : (struct loss_cost){0, 9, 11, 14};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)

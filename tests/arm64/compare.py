@@ -5,9 +5,7 @@
 
 NATIVE and COMMAND run golden_bits.c, built for this machine and for arm64. Both evaluate every
 golden case in every floating-point dtype, and again with its rows repeated to about LONG elements,
-so that blocks are full and several threads work. Fails if a bit
-differs. On an x86-64 processor without FMA, glibc uses another pow(): a few results of tweedie and
-triplet_margin then differ in their last bits."""
+so that blocks are full and several threads work. Fails if a bit differs."""
 
 import json
 import math

@@ -103,7 +103,7 @@ static const struct {
     {"/v1/losses/ctc", column_of_ctc, true},
     {"/v1/losses/multilabel_margin", row_of_labels, true},
     {"/v1/losses/info_nce", vectors, true},
-    {"/v1/losses/tweedie", many, true},
+    {"/v1/losses/tweedie", many, false},
     {"/v1/losses/log_cosh", many, false},
     {"/v1/losses/mse", gradient, true},  /* the response has much text */
     {"/v1/losses/mse", broadcast, true}, /* a short request, whose response also has much text */

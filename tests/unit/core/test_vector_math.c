@@ -1,6 +1,6 @@
 /*
- * vexp, vlog, vlog1p and their variants against libm's functions: the worst error in ulps over
- * numbers of every magnitude, and special values.
+ * vexp, vlog, vlog1p, vpow and their variants against libm's functions: the worst error in ulps
+ * over numbers of every magnitude, and special values.
  */
 #include "kernel/vector_math.h"
 #include "suites.h"
@@ -32,6 +32,11 @@ static double ours_exp(double x)
     return vexp(x);
 }
 
+static double ours_expm1(double x)
+{
+    return vexpm1(x);
+}
+
 static double ours_log(double x)
 {
     return vlog(x);
@@ -46,6 +51,8 @@ START_TEST(errors_stay_near_half_an_ulp)
 {
     double where = 0, error = worst(ours_exp, expl, &where);
     ck_assert_msg(error <= 1.1, "exp(%a) is wrong by %g ulps", where, error);
+    error = worst(ours_expm1, expm1l, &where);
+    ck_assert_msg(error <= 2.5, "expm1(%a) is wrong by %g ulps", where, error);
     error = worst(ours_log, logl, &where);
     ck_assert_msg(error <= 0.8, "log(%a) is wrong by %g ulps", where, error);
     error = worst(ours_log1p, log1pl, &where);
@@ -150,6 +157,34 @@ START_TEST(those_of_part_of_the_line_are_as_good)
 }
 END_TEST
 
+START_TEST(errors_of_powers_follow_the_logarithm)
+{
+    static const double exponents[] = {-16, -2.7, -1, -0.9999999, 1e-10, 0.5, 1 / 3.0, 1.5, 2, 16};
+    for (size_t k = 0; k < sizeof exponents / sizeof *exponents; k++)
+        for (int i = 0; i < 100000; i++) {
+            const double near_1 = ldexp(1 + i * 1e-5, i % 4 - 2), y = exponents[k];
+            const double at[] = {near_1, ldexp(near_1, i % 2000 - 1000)};
+            for (int j = 0; j < 2; j++) {
+                const double most = 2 + fabs(y * log(at[j])) * 3;
+                ck_assert_msg(ulps(vpow(at[j], y), powl(at[j], y)) <= most, "pow(%a, %g)", at[j],
+                              y);
+            }
+        }
+}
+END_TEST
+
+START_TEST(special_values_of_powers_are_those_of_libm)
+{
+    static const double at[] = {0, 1, 0x1p-1074, 0x1.fp1023, INFINITY, NAN},
+                        exponents[] = {0, 1, -1, 0.5, -0.5, 1e19, -1e19, 1e300, -1e300, 1e-300};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        for (size_t k = 0; k < sizeof exponents / sizeof *exponents; k++)
+            ck_assert_msg(ulps(vpow(at[i], exponents[k]), powl(at[i], exponents[k])) <= 1100,
+                          "pow(%a, %g)", at[i], exponents[k]);
+    ck_assert(isnan(vpow(-1, 2)) && isnan(vpow(-(double)INFINITY, -1)));
+}
+END_TEST
+
 START_TEST(special_values_are_those_of_libm)
 {
     static const double at[] = {0.0,       -0.0,   1,         -1,        -1.5,    INFINITY,
@@ -157,6 +192,7 @@ START_TEST(special_values_are_those_of_libm)
                                 -745.13,   -745.2, -800,      1e308,     1.7e308, 1.5 * 0x1p1023};
     for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
         ck_assert_msg(ulps(vexp(at[i]), expl(at[i])) <= 1.1, "exp(%a)", at[i]);
+        ck_assert_msg(ulps(vexpm1(at[i]), expm1l(at[i])) <= 1.1, "expm1(%a)", at[i]);
         ck_assert_msg(ulps(vlog(at[i]), logl(at[i])) <= 1, "log(%a)", at[i]);
         ck_assert_msg(ulps(vlog1p(at[i]), log1pl(at[i])) <= 1, "log1p(%a)", at[i]);
     }
@@ -171,7 +207,8 @@ Suite *vector_math_suite(void)
     CASE_ADD(tcase, errors_stay_near_half_an_ulp, float32_functions_stay_near_one_ulp,
              float32_log1p_is_relative_to_its_result,
              float32_functions_have_the_special_values_of_libm,
-             those_of_part_of_the_line_are_as_good, special_values_are_those_of_libm);
+             those_of_part_of_the_line_are_as_good, errors_of_powers_follow_the_logarithm,
+             special_values_of_powers_are_those_of_libm, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -135,8 +135,8 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
         python-wheel check-faults check-arm64 check-web check-sanitize coverage mutants fuzz soak \
         check-slow check-drain check-memory check-sizes check-mathematics check-accuracy \
-        check-cost check-numbers bench bench-quick bench-smoke bench-chart bench-deps install \
-        install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
+        check-cost check-numbers check-sums bench bench-quick bench-smoke bench-chart bench-deps \
+        install install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
         check-format check-tidy check-docs check-spelling
 .DEFAULT_GOAL := all
 # Programs that run make themselves must not see the job server of this one.
@@ -382,6 +382,7 @@ check-sizes: ## send bodies around every size limit, up to SIZES_MIB (4 GiB need
 
 MATHEMATICS_STRIDE ?= 1
 NUMBERS_STRIDE     ?= 1
+SUMS               ?= 100
 
 check-mathematics: $(BUILD)/tests/mathematics-exhaustive
 check-mathematics: ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
@@ -400,6 +401,11 @@ check-accuracy: ## measure the errors of float32 and of PyTorch's; prints docs/a
 
 check-cost: test-deps ## compare the measured cost of every loss with its plan (loss_plan.work)
 	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs
+
+check-sums: test-deps
+check-sums: ## compare SUMS times 20 000 sums with integers of any length
+	@CK_TIMEOUT_MULTIPLIER=$(SUMS) LOSSD_SUMS=$(SUMS) \
+	    $(MAKE) --no-print-directory test ONLY=exact_sums
 
 check-numbers: $(BUILD)/tests/number-exhaustive
 check-numbers: ## write and read back every NUMBERS_STRIDE-th float32

@@ -111,8 +111,12 @@ static bool answered(struct connection *connection)
                              sizeof connection->answer - 1 - connection->len, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    if (got <= 0)
-        die("the server closed the connection");
+    if (got < 0)
+        die("recv");
+    if (got == 0) {
+        fprintf(stderr, "load: the server closed the connection\n");
+        exit(1);
+    }
     connection->len += (size_t)got;
     connection->answer[connection->len] = '\0';
     const char *end = strstr(connection->answer, "\r\n\r\n");

@@ -186,6 +186,7 @@ TABLE = {
     "make check-memory": here("make check-memory MEMORY_MIB=4"),
     "make check-sizes": here("make check-sizes SIZES_MIB=1"),
     "make check-mathematics": here("make check-mathematics MATHEMATICS_STRIDE=65537"),
+    "make check-sums": here("make check-sums SUMS=1"),
     "make check-numbers": here("make check-numbers NUMBERS_STRIDE=65537"),
     "make bench": minutes("make bench"),
     "make bench-quick": minutes("make bench-quick"),

@@ -19,6 +19,13 @@ enum { LONGEST = 20000 };
 
 static uint64_t state = RANDOM_SEED;
 
+/* Returns LOSSD_SUMS times a number of rounds (make check-sums). */
+static int rounds(int usual)
+{
+    const char *const times = getenv("LOSSD_SUMS");
+    return usual * (times ? atoi(times) : 1);
+}
+
 static double uniform(void)
 {
     return (double)(random_bits(&state) >> 11) * 0x1p-53;
@@ -141,7 +148,7 @@ static void assert_same_integer(const struct exact_sum *sum, const struct big_su
 START_TEST(sums_are_exact)
 {
     static double x[LONGEST];
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0, end = rounds(3000); round < end; round++) {
         const enum kind kind = (enum kind)(round % KINDS);
         const size_t n = below(round % 100 == 0 ? 2000 : 40), cut = below(n + 1);
         fill(x, n, kind);
@@ -358,7 +365,7 @@ START_TEST(losses_are_exact_sums)
     for (size_t set = 0; loss_isa_at(set); set++) {
         if (!loss_isa_choose(loss_isa_at(set)))
             continue;
-        for (int round = 0; round < 60 * KINDS; round++) {
+        for (int round = 0, end = rounds(60 * KINDS); round < end; round++) {
             const enum kind kind = (enum kind)(round % KINDS);
             const size_t n = length_of(round / KINDS);
             fill(x, n, kind);

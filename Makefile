@@ -135,7 +135,8 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
         python-wheel check-faults check-arm64 check-web check-sanitize coverage mutants fuzz soak \
         check-slow check-drain check-memory check-sizes check-mathematics check-accuracy \
-        check-cost check-numbers check-sums bench bench-quick bench-smoke bench-chart bench-deps \
+        check-cost check-numbers check-sums bench bench-quick bench-smoke bench-scale \
+        bench-chart bench-deps \
         install install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
         check-format check-tidy check-docs check-spelling
 .DEFAULT_GOAL := all
@@ -383,6 +384,7 @@ check-sizes: ## send bodies around every size limit, up to SIZES_MIB (4 GiB need
 MATHEMATICS_STRIDE ?= 1
 NUMBERS_STRIDE     ?= 1
 SUMS               ?= 100
+SCALE_GB           ?= 4
 
 check-mathematics: $(BUILD)/tests/mathematics-exhaustive
 check-mathematics: ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
@@ -441,6 +443,10 @@ bench-quick: ## bench with fewer repetitions and smaller batches
 
 bench-smoke: ## bench on tiny batches, to test that it runs; skips peers that are not installed
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --smoke
+
+bench-scale: all
+bench-scale: ## measure lossctl eval over SCALE_GB gigabytes of shards, by ranks and threads
+	@/usr/bin/python3 -B bench/scale.py --build $(BUILD) --gigabytes $(SCALE_GB)
 
 bench-chart: ## redraw docs/img/bench.svg from build/bench.json
 	@/usr/bin/python3 -B bench/chart.py $(BUILD)/bench.json docs/img/bench.svg

@@ -24,6 +24,7 @@ TITLES = {
     17: "float64 against float32, loss and gradient (times slower)",
     18: "Small batches on one thread, against PyTorch with blocks kept (times faster)",
     19: "Time per element (marked: changes of more than 20 % from one size to the next)",
+    20: "mse over shards, against one rank of one thread (times faster; share of its CPUs)",
 }
 
 

@@ -206,6 +206,7 @@ TABLE = {
     ),
     "make format": tools(apart(DEPS.format("format")), "clang-format"),
     "make tidy": tools(here(DEPS.format("tidy TIDY_FILES=core/error.c")), "clang-tidy"),
+    "make bench-scale": minutes("make -j2 bench-scale SCALE_GB=0.01"),
     "make bench-chart": apart(CHART),
     "make clean": apart("make clean && test ! -e build"),
     # ---- README.md ----

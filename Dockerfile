@@ -6,15 +6,20 @@
 # `docker run --rm lossd --new-token NAME >> tokens` creates a token. Without tokens or
 # LOSSD_ALLOW_UNAUTHENTICATED, the server does not start, because it listens on every address of the
 # container.
+#
+# The image also contains lossctl:
+# docker run --rm --entrypoint lossctl -v ./data:/data:ro lossd eval mse --local ...
 ARG BASE=debian:12-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
 # Copied first, so that changes to the sources do not invalidate the layer of the packages.
 COPY deploy/install-deps.sh deploy/
-RUN deploy/install-deps.sh
+RUN deploy/install-deps.sh \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+       libcurl4-openssl-dev
 COPY . .
-RUN make -j"$(nproc)" WERROR= all && strip build/lossd
+RUN make -j"$(nproc)" WERROR= all && strip build/lossd build/lossctl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="lossd" \
@@ -22,10 +27,10 @@ LABEL org.opencontainers.image.title="lossd" \
       org.opencontainers.image.licenses="MIT"
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-       libgnutls30 libgomp1 libjansson4 libmicrohttpd12 libseccomp2 libzstd1 zlib1g \
+       libcurl4 libgnutls30 libgomp1 libjansson4 libmicrohttpd12 libseccomp2 libzstd1 zlib1g \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/build/lossd /usr/local/bin/lossd
+COPY --from=build /src/build/lossd /src/build/lossctl /usr/local/bin/
 COPY --from=build /src/LICENSE /usr/share/doc/lossd/LICENSE
 
 # A number, because Kubernetes' runAsNonRoot cannot check a name.

@@ -1,13 +1,16 @@
 // Validates the manifests of deploy/kubernetes and deploy/kserve: node validate.mjs PROGRAM URL
 // Checks them against the schemas of Kubernetes in npm (which has none for KServe's kinds), against
 // each other, and against the program, which must accept the arguments; its server at URL must
-// answer the probes.
+// answer the probes. Runs the scripts of the Jobs on shards, with the lossctl next to the program.
 import {execFileSync} from 'node:child_process';
-import {readdirSync, readFileSync} from 'node:fs';
+import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {dirname, join, resolve} from 'node:path';
 import {parseAllDocuments} from 'yaml';
+import {writeShards} from './shards.mjs';
 
 const [program, url] = process.argv.slice(2);
-const folders = ['deploy/kubernetes', 'deploy/kserve'];
+const folders = ['deploy/kubernetes', 'deploy/kubernetes/eval', 'deploy/kserve'];
 const libraries = {
     'monitoring.coreos.com/v1': '@kubernetes-models/prometheus-operator',
     default: 'kubernetes-models',
@@ -15,7 +18,7 @@ const libraries = {
 // Kinds without a schema in npm.
 const without = ['Kustomization', 'ServingRuntime', 'InferenceService'];
 const faults = [];
-const all = {}; // by kind
+const all = {}; // by kind; Jobs by name
 
 const expect = (right, ...what) => right || faults.push(what.join(' '));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -39,14 +42,15 @@ for (const folder of folders) {
         for (const document of parseAllDocuments(readFileSync(file, 'utf8'), {uniqueKeys: true})) {
             document.errors.forEach((error) => faults.push(`${file}: ${error.message}`));
             const tree = document.toJS();
-            expect(!all[tree.kind], file, 'is a second', tree.kind);
-            all[tree.kind] = tree;
+            const key = tree.kind === 'Job' ? tree.metadata.name : tree.kind;
+            expect(!all[key], file, 'is a second', key);
+            all[key] = tree;
             await checkSchema(file, tree);
         }
     }
 }
 
-function checkContainer(what, container, podSecurity = {}) {
+function checkSecurity(what, container, podSecurity = {}) {
     const security = {...podSecurity, ...container.securityContext};
     expect(security.runAsNonRoot === true && security.runAsUser > 0, what, 'may run as root');
     expect(security.allowPrivilegeEscalation === false, what, 'may gain privileges');
@@ -58,6 +62,9 @@ function checkContainer(what, container, podSecurity = {}) {
         what,
         'has no limits',
     );
+}
+
+function checkArguments(what, container) {
     try {
         // The file is not in the repository.
         const args = container.args.filter((arg) => !arg.startsWith('--token-file='));
@@ -105,7 +112,8 @@ const pod = Deployment.spec.template;
 const labels = pod.metadata.labels;
 const [container] = pod.spec.containers;
 const portNames = container.ports.map((port) => port.name);
-checkContainer('Deployment', container, pod.spec.securityContext);
+checkSecurity('Deployment', container, pod.spec.securityContext);
+checkArguments('Deployment', container);
 await checkProbes('Deployment', container);
 expect(
     same(Deployment.spec.selector.matchLabels, labels),
@@ -165,7 +173,8 @@ expect(
 
 const {ServingRuntime, InferenceService} = all;
 const [serving] = ServingRuntime.spec.containers;
-checkContainer('ServingRuntime', serving);
+checkSecurity('ServingRuntime', serving);
+checkArguments('ServingRuntime', serving);
 await checkProbes('ServingRuntime', serving);
 const {model} = InferenceService.spec.predictor;
 const formats = ServingRuntime.spec.supportedModelFormats;
@@ -193,6 +202,71 @@ expect(
         String(serving.ports[0].containerPort),
     'metrics are on another port',
 );
+
+// Runs the container of a Job, with a folder as its volume. Returns what it prints.
+function runJob({spec}, folder, env = {}) {
+    const [{command, args}] = spec.template.spec.containers;
+    const [name, ...rest] = [...command, ...args.map((arg) => arg.replaceAll('/data', folder))];
+    const PATH = `${dirname(resolve(program))}:${process.env.PATH}`;
+    return execFileSync(name, rest, {env: {...env, PATH}, encoding: 'utf8', stdio: 'pipe'});
+}
+
+// The merged loss must have the digits of one evaluation.
+function checkJobResults(evaluation, merge) {
+    const lossctl = join(dirname(resolve(program)), 'lossctl');
+    if (!existsSync(lossctl)) return; // built without libcurl
+    const folder = mkdtempSync(join(tmpdir(), 'lossd-jobs-'));
+    const loss = (text) => text.match(/"loss":([^,]+),/)[1];
+    try {
+        writeShards(folder);
+        for (let index = 0; index < evaluation.spec.completions; index++)
+            runJob(evaluation, folder, {
+                JOB_COMPLETION_INDEX: String(index),
+                PARTS: evaluation.spec.template.spec.containers[0].env[0].value,
+                THREADS: '1',
+            });
+        const tensors = ['--input', `${folder}/logits-*.npy`, '--target', `${folder}/labels-*.npy`];
+        const whole = execFileSync(lossctl, ['eval', 'cross_entropy', ...tensors, '--json'], {
+            encoding: 'utf8',
+        });
+        const merged = runJob(merge, folder);
+        expect(loss(whole) === loss(merged), 'the Jobs compute', merged, 'instead of', whole);
+    } catch (error) {
+        faults.push(`a Job fails: ${error.stderr || error}`);
+    } finally {
+        rmSync(folder, {recursive: true});
+    }
+}
+
+const {'lossctl-eval': evaluation, 'lossctl-merge': merge} = all;
+for (const {metadata, spec} of [evaluation, merge]) {
+    const {securityContext, containers, volumes} = spec.template.spec;
+    checkSecurity(metadata.name, containers[0], securityContext);
+    expect(
+        same(
+            containers[0].volumeMounts.map(({name}) => name),
+            volumes.map(({name}) => name),
+        ),
+        metadata.name,
+        'mounts other volumes than there are',
+    );
+}
+const [evaluator] = evaluation.spec.template.spec.containers;
+expect(
+    evaluator.env[0].name === 'PARTS' &&
+        evaluator.env[0].value === String(evaluation.spec.completions),
+    'PARTS is not the number of completions',
+);
+expect(
+    evaluator.env[1].valueFrom.resourceFieldRef.containerName === evaluator.name &&
+        evaluation.spec.podFailurePolicy.rules[0].onExitCodes.containerName === evaluator.name,
+    'lossctl-eval names a container that there is not',
+);
+expect(
+    evaluator.image === merge.spec.template.spec.containers[0].image,
+    'the Jobs have different images',
+);
+checkJobResults(evaluation, merge);
 
 if (faults.length > 0) {
     console.log(faults.join('\n'));

@@ -133,12 +133,11 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
     -DMARCH_V4_VBMI2=$(call MARCH_TEXT,x86_64_v4_vbmi2)
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
-        python-wheel check-faults check-arm64 check-web check-sanitize coverage mutants fuzz soak \
-        check-slow check-drain check-memory check-sizes check-mathematics check-accuracy \
-        check-cost check-numbers check-sums bench bench-quick bench-smoke bench-scale \
-        bench-chart bench-deps \
-        install install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
-        check-format check-tidy check-docs check-spelling
+        python-wheel check-faults check-arm64 check-slurm check-web check-sanitize coverage \
+        mutants fuzz soak check-slow check-drain check-memory check-sizes check-mathematics \
+        check-accuracy check-cost check-numbers check-sums bench bench-quick bench-smoke \
+        bench-scale bench-chart bench-deps install install-lossctl install-lib uninstall check \
+        format tidy clean help no-lossctl check-format check-tidy check-docs check-spelling
 .DEFAULT_GOAL := all
 # Programs that run make themselves must not see the job server of this one.
 ALONE := unset MAKEFLAGS MFLAGS;
@@ -297,6 +296,11 @@ check-arm64: ## cross-compile the library for arm64; compare its bits with x86-6
 	@$(MAKE) --no-print-directory MODE=arm64 build/arm64/tests/golden-bits
 	@tests/arm64/compare.py build/tests/golden-bits \
 	    qemu-aarch64 -L /usr/aarch64-linux-gnu build/arm64/tests/golden-bits
+
+check-slurm: ## install Slurm, start a node of it, and run the job scripts of deploy/slurm
+	@deploy/install-deps.sh slurm
+	@$(MAKE) --no-print-directory all
+	@$(ALONE) tests/slurm/check.py $(BUILD)/lossctl
 
 check-web: ## install Chromium and test the web page
 	@deploy/install-deps.sh web

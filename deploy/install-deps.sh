@@ -4,6 +4,7 @@
 #   tests     to run the tests
 #   clients   to run the tests, all examples in tests/clients and the tests of clients/
 #   web       to run the tests of the web pages
+#   slurm     to run `make check-slurm`
 #   arm64     to run `make check-arm64`
 #   accuracy  to run `make check-accuracy`
 #   check     to run `make check`
@@ -69,6 +70,12 @@ for_docs="
 mkdocs            builds the pages
 python3-matplotlib draws the curves"
 
+for_slurm="
+slurm-client      submits the jobs of deploy/slurm
+slurmctld         the controller of Slurm
+slurmd            the daemon of Slurm that runs jobs
+munge             authenticates Slurm's messages"
+
 for_arm64="
 gcc-aarch64-linux-gnu the cross compiler
 libc6-dev-arm64-cross headers of the C library for arm64
@@ -98,6 +105,7 @@ check) needs="$needs$for_checks" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 web) needs="$needs$for_tests$for_web" ;;
+slurm) needs="$needs$for_tests$for_slurm" ;;
 arm64) needs="$needs$for_arm64" ;;
 accuracy) needs="$needs$for_accuracy" ;;
 coverage) needs="$needs$for_tests$for_coverage" ;;
@@ -169,7 +177,7 @@ hold_services() {
     $as_root chmod 755 "$policy"
 }
 disable_services() {
-    for service in prometheus haproxy nginx; do
+    for service in prometheus haproxy nginx munge slurmctld slurmd; do
         case " $packages " in *" $service "*) $as_root systemctl disable "$service" ;; esac
     done >/dev/null 2>&1 || true
 }

@@ -29,6 +29,8 @@ SECTIONS = {
         ("Requests by example", "docs/guides/requests.md"),
         ("Evaluation in a pipeline", "docs/guides/pipeline.md"),
         ("Dask, Spark and Ray", "docs/guides/frameworks.md"),
+        ("A dataset larger than memory", "docs/guides/larger-than-memory.md"),
+        ("Evaluation on a cluster", "docs/guides/cluster.md"),
         ("Training from another language", "docs/guides/training.md"),
         ("Load testing", "docs/guides/load-testing.md"),
         ("Operations", "docs/operations.md"),

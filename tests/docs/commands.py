@@ -51,7 +51,7 @@ DOCUMENTS = [
 # The first word of a command, after assignments to environment variables.
 WORDS = (
     r"(?:[A-Z_]+=\S+ )?"
-    r"(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|systemctl|docker|"
+    r"(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|sbatch|systemctl|docker|"
     r"(?:~|/)\S*/(?:python3?|pip))"
 )
 COMMAND = re.compile(rf"{WORDS}(?= |$)")
@@ -124,6 +124,14 @@ lossctl merge part-*.json --partial total.json --quiet | grep -qx 2.5 && test -s
 SHARD_EVAL = "lossctl eval mse --input 'pred-*.npy' --target 'y-*.npy'"
 SHARD_PARTS = [f"{SHARD_EVAL} --part {k}/2 --partial part-{k}.json" for k in (1, 2)]
 SHARD_MERGE = "lossctl merge part-1.json part-2.json"
+# With the variables that Slurm sets. `make check-slurm` runs the scripts in Slurm.
+SLURM_ARRAY = """
+for task in 1 2 3; do
+    SLURM_ARRAY_TASK_ID=$task SLURM_ARRAY_TASK_COUNT=3 SLURM_CPUS_PER_TASK=1 \\
+        $REPOSITORY/deploy/slurm/eval-array.sh results mse --input 'pred-*.npy' --target 'y-*.npy'
+done
+whole=$(lossctl eval mse --input 'pred-*.npy' --target 'y-*.npy' --quiet)
+$REPOSITORY/deploy/slurm/merge.sh results | grep -q '^{"loss":'$whole,"""
 BENCH = (
     "cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate"
     " 200 --warm-up 0 --duration 0.1 --html report.html --limit p99=60s && test -s report.html"
@@ -164,6 +172,7 @@ TABLE = {
     "make check-targets": by("targets_and_commands_work"),
     "make check-clients": minutes("make check-clients"),
     "make check-arm64": minutes("make -j2 check-arm64 | grep -q ' losses compared'"),
+    "make check-slurm": minutes("make check-slurm"),
     "make check-web": minutes("make check-web"),
     "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
     "make check-sanitize": minutes("make check-sanitize ONLY=json_errors"),
@@ -266,6 +275,15 @@ TABLE = {
         "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"
     ),
     "kubectl apply -k deploy/kubernetes": by("deploy_manifests_are_valid"),
+    "kubectl apply -f deploy/kubernetes/eval/job.yaml": by("deploy_manifests_are_valid"),
+    "kubectl wait --for=condition=complete --timeout=1h job/lossctl-eval": by(
+        "deploy_manifests_are_valid"
+    ),
+    "kubectl apply -f deploy/kubernetes/eval/merge.yaml": by("deploy_manifests_are_valid"),
+    "kubectl logs --follow job/lossctl-merge": by("deploy_manifests_are_valid"),
+    "sbatch --dependency=afterok:$array --kill-on-invalid-dep=yes merge.sh results": shards(
+        "slurm", SLURM_ARRAY
+    ),
     "kubectl get pods": by("deploy_manifests_are_valid"),
     "systemctl status lossd": by("unit_passes_systemd_analyze"),
     "npm install ./clients/js": tools(

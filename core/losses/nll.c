@@ -1,6 +1,7 @@
 /* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
 #include "kernel/class_rows.h"
 #include "kernel/prefetch.h"
+#include "kernel/stream.h"
 
 /* Prefetches x_y of all rows, so that their cache misses overlap. */
 static void prefetch_labels(const struct loss_block *b)
@@ -10,22 +11,57 @@ static void prefetch_labels(const struct loss_block *b)
                       i * b->stride[INPUT] + (size_t)b->index[TARGET][i * b->stride[TARGET]]);
 }
 
+/* Rows of at least this many zeros are worth streaming. */
+enum { STREAM_MIN_CLASSES = 256 };
+
+/* Returns true if the gradient, almost all of which is zeros, is written past the caches. */
+static bool streams_gradient(const struct loss_block *b)
+{
+    const struct loss_tensor *const grad = &b->plan->grad[INPUT];
+    const size_t classes = b->elements_per_term[INPUT];
+    const bool in_place =
+        b->grad_f32[INPUT] && b->grad_f32[INPUT] == (float *)grad->data + b->first * classes;
+    return in_place && classes >= STREAM_MIN_CLASSES &&
+           loss_tensor_elements(grad) >= STREAM_MIN_BYTES / sizeof(float);
+}
+
+/* Writes a row of the gradient, if it is requested: `value` at class y, and 0 at all others; at all
+   classes if y is their number. */
+static void write_gradient(const struct loss_block *b, size_t i, size_t y, loss_real value,
+                           bool streams)
+{
+    const struct derivative_row grad = gradient_row(b, INPUT, i);
+    const size_t classes = b->elements_per_term[INPUT];
+    if (!streams) {
+        zero_row(grad, classes, b->cancel);
+        if (y < classes)
+            set_element(grad, y, value);
+        return;
+    }
+    for (struct slice s = {0}; slice_next(&s, classes, b->cancel);)
+        stream_one_hot(grad.f32 + s.first, slice_len(&s),
+                       y >= s.first && y < s.end ? y - s.first : slice_len(&s), (float)value);
+}
+
 /* l = -w_y x_y for log-probabilities x; 0 if y = ignore_index. mean divides by the sum of the w_y
    that are not ignored. */
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
+    const bool streams = streams_gradient(b);
     prefetch_labels(b);
     for (size_t i = 0; i < b->n; i++) {
-        const struct derivative_row grad = gradient_row(b, INPUT, i);
         size_t y;
-        zero_row(grad, classes, b->cancel);
         b->term[i] = 0;
-        if (!class_label(b, i, classes, &y))
-            continue;
-        b->term[i] = -class_weight(b, y) * element_of(b, INPUT, i * b->stride[INPUT] + y);
-        set_element(grad, y, -class_weight(b, y) * b->scale[i]);
+        if (class_label(b, i, classes, &y)) {
+            const loss_real weight = class_weight(b, y);
+            b->term[i] = -weight * element_of(b, INPUT, i * b->stride[INPUT] + y);
+            write_gradient(b, i, y, -weight * b->scale[i], streams);
+        } else {
+            write_gradient(b, i, classes, 0, streams);
+        }
     }
+    stream_end();
 }
 
 static const struct loss_example example = {

@@ -268,7 +268,7 @@ START_TEST(terms_that_are_not_finite_are_counted_in_sums)
 }
 END_TEST
 
-/* Large gradients bypass the caches, wherever they begin. */
+/* Large gradients are complete, wherever they begin. */
 START_TEST(large_gradients_are_those_of_small_ones)
 {
     enum { N = 4500007 };
@@ -309,6 +309,37 @@ START_TEST(large_gradients_are_those_of_small_ones)
 }
 END_TEST
 
+/* Rows of 513 floats begin at every alignment, and labels are in every part of a row. */
+START_TEST(streamed_gradients_of_nll_are_complete)
+{
+    enum { ROWS = 16500, CLASSES = 513, IGNORED = 100 };
+    float *const x = malloc(ROWS * CLASSES * sizeof *x);
+    static int64_t label[ROWS];
+    ck_assert_ptr_nonnull(x);
+    for (size_t i = 0; i < ROWS; i++) {
+        label[i] = i % IGNORED == 0 ? -100 : (int64_t)(i % CLASSES);
+        for (size_t c = 0; c < CLASSES; c++)
+            x[i * CLASSES + c] = -1;
+    }
+    const struct loss_tensor input = batch_matrix(x, LOSS_FLOAT32, ROWS, CLASSES),
+                             target = batch_vector(label, LOSS_INT64, ROWS);
+    struct batch batch = batch_of("nll", &input, &target);
+    batch.request.reduction = LOSS_SUM;
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, ROWS - ROWS / IGNORED);
+    const float *const grad = batch.plan.grad[0].data;
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t c = 0; c < CLASSES; c++) {
+            const float wanted = label[i] == (int64_t)c ? -1 : 0;
+            if (grad[i * CLASSES + c] != wanted)
+                ck_abort_msg("row %zu, class %zu: %g", i, c, (double)grad[i * CLASSES + c]);
+        }
+    batch_clear(&batch);
+    free(x);
+}
+END_TEST
+
 Suite *kernels_suite(void)
 {
     Suite *suite = suite_create("kernels");
@@ -318,6 +349,6 @@ Suite *kernels_suite(void)
     SUITE_ADD(suite, "kernels_classes", rows_of_any_number_of_classes_are_good_to_four_ulps,
               a_row_of_nan_is_nan_and_no_other_is);
     SUITE_ADD(suite, "kernels_bulk", terms_that_are_not_finite_are_counted_in_sums,
-              large_gradients_are_those_of_small_ones);
+              large_gradients_are_those_of_small_ones, streamed_gradients_of_nll_are_complete);
     return suite;
 }

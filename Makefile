@@ -101,7 +101,9 @@ CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(call SOUR
           $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,proto))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,server))
-CTL    := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,clients/lossctl))
+MPI_MODULE_SOURCE := clients/lossctl/mpi/mpi_module.c
+CTL    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MPI_MODULE_SOURCE), \
+                                        $(call SOURCES_OF,clients/lossctl)))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*/*.c tests/http/*/*.c \
                                                 tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
@@ -137,7 +139,7 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
         mutants fuzz soak check-slow check-drain check-memory check-sizes check-mathematics \
         check-accuracy check-cost check-numbers check-sums bench bench-quick bench-smoke \
         bench-scale bench-chart bench-deps install install-lossctl install-lib uninstall check \
-        format tidy clean help no-lossctl check-format check-tidy check-docs check-spelling
+        format tidy clean help no-lossctl check-format check-tidy check-docs check-spelling mpi
 .DEFAULT_GOAL := all
 # Programs that run make themselves must not see the job server of this one.
 ALONE := unset MAKEFLAGS MFLAGS;
@@ -146,12 +148,28 @@ ALONE := unset MAKEFLAGS MFLAGS;
 HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/dev/null 2>&1 && \
                      echo yes)
 
-all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl)
-all: ## build the server (build/lossd), lossctl and the library
+# The modules of lossctl for MPI, one for each implementation whose compiler is installed. The
+# compiler of Open MPI understands --showme:version, that of MPICH names itself with -v. The thread
+# sanitizer reports races in the libraries, which it does not know.
+MPI_COMPILERS := $(if $(filter tsan arm64,$(MODE)),,$(shell \
+    for cc in mpicc.openmpi mpicc.mpich mpicc; do \
+        $$cc --showme:version 2>&1 | grep -q 'Open MPI' && echo openmpi=$$cc; \
+        $$cc -v 2>&1 | grep -q '^mpicc for MPICH' && echo mpich=$$cc; \
+    done))
+MPI_CC_OF   = $(patsubst $(1)=%,%,$(firstword $(filter $(1)=%,$(MPI_COMPILERS))))
+MPI_MODULES := $(foreach mpi,openmpi mpich, \
+                         $(if $(call MPI_CC_OF,$(mpi)),$(BUILD)/lossctl-$(mpi).so))
+
+all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl $(MPI_MODULES),no-lossctl)
+all: ## build the server (build/lossd), lossctl, its modules for MPI, and the library
 
 no-lossctl:
 	@echo '  lossctl is not built: the headers of libcurl are not installed' \
 	    '(Debian: libcurl4-openssl-dev)'
+
+mpi: $(MPI_MODULES) ## build only the modules of lossctl for the implementations of MPI
+	$(if $(MPI_MODULES),,@echo '  no MPI is installed (Debian: libopenmpi-dev or libmpich-dev)' >&2; \
+	    exit 1)
 
 lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
 lib: ## build only the library (build/libloss.a, build/libloss.so.0)
@@ -205,6 +223,13 @@ $(ASSETS): $(BUILD)/web/assets.c Makefile
 $(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcurl -lgnutls -ljansson -lz -lzstd -lm -pthread
+
+# The wrapper compilers run $(CC).
+$(BUILD)/lossctl-%.so: $(MPI_MODULE_SOURCE) clients/lossctl/mpi/mpi_module.h core/loss.h Makefile
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(call MPI_CC_OF,$*) $(ALL_CFLAGS) -Icore \
+	    -Iclients/lossctl $(LDFLAGS) -shared -o $@ $<
 
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
@@ -505,8 +530,11 @@ COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl \
 SHELL_OF = $(firstword $(subst -, ,$(subst /, ,$(1))))
 
 # lossctl prints its own manual page and completions.
-install-lossctl: $(BUILD)/lossctl ## install only lossctl, its manual page and its shell completions
+install-lossctl: $(BUILD)/lossctl $(MPI_MODULES)
+install-lossctl: ## install only lossctl, its modules for MPI, manual page and shell completions
 	install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl
+	$(foreach module,$(MPI_MODULES),install -D -m 755 $(module) \
+	    $(DESTDIR)$(PREFIX)/lib/lossd/$(notdir $(module)) &&) true
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 $(dir $(COMPLETIONS)))
 	$(BUILD)/lossctl --man > $(DESTDIR)$(PREFIX)/share/man/man1/lossctl.1
 	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(call SHELL_OF,$(file)) \
@@ -524,6 +552,7 @@ install-lib: lib ## install only the library, its header and its pkg-config file
 
 uninstall: ## remove the installed files (except /etc/lossd.conf)
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl include/loss.h \
+	    lib/lossd/lossctl-openmpi.so lib/lossd/lossctl-mpich.so \
 	    share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) \
 	    lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc \
 	    lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
@@ -544,8 +573,11 @@ format: ## format the sources with clang-format
 check-format:
 	@$(FORMATTED) | xargs clang-format --dry-run -Werror
 
-TIDY_FILES ?= $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer)))
-TIDY_FLAGS := -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
+TIDY_FILES ?= $(filter-out $(if $(TIDY_MPI),,$(MPI_MODULE_SOURCE)), \
+                           $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer))))
+TIDY_FLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl $(TIDY_MPI)
+# Where mpi.h is, if Open MPI is installed.
+TIDY_MPI    = $(if $(call MPI_CC_OF,openmpi),$(shell $(call MPI_CC_OF,openmpi) --showme:compile))
 # Checks a few files per process, with one process per CPU. Discards stderr, which only counts
 # suppressed warnings.
 TIDY = printf '%s\n' $(TIDY_FILES) | xargs -n 8 -P $(shell nproc) \

@@ -28,13 +28,18 @@ check             the unit test library
 libsubunit-dev    a library that check needs
 curl              sends the requests of \`make run\`"
 
-# Without these, lossctl is not built, and the tests that need the tools (examples, promtool,
-# proxies, emulation of other processors, the systemd unit) are skipped with a message.
+# Without these, lossctl or its modules for MPI are not built, and the tests that need the tools
+# (examples, promtool, proxies, MPI, emulation of other processors, the systemd unit) are skipped
+# with a message.
 for_tests="
 prometheus        promtool, which checks metrics and alerts
 haproxy           a proxy in front of two servers in a test
 nginx             another such proxy
 libcurl4-openssl-dev for lossctl, and the example in C
+libopenmpi-dev    for the module of lossctl for Open MPI
+openmpi-bin       starts ranks of lossctl
+libmpich-dev      for the module of lossctl for MPICH
+mpich             starts ranks of lossctl
 nodejs            for the example in JavaScript and the tests of clients/js
 qemu-user         emulates processors without certain instructions
 perl              for the example in Perl

@@ -85,6 +85,7 @@ static const struct {
     {"lossctl_merge", lossctl_merge_suite, PART_UNTIMED},
     {"lossctl_shards", lossctl_shards_suite, PART_UNTIMED},
     {"lossctl_shard_faults", lossctl_shard_faults_suite, PART_UNTIMED},
+    {"lossctl_mpi", lossctl_mpi_suite, PART_UNTIMED},
     {"lossctl_server", lossctl_server_suite, PART_UNTIMED},
     {"lossctl_bench", lossctl_bench_suite, PART_UNTIMED},
     {"memory", memory_suite, PART_TIMED},

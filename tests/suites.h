@@ -63,6 +63,7 @@ Suite *lossctl_files_suite(void);
 Suite *lossctl_merge_suite(void);
 Suite *lossctl_shards_suite(void);
 Suite *lossctl_shard_faults_suite(void);
+Suite *lossctl_mpi_suite(void);
 Suite *lossctl_server_suite(void);
 Suite *lossctl_bench_suite(void);
 Suite *memory_suite(void);

@@ -3,6 +3,7 @@
 #include "cli/help.h"
 #include "cli/man.h"
 #include "cli/progress.h"
+#include "ranks/launcher.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +24,8 @@ static enum exit_code run(const struct arguments *arguments)
 static enum exit_code read_and_run(int argc, char *argv[])
 {
     static struct arguments arguments; /* too large for the stack */
+    /* Of several ranks, only rank 0 reports an invalid command line. */
+    fail_hold(argc >= 2 && strcmp(argv[1], "eval") == 0 && launcher_find().rank > 0);
     enum exit_code code = arguments_read(&arguments, argc, argv);
     if (code == EXIT_OK)
         code = run(&arguments);

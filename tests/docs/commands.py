@@ -51,7 +51,8 @@ DOCUMENTS = [
 # The first word of a command, after assignments to environment variables.
 WORDS = (
     r"(?:[A-Z_]+=\S+ )?"
-    r"(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|sbatch|systemctl|docker|"
+    r"(?:make|lossd|build/lossd|lossctl|mpirun|srun|npm|pip|curl|cut|cc|kubectl|sbatch|systemctl|"
+    r"docker|"
     r"(?:~|/)\S*/(?:python3?|pip))"
 )
 COMMAND = re.compile(rf"{WORDS}(?= |$)")
@@ -156,6 +157,7 @@ TABLE = {
     "make": here("make && make HAVE_CURL= all | grep -q 'lossctl is not built'"),
     "make all": here("make all && lossd --version && lossctl --version"),
     "make lib": apart(LIBRARY),
+    "make mpi": tools(here("make mpi && test -s build/lossctl-openmpi.so"), "mpicc.openmpi"),
     "make help": here("make help | grep -q '^  test-quick '"),
     "make deps": here(DEPS.format("deps")),
     "make test-deps": here(DEPS.format("test-deps")),
@@ -256,6 +258,10 @@ TABLE = {
     ),
     SHARD_PARTS[0]: shards("first", SHARD_PARTS[0]),
     SHARD_PARTS[1]: shards("second", SHARD_PARTS[1]),
+    "mpirun -np 8 --map-by ppr:1:numa:PE=16 " + SHARD_EVAL: by(
+        "ranks_have_the_loss_and_gradients_of_one_process"
+    ),
+    "srun --mpi=pmix --cpus-per-task=16 " + SHARD_EVAL: by("tasks_of_srun_without_mpi_are_refused"),
     SHARD_MERGE: shards("parts", *SHARD_PARTS, SHARD_MERGE),
     "lossctl merge part-*.json --partial total.json": here(MERGE),
     "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200"

@@ -60,8 +60,8 @@ const struct option_spec option_specs[OPT_COUNT] = {
          "tensor with the longest rows",
          COMPLETE_NOTHING, NULL},
     [OPT_CHECKPOINT] = {"checkpoint", "FILE", NULL,
-                        "save the results of finished rows in FILE.rank0, and continue after the "
-                        "rows in it if the previous run did not finish",
+                        "save the results of finished rows in FILE.rank0 (rank R: FILE.rankR), "
+                        "and continue after the rows in it if the previous run did not finish",
                         COMPLETE_FILES, NULL},
     [OPT_CHECKPOINT_EVERY] = {"checkpoint-every", "SECONDS", NULL,
                               "time between two checkpoints; default 10", COMPLETE_NOTHING, NULL},
@@ -166,14 +166,20 @@ const struct command commands[] = {
             "('model-*.safetensors:logits') or numbers without a header "
             "('raw:float32,(*,1000):dump-*.bin'). The loss is bit-identical to that of one "
             "evaluation. --grad and --hess then name a folder, which gets one file for each "
-            "shard. Ctrl-C writes a checkpoint, and exits with 130.",
+            "shard. Ctrl-C writes a checkpoint, and exits with 130.\n"
+            "mpirun and srun start several ranks, which share the rows of one evaluation: the loss "
+            "is bit-identical to that of one process, and rank 0 prints it. Each rank uses the "
+            "CPUs that it is bound to. This needs the module for their MPI: lossctl-openmpi.so or "
+            "lossctl-mpich.so.",
         .examples =
             "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy\n"
             "lossctl eval cross_entropy --local --batch batch.safetensors --reduction none --terms "
             "csv:-\n"
             "cut -d, -f2 predictions.csv | lossctl eval mse --input - --target y.csv --json\n"
             "lossctl eval cross_entropy --input 'logits-*.npy' --target 'labels-*.npy' --grad "
-            "gradients/ --checkpoint run",
+            "gradients/ --checkpoint run\n"
+            "mpirun -np 8 --map-by ppr:1:numa:PE=16 lossctl eval mse --input 'x-*.npy' --target "
+            "'y-*.npy'",
         .options = SERVER_OPTIONS | LOCAL_OPTIONS | BIT(OPT_BATCH) | BIT(OPT_HEADER) |
                    BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | SHARD_OPTIONS | COMMON_OPTIONS,
         .min = 1,

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 const char *const exit_meanings[EXIT_COUNT] = {
     [EXIT_OK] = "success",
@@ -14,15 +15,45 @@ const char *const exit_meanings[EXIT_COUNT] = {
     [EXIT_INPUT] = "a file cannot be read, or its values cannot be evaluated",
 };
 
+static bool holding, held;
+static char *held_line; /* NULL if memory ran out */
+
+static void print(const char *line)
+{
+    progress_end();
+    fprintf(stderr, "lossctl: %s\n", line ? line : "insufficient memory");
+}
+
+void fail_hold(bool hold)
+{
+    holding = hold;
+}
+
+void fail_show(void)
+{
+    if (held)
+        print(held_line);
+    free(held_line);
+    held_line = NULL;
+    held = false;
+}
+
 enum exit_code fail(enum exit_code code, const char *format, ...)
 {
     va_list args;
-    progress_end();
-    fputs("lossctl: ", stderr);
+    char *line = NULL;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    if (vasprintf(&line, format, args) < 0)
+        line = NULL;
     va_end(args);
-    fputc('\n', stderr);
+    if (holding && !held) {
+        held = true;
+        held_line = line;
+        return code;
+    }
+    if (!holding)
+        print(line);
+    free(line);
     return code;
 }
 

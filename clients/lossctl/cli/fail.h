@@ -25,6 +25,10 @@ extern const char *const exit_meanings[EXIT_COUNT];
 /* Prints "lossctl: " and a line on stderr, and returns `code`. */
 __attribute__((format(printf, 2, 3))) enum exit_code fail(enum exit_code code, const char *format,
                                                           ...);
+/* While `hold` is true, fail() keeps its first line instead of printing it. */
+void fail_hold(bool hold);
+/* Prints the line that fail() has kept. No-op if there is none. */
+void fail_show(void);
 /* Reports that memory ran out. */
 enum exit_code fail_memory(void);
 /* Reports an error of the library or of a file format; `where` names a file, or is NULL. */

@@ -15,11 +15,14 @@
 
 /* ---- Options ---- */
 
-/* Returns true if the command line asks for an evaluation over shards. */
-static bool is_sharded(const struct arguments *a)
+/* Returns true if the command line asks for an evaluation over shards, or there are several ranks,
+   which would otherwise evaluate the same. */
+static bool is_sharded(const struct arguments *a, const struct ranks *ranks)
 {
     static const enum option_id options[] = {
         OPT_PARTIAL, OPT_PART, OPT_STEP_ROWS, OPT_CHECKPOINT, OPT_CHECKPOINT_EVERY, OPT_RESTART};
+    if (ranks->size > 1)
+        return true;
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         if (a->value[options[i]])
             return true;
@@ -78,6 +81,8 @@ static enum exit_code read_options(const struct arguments *a, struct shard_job *
 {
     long step_rows;
     enum exit_code code = arguments_threads(a, &job->threads);
+    if (!a->value[OPT_THREADS])
+        job->threads = job->ranks->cpus;
     if (code == EXIT_OK)
         code = read_part(a->value[OPT_PART], job);
     if (code == EXIT_OK)
@@ -228,10 +233,12 @@ static enum exit_code run(const struct arguments *a, struct shard_job *job)
         code = add_tensors(a, &job->batch);
     if (code == EXIT_OK)
         code = add_gradients(a, &job->gradients);
+    code = ranks_agree(job->ranks, code);
     if (code == EXIT_OK)
         code = shard_job_run(job);
     if (job->ranks->rank > 0)
         return code;
+    fail_hold(false);
     if (code == EXIT_OK && a->value[OPT_PARTIAL])
         code = partial_file_write(a->value[OPT_PARTIAL], &job->result);
     if (code == EXIT_OK)
@@ -241,11 +248,12 @@ static enum exit_code run(const struct arguments *a, struct shard_job *job)
     return code;
 }
 
-static enum exit_code eval_task(const struct arguments *a, struct task *task, struct shard_job *job)
+static enum exit_code eval_task(const struct arguments *a, struct ranks *ranks, struct task *task,
+                                struct shard_job *job)
 {
     task_begin(task, a->loss[0], 1);
-    enum exit_code code = set_fields(a, task);
-    shard_job_init(job, &task->evaluation.request);
+    enum exit_code code = ranks_agree(ranks, set_fields(a, task));
+    shard_job_init(job, &task->evaluation.request, ranks);
     if (code == EXIT_OK)
         code = run(a, job);
     shard_job_free(job);
@@ -253,11 +261,13 @@ static enum exit_code eval_task(const struct arguments *a, struct task *task, st
     return code;
 }
 
-static enum exit_code eval_shards(const struct arguments *a)
+static enum exit_code eval_shards(const struct arguments *a, struct ranks *ranks)
 {
     struct task *const task = malloc(sizeof *task);
     struct shard_job *const job = malloc(sizeof *job);
-    const enum exit_code code = task && job ? eval_task(a, task, job) : fail_memory();
+    enum exit_code code = ranks_agree(ranks, task && job ? EXIT_OK : fail_memory());
+    if (code == EXIT_OK && task && job)
+        code = eval_task(a, ranks, task, job);
     free(job);
     free(task);
     return code;
@@ -265,5 +275,10 @@ static enum exit_code eval_shards(const struct arguments *a)
 
 enum exit_code command_eval(const struct arguments *a)
 {
-    return is_sharded(a) ? eval_shards(a) : eval_files(a);
+    struct ranks ranks;
+    enum exit_code code = ranks_start(&ranks);
+    if (code == EXIT_OK)
+        code = is_sharded(a, &ranks) ? eval_shards(a, &ranks) : eval_files(a);
+    ranks_end(&ranks, code);
+    return code;
 }

@@ -5,7 +5,7 @@
 static bool came;
 static volatile sig_atomic_t signal_number;
 
-static void on_signal(int number)
+void interrupt_raise(int number)
 {
     signal_number = number;
     __atomic_store_n(&came, true, __ATOMIC_RELAXED);
@@ -13,7 +13,7 @@ static void on_signal(int number)
 
 const bool *interrupt_catch(void)
 {
-    const struct sigaction action = {.sa_handler = on_signal,
+    const struct sigaction action = {.sa_handler = interrupt_raise,
                                      .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -7,6 +7,8 @@
 /* Catches both signals from now on, once: a second one ends the process. Returns a flag that one of
    them sets, for loss_control.cancel. */
 const bool *interrupt_catch(void);
+/* Sets the flag, because another rank has received a signal. */
+void interrupt_raise(int number);
 /* Returns the number of the signal that came; 0 if none has. */
 int interrupt_signal(void);
 

@@ -1,5 +1,6 @@
 #include "shards/shard_eval.h"
 #include "cli/progress.h"
+#include "shards/interrupt.h"
 #include "shards/row_set.h"
 
 /* ---- Shares ---- */
@@ -102,10 +103,10 @@ static enum exit_code weigh(struct shard_eval *eval, const struct shard_step *st
     return add_step(eval, step, status, &sums, &error);
 }
 
-/* Writes a checkpoint if it is time. */
+/* Writes the result so far to the checkpoint, if there is one. */
 static enum exit_code keep(struct shard_eval *eval)
 {
-    if (!eval->checkpoint || !checkpoint_is_due(eval->checkpoint))
+    if (!eval->checkpoint)
         return EXIT_OK;
     const enum exit_code code = gradient_files_sync(eval->gradients);
     return code == EXIT_OK ? checkpoint_write(eval->checkpoint, eval->total) : code;
@@ -132,7 +133,9 @@ static enum exit_code evaluate(struct shard_eval *eval, const struct shard_step 
     if (code != EXIT_OK)
         return code;
     row_set_append(&eval->total->rows, step->rows);
-    return eval->total->rows.failed ? fail_memory() : keep(eval);
+    if (eval->total->rows.failed)
+        return fail_memory();
+    return eval->checkpoint && checkpoint_is_due(eval->checkpoint) ? keep(eval) : EXIT_OK;
 }
 
 /* Evaluates a step, after opening the next one if there is one. */
@@ -153,21 +156,23 @@ static enum exit_code run_step(struct shard_eval *eval, evaluate_step *run, stru
     return code;
 }
 
-static enum exit_code run_all(struct shard_eval *eval, evaluate_step *run,
-                              const struct buffer *rows)
+/* Evaluates all steps, unless another rank ends the pass early. */
+static enum exit_code run_steps(struct shard_eval *eval, evaluate_step *run,
+                                const struct buffer *rows, struct rank_pass *pass)
 {
     struct shard_step step[2];
     struct position at = {.rows = rows};
     struct partial_rows current, next;
-    uint64_t done = eval->done;
+    uint64_t own = 0;
     if (!next_step(eval->batch, &at, &current))
         return EXIT_OK;
     enum exit_code code = shard_step_open(&step[0], eval->batch, current, run == evaluate);
     for (unsigned i = 0; code == EXIT_OK; i++) {
-        const bool more = next_step(eval->batch, &at, &next);
+        const bool more = pass->all.code == EXIT_OK && next_step(eval->batch, &at, &next);
         code = run_step(eval, run, &step[i % 2], &step[(i + 1) % 2], more ? &next : NULL);
-        done += current.end - current.first;
-        progress_set((double)done, (double)eval->rows);
+        if (code == EXIT_OK)
+            own += current.end - current.first;
+        progress_set((double)(eval->done + rank_pass_report(pass, own)), (double)eval->rows);
         current = next;
         if (!more)
             break;
@@ -175,18 +180,36 @@ static enum exit_code run_all(struct shard_eval *eval, evaluate_step *run,
     return code;
 }
 
+/* Passes through the rows, together with the other ranks. */
+static enum exit_code run_all(struct shard_eval *eval, evaluate_step *run,
+                              const struct buffer *rows)
+{
+    struct rank_pass pass;
+    rank_pass_begin(&pass, eval->ranks);
+    enum exit_code code = run_steps(eval, run, rows, &pass);
+    if (run == evaluate && (code == EXIT_OK || code == EXIT_SIGNAL)) {
+        const enum exit_code kept = keep(eval);
+        code = kept == EXIT_OK ? code : kept;
+    }
+    if (code == EXIT_SIGNAL)
+        code = (enum exit_code)(EXIT_SIGNAL + interrupt_signal());
+    code = rank_pass_end(&pass, code);
+    progress_end();
+    eval->done += pass.all.rows;
+    if (code < EXIT_SIGNAL)
+        return code;
+    interrupt_raise((int)code - EXIT_SIGNAL);
+    return EXIT_SIGNAL;
+}
+
 enum exit_code shard_eval_run(struct shard_eval *eval, const struct buffer *rows)
 {
     progress_begin("evaluating %s", eval->batch->request.loss->name);
-    const enum exit_code code = run_all(eval, evaluate, rows);
-    progress_end();
-    return code;
+    return run_all(eval, evaluate, rows);
 }
 
 enum exit_code shard_eval_weigh(struct shard_eval *eval, const struct buffer *rows)
 {
     progress_begin("adding the weights of %s", eval->batch->request.loss->name);
-    const enum exit_code code = run_all(eval, weigh, rows);
-    progress_end();
-    return code;
+    return run_all(eval, weigh, rows);
 }

@@ -5,17 +5,19 @@
 #ifndef LOSSCTL_SHARDS_SHARD_EVAL_H
 #define LOSSCTL_SHARDS_SHARD_EVAL_H
 
+#include "ranks/ranks.h"
 #include "shards/checkpoint.h"
 
 struct shard_eval {
     const struct shard_batch *batch;
+    struct ranks *ranks; /* borrowed: all of them evaluate their rows */
     int threads;
     const bool *cancel;               /* the evaluation ends early once this is true */
     struct partial *total;            /* the result so far, with its rows */
     struct gradient_files *gradients; /* may be empty */
     struct checkpoint *checkpoint;    /* NULL: none */
     double divisor;      /* what the mean divides by; used only if there are gradients */
-    uint64_t done, rows; /* for the progress: how many rows, of how many */
+    uint64_t done, rows; /* of all ranks: how many rows are done, of how many */
 };
 
 /* Appends to `share` the rows of `all`, a set (row_set.h), that process `index` of `count`
@@ -25,10 +27,12 @@ void shard_eval_deal(const struct shard_batch *batch, const struct buffer *all, 
                      uint64_t count, uint32_t whole, struct buffer *share);
 
 /* Evaluates `rows`, a set that begins after the rows of eval->total. Adds their result, and writes
-   gradients and checkpoints. Returns EXIT_SIGNAL if eval->cancel became true; the total is then
-   that of the rows before. */
+   gradients and checkpoints, the last one at the end. Waits for all ranks, and adds the rows that
+   they have evaluated to eval->done. If one of them fails, returns its exit code. Returns
+   EXIT_SIGNAL if eval->cancel became true on a rank; the total is then that of the rows before. */
 enum exit_code shard_eval_run(struct shard_eval *eval, const struct buffer *rows);
-/* Adds only the weights that a mean divides by. Reads neither predictions nor gradients. */
+/* Adds only the weights that a mean divides by. Reads neither predictions nor gradients. Waits for
+   all ranks, too. */
 enum exit_code shard_eval_weigh(struct shard_eval *eval, const struct buffer *rows);
 
 #endif

@@ -2,19 +2,19 @@
 #ifndef LOSSCTL_SHARDS_SHARD_JOB_H
 #define LOSSCTL_SHARDS_SHARD_JOB_H
 
+#include "ranks/ranks.h"
 #include "shards/checkpoint.h"
-#include "shards/ranks.h"
 
 struct shard_job {
     /* Set by the caller. */
     int threads;
-    uint64_t part, parts;      /* evaluates part `part` of `parts`, from 1 on */
-    uint64_t step_rows;        /* 0: default */
-    const char *checkpoint;    /* FILE; NULL: none */
-    double checkpoint_every;   /* seconds */
-    bool restart;              /* discards the checkpoint */
-    const struct ranks *ranks; /* borrowed */
-    struct shard_batch batch;  /* with its tensors */
+    uint64_t part, parts;     /* evaluates part `part` of `parts`, from 1 on */
+    uint64_t step_rows;       /* 0: default */
+    const char *checkpoint;   /* FILE; NULL: none */
+    double checkpoint_every;  /* seconds */
+    bool restart;             /* discards the checkpoint */
+    struct ranks *ranks;      /* borrowed */
+    struct shard_batch batch; /* with its tensors */
     struct gradient_files gradients;
 
     /* The result, on rank 0: that of all rows of the part, with its rows. */
@@ -24,15 +24,19 @@ struct shard_job {
     /* private */
     struct checkpoint saved;
     struct buffer rows, left; /* of the part; and those that the checkpoint does not have */
+    struct buffer share;      /* of them, those that this rank evaluates ... */
+    struct buffer weights;    /* ... and those whose weights it adds */
     struct partial own;       /* the result of the rows that this rank has evaluated */
+    uint64_t done;            /* how many rows of the part have been evaluated, by all ranks */
     bool made;                /* the files for gradients have been made */
     const bool *cancel;       /* becomes true when a signal ends the job */
 };
 
 /* Starts a job of one part without gradients. Call shard_job_free() in any case. */
-void shard_job_init(struct shard_job *job, const struct loss_request *request);
-/* Plans, evaluates and writes the gradients. If a signal ends it early, writes the checkpoint and
-   returns EXIT_SIGNAL plus its number. */
+void shard_job_init(struct shard_job *job, const struct loss_request *request, struct ranks *ranks);
+/* Plans, evaluates and writes the gradients, together with the other ranks: all return the same
+   code. If a signal ends it early, writes the checkpoint and returns EXIT_SIGNAL plus its number.
+ */
 enum exit_code shard_job_run(struct shard_job *job);
 /* Removes the checkpoint, after the result has been written. */
 void shard_job_finish(const struct shard_job *job);

@@ -2,7 +2,7 @@
    whole batch, however it is split. */
 
 #include "lossctl_run.h"
-#include "shard_files.h"
+#include "shard_settings.h"
 #include "suites.h"
 #include "support/folder.h"
 
@@ -21,124 +21,52 @@ static void teardown(void)
     folder_remove();
 }
 
-/* ---- Batches ---- */
-
-static const struct shard_tensor x32 = {"x", "<f4", true, NUMBERS_REAL},
-                                 y32 = {"y", "<f4", true, NUMBERS_REAL},
-                                 x64 = {"x", "<f8", true, NUMBERS_REAL},
-                                 y64 = {"y", "<f8", true, NUMBERS_REAL},
-                                 labels = {"y", "<i8", false, NUMBERS_CLASS},
-                                 probabilities = {"y", "<f4", true, NUMBERS_PROBABILITY},
-                                 weights = {"w", "<f8", false, NUMBERS_PROBABILITY};
-
-static const struct setting {
-    const char *options;
-    const struct shard_tensor *input, *target;
-    bool weighted; /* has sample weights */
-} settings[] = {
-    {"mse", &x32, &y32, false},
-    {"cross_entropy --weight c.npy", &x32, &labels, true},
-    {"huber --delta 0.5", &x64, &y64, false},
-    {"kl_div --reduction batchmean", &x32, &probabilities, false},
-    {"mse --reduction sum --grad-output 0.1", &x64, &y32, true},
-};
-enum { SETTINGS = sizeof settings / sizeof settings[0] };
-
-/* The splits of input, target and weights. */
-static const struct shard_split splits[][3] = {
-    {{1, {1000}}, {1, {1000}}, {1, {1000}}},
-    {{3, {500, 499, 1}}, {3, {500, 499, 1}}, {1, {1000}}},
-    {{8, {0, 200, 0, 300, 1, 0, 499, 0}}, {3, {7, 986, 7}}, {2, {999, 1}}},
-};
-enum { SPLITS = sizeof splits / sizeof splits[0] };
-
-static char whole_loss[LOSSCTL_TEXT], whole_grad[SHARD_ROWS * SHARD_COLUMNS * 8];
-static size_t whole_grad_len;
-
-/* Writes a batch, and evaluates it whole. */
-static void evaluate_whole(const struct setting *setting)
-{
-    static const float class_weights[SHARD_COLUMNS] = {0.1F, 2, 0.5F, 1, 0.25F, 3};
-    static const char header[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (6,)}\n";
-    write_npy("c.npy", header, class_weights, sizeof class_weights);
-    shard_write_whole(setting->input);
-    shard_write_whole(setting->target);
-    shard_write_whole(&weights);
-    assert_run(OK, "$L eval %s --local -q --input x.npy --target y.npy %s --grad g.npy",
-               setting->options, setting->weighted ? "--sample-weight w.npy" : "");
-    strcpy(whole_loss, lossctl_out);
-    whole_grad_len = shard_read_data("g.npy", whole_grad, sizeof whole_grad);
-}
-
-static void write_split(const struct setting *setting, const struct shard_split split[3])
-{
-    assert_run(OK, "rm -rf x-*.npy y-*.npy w-*.npy g h");
-    shard_write_split(setting->input, &split[0]);
-    shard_write_split(setting->target, &split[1]);
-    shard_write_split(&weights, &split[2]);
-}
-
-/* Checks that the files of a folder are the gradient of the whole batch, one for each shard. */
-static void check_gradients(const char *folder, const struct shard_split *split)
-{
-    static char bytes[sizeof whole_grad];
-    size_t at = 0;
-    char file[64];
-    for (int i = 0; i < split->count; i++) {
-        snprintf(file, sizeof file, "%s/x-%d.npy", folder, i);
-        const size_t len = shard_read_data(file, bytes, sizeof bytes);
-        ck_assert_uint_eq(len, split->rows[i] * (whole_grad_len / SHARD_ROWS));
-        ck_assert_mem_eq(bytes, whole_grad + at, len);
-        at += len;
-    }
-    ck_assert_uint_eq(at, whole_grad_len);
-    assert_run(OK, "! ls %s/*.part 2>/dev/null", folder);
-}
+static const struct shard_tensor x32 = {"x", "<f4", true, NUMBERS_REAL};
 
 /* ---- Results ---- */
 
 START_TEST(shards_have_the_loss_and_gradients_of_the_whole_batch)
 {
-    const struct setting *const setting = &settings[_i];
+    const struct shard_setting *const setting = &shard_settings[_i];
     const char *const weight = setting->weighted ? "--sample-weight 'w-*.npy'" : "";
-    evaluate_whole(setting);
-    for (int i = 0; i < SPLITS; i++) {
-        write_split(setting, splits[i]);
+    shard_evaluate_whole(setting);
+    for (int i = 0; i < SHARD_SPLITS; i++) {
+        shard_write_setting(setting, shard_splits[i]);
         for (int threads = 1; threads <= 2; threads++) {
             assert_run(OK,
                        "$L eval %s -q --input 'x-*.npy' --target 'y-*.npy' %s --threads %d "
                        "--step-rows %d --grad g/",
                        setting->options, weight, threads, threads == 1 ? 10000 : 77);
-            ck_assert_str_eq(lossctl_out, whole_loss);
-            check_gradients("g", &splits[i][0]);
+            ck_assert_str_eq(lossctl_out, shard_whole_loss);
+            shard_check_gradients("g", &shard_splits[i][0]);
         }
         assert_run(OK, "$L eval %s -q --input 'x-*.npy' --target y.npy %s", setting->options,
                    setting->weighted ? "--sample-weight w.npy" : "");
-        ck_assert_str_eq(lossctl_out, whole_loss);
+        ck_assert_str_eq(lossctl_out, shard_whole_loss);
     }
 }
 END_TEST
 
 START_TEST(lists_give_the_order_of_the_files)
 {
-    evaluate_whole(&settings[0]);
-    write_split(&settings[0], splits[1]);
+    shard_evaluate_whole(&shard_settings[0]);
+    shard_write_setting(&shard_settings[0], shard_splits[1]);
     assert_run(OK,
                "mv x-0.npy z && mv x-1.npy b && mv x-2.npy a && printf 'z\\nb\\r\\n\\na\\n' >l");
     assert_run(OK, "$L eval mse -q --input @l --target 'y-*.npy'");
-    ck_assert_str_eq(lossctl_out, whole_loss);
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
     assert_run(OK, "$L eval mse -q --input npy:@l --target 'npy:y-[0-2].npy'");
-    ck_assert_str_eq(lossctl_out, whole_loss);
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
 }
 END_TEST
 
 START_TEST(safetensors_and_raw_numbers_are_shards_too)
 {
-    evaluate_whole(&settings[0]);
-    write_split(&settings[0], splits[1]);
+    shard_evaluate_whole(&shard_settings[0]);
+    shard_write_setting(&shard_settings[0], shard_splits[1]);
     for (int i = 0; i < 3; i++) {
         char file[64], raw[64];
-        static char bytes[sizeof whole_grad];
+        static char bytes[sizeof shard_whole_grad];
         snprintf(file, sizeof file, "x-%d.npy", i);
         snprintf(raw, sizeof raw, "x-%d.bin", i);
         folder_write_bytes(raw, bytes, shard_read_data(file, bytes, sizeof bytes));
@@ -149,11 +77,11 @@ START_TEST(safetensors_and_raw_numbers_are_shards_too)
     }
     assert_run(OK,
                "$L eval mse -q --input 'raw:float32,(*,6):x-*.bin' --target 'y-*.npy' --grad g");
-    ck_assert_str_eq(lossctl_out, whole_loss);
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
     assert_run(OK, "cat g/x-0.bin g/x-1.bin g/x-2.bin >all.bin");
-    static char all[sizeof whole_grad + 1];
-    ck_assert_uint_eq(folder_read("all.bin", all, sizeof all), whole_grad_len);
-    ck_assert_mem_eq(all, whole_grad, whole_grad_len);
+    static char all[sizeof shard_whole_grad + 1];
+    ck_assert_uint_eq(folder_read("all.bin", all, sizeof all), shard_whole_grad_len);
+    ck_assert_mem_eq(all, shard_whole_grad, shard_whole_grad_len);
     assert_run(OK, "$L eval mse --local -q --input x.npy --target y.npy --reduction none --terms "
                    "terms.npy >out && $L eval l1 --local -q --input terms.npy --target y.npy");
     char expected[LOSSCTL_TEXT];
@@ -212,8 +140,8 @@ END_TEST
 START_TEST(results_are_printed_as_those_of_eval)
 {
     char expected[LOSSCTL_TEXT];
-    evaluate_whole(&settings[3]);
-    write_split(&settings[3], splits[1]);
+    shard_evaluate_whole(&shard_settings[3]);
+    shard_write_setting(&shard_settings[3], shard_splits[1]);
     assert_run(OK, "$L eval kl_div --local --input x.npy --target y.npy");
     strcpy(expected, lossctl_out);
     assert_run(OK, "$L eval kl_div --input 'x-*.npy' --target 'y-*.npy'");
@@ -235,8 +163,8 @@ END_TEST
 
 START_TEST(every_derivative_has_a_folder)
 {
-    evaluate_whole(&settings[0]);
-    write_split(&settings[0], splits[0]);
+    shard_evaluate_whole(&shard_settings[0]);
+    shard_write_setting(&shard_settings[0], shard_splits[0]);
     assert_run(OK, "$L eval mse --local -q --input x.npy --target y.npy --hess hess.npy "
                    "--grad-target target.npy");
     assert_run(OK, "$L eval mse --input 'x-*.npy' --target 'y-*.npy' --hess g/ --grad-target h");
@@ -259,10 +187,10 @@ END_TEST
 
 START_TEST(merged_parts_have_the_loss_and_gradients_of_the_whole_batch)
 {
-    const struct setting *const setting = &settings[_i];
+    const struct shard_setting *const setting = &shard_settings[_i];
     const char *const weight = setting->weighted ? "--sample-weight 'w-*.npy'" : "";
-    evaluate_whole(setting);
-    write_split(setting, splits[2]);
+    shard_evaluate_whole(setting);
+    shard_write_setting(setting, shard_splits[2]);
     for (int k = 1; k <= 3; k++)
         assert_run(OK,
                    "$L eval %s --input 'x-*.npy' --target 'y-*.npy' %s --part %d/3 --partial "
@@ -270,15 +198,15 @@ START_TEST(merged_parts_have_the_loss_and_gradients_of_the_whole_batch)
                    setting->options, weight, k, k);
     assert_has(lossctl_out, "rows       666 to 999\n");
     assert_run(OK, "$L merge -q part-3.json part-1.json part-2.json");
-    ck_assert_str_eq(lossctl_out, whole_loss);
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
     for (int k = 1; k <= 3; k++)
         assert_run(OK,
                    "$L eval %s --input 'x-*.npy' --target 'y-*.npy' %s --part %d/3 --grad g "
                    "--partial part-%d.json",
                    setting->options, weight, k, k);
-    check_gradients("g", &splits[2][0]);
+    shard_check_gradients("g", &shard_splits[2][0]);
     assert_run(OK, "$L merge -q part-3.json part-1.json part-2.json");
-    ck_assert_str_eq(lossctl_out, whole_loss);
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
     assert_run(OK,
                "$L eval %s --input 'x-*.npy' --target 'y-*.npy' %s --partial all.json && "
                "$L merge part-?.json --partial total.json && cmp all.json total.json",
@@ -294,9 +222,10 @@ Suite *lossctl_shards_suite(void)
     if (!lossctl_find())
         return suite;
     TCase *const tcase = suite_add_case(suite, "lossctl_shards", 60, setup, teardown);
-    tcase_add_loop_test(tcase, shards_have_the_loss_and_gradients_of_the_whole_batch, 0, SETTINGS);
+    tcase_add_loop_test(tcase, shards_have_the_loss_and_gradients_of_the_whole_batch, 0,
+                        SHARD_SETTINGS);
     tcase_add_loop_test(tcase, merged_parts_have_the_loss_and_gradients_of_the_whole_batch, 0,
-                        SETTINGS);
+                        SHARD_SETTINGS);
     CASE_ADD(tcase, lists_give_the_order_of_the_files, safetensors_and_raw_numbers_are_shards_too,
              sequences_are_evaluated_in_whole_files, every_derivative_has_a_folder,
              results_are_printed_as_those_of_eval, empty_shards_have_the_mean_of_an_empty_batch);

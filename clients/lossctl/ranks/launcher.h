@@ -1,0 +1,23 @@
+/* Programs that start several ranks of lossctl: mpirun and srun. They describe a rank in
+   environment variables. */
+#ifndef LOSSCTL_RANKS_LAUNCHER_H
+#define LOSSCTL_RANKS_LAUNCHER_H
+
+/* The implementations of MPI. */
+enum launcher_mpi {
+    LAUNCHER_NO_MPI, /* the launcher does not connect the ranks */
+    LAUNCHER_OPENMPI,
+    LAUNCHER_MPICH
+};
+
+struct launcher {
+    const char *name;      /* NULL: none, this is the only process */
+    enum launcher_mpi mpi; /* of the ranks */
+    int size;              /* number of ranks; 0: unknown */
+    int rank, node_rank;   /* of this process, among all and among those on this machine */
+};
+
+/* Returns the launcher of this process. */
+struct launcher launcher_find(void);
+
+#endif

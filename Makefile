@@ -574,9 +574,9 @@ check-format:
 	@$(FORMATTED) | xargs clang-format --dry-run -Werror
 
 TIDY_FILES ?= $(filter-out $(if $(TIDY_MPI),,$(MPI_MODULE_SOURCE)), \
-                           $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer))))
+    $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer))))
 TIDY_FLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl $(TIDY_MPI)
-# Where mpi.h is, if Open MPI is installed.
+# Where the header of MPI is, if Open MPI is installed.
 TIDY_MPI    = $(if $(call MPI_CC_OF,openmpi),$(shell $(call MPI_CC_OF,openmpi) --showme:compile))
 # Checks a few files per process, with one process per CPU. Discards stderr, which only counts
 # suppressed warnings.

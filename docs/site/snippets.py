@@ -109,6 +109,10 @@ def run(language, text, url, folder, build):
         "PATH": f"{build}:{os.environ['PATH']}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "LOSSD_URL": url,
+        # Open MPI refuses to run as root, and more ranks than cores.
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
     }
     text = text.replace(URL_IN_TEXT, url)
     if language == "sh":  # no progress meter
@@ -137,6 +141,7 @@ def main():
     build = Path(arguments.lossd).resolve().parent
     here = {language: works(language) for language in RUNNERS}
     here["lossctl"] = (build / "lossctl").exists()
+    here["mpirun"] = bool(shutil.which("mpirun") and [*build.glob("lossctl-*.so")])
     passed = failed = 0
     top = Path(tempfile.mkdtemp(prefix="lossd-docs-"))
     try:
@@ -147,9 +152,9 @@ def main():
                 *loss_examples(server, arguments.only),
             ]
             for path, language, text, expected in examples:
-                if (
-                    arguments.only not in str(path)
-                    or not here["lossctl" if "lossctl " in text else language]
+                programs = [name for name in ("lossctl", "mpirun") if f"{name} " in text]
+                if arguments.only not in str(path) or not all(
+                    here[name] for name in (language, *programs)
                 ):
                     continue
                 folder = top / path.name

@@ -258,9 +258,10 @@ TABLE = {
     ),
     SHARD_PARTS[0]: shards("first", SHARD_PARTS[0]),
     SHARD_PARTS[1]: shards("second", SHARD_PARTS[1]),
-    "mpirun -np 8 --map-by ppr:1:numa:PE=16 " + SHARD_EVAL: by(
-        "ranks_have_the_loss_and_gradients_of_one_process"
-    ),
+    "mpirun -np 8 --map-by ppr:1:numa:PE=16 "
+    + SHARD_EVAL: by("ranks_have_the_loss_and_gradients_of_one_process"),
+    "mpirun -np 8 --map-by ppr:1:numa:PE=16 lossctl eval cross_entropy --input 'logits-*.npy'"
+    " --target 'labels-*.npy'": by("ranks_have_the_loss_and_gradients_of_one_process"),
     "srun --mpi=pmix --cpus-per-task=16 " + SHARD_EVAL: by("tasks_of_srun_without_mpi_are_refused"),
     SHARD_MERGE: shards("parts", *SHARD_PARTS, SHARD_MERGE),
     "lossctl merge part-*.json --partial total.json": here(MERGE),
@@ -290,6 +291,8 @@ TABLE = {
     "sbatch --dependency=afterok:$array --kill-on-invalid-dep=yes merge.sh results": shards(
         "slurm", SLURM_ARRAY
     ),
+    "sbatch --nodes=4 --ntasks-per-node=2 --cpus-per-task=16 eval-mpi.sh checkpoint cross_entropy"
+    " --input 'logits-*.npy' --target 'labels-*.npy'": minutes("make check-slurm"),
     "kubectl get pods": by("deploy_manifests_are_valid"),
     "systemctl status lossd": by("unit_passes_systemd_analyze"),
     "npm install ./clients/js": tools(

@@ -92,10 +92,12 @@ class Slurm:
         )
         return done.stdout.strip() == "idle"
 
-    def submit(self, output, *command):
-        """Submits a job, or an array of jobs, of one CPU each. Returns its id."""
-        options = ["--parsable", "--cpus-per-task=1", "--mem=0", f"--output={output}"]
-        return self.run("sbatch", *options, *command).strip()
+    def submit(self, name, *command):
+        """Submits a job, or an array of jobs, of one CPU each, which prints to name.out and
+        name.err. Returns its id."""
+        options = ["--parsable", "--cpus-per-task=1", "--mem=0"]
+        files = [f"--output={name}.out", f"--error={name}.err"]
+        return self.run("sbatch", *options, *files, *command).strip()
 
     def states_at_the_end(self, job):
         """Waits until a job has ended. Returns the states of its tasks, sorted."""
@@ -204,10 +206,10 @@ def expect(printed, wanted, what):
 def submit_array(here, results, parts):
     """Submits eval-array.sh and merge.sh. Returns the ids of both."""
     array = here.submit(
-        f"{results}-%a.out", f"--array=1-{parts}", SCRIPTS / "eval-array.sh", results, *TENSORS
+        f"{results}-%a", f"--array=1-{parts}", SCRIPTS / "eval-array.sh", results, *TENSORS
     )
     after = [f"--dependency=afterok:{array}", "--kill-on-invalid-dep=yes"]
-    return array, here.submit(f"{results}.out", *after, SCRIPTS / "merge.sh", results)
+    return array, here.submit(results, *after, SCRIPTS / "merge.sh", results)
 
 
 def check_arrays(here, whole):
@@ -219,6 +221,34 @@ def check_arrays(here, whole):
         expect(loss_in(printed), whole, f"loss of {parts} parts")
 
 
+def run_mpi(here, name, interface, ranks):
+    """Runs eval-mpi.sh with an interface between Slurm and MPI. Returns the states of the job, and
+    what it prints to stdout and stderr."""
+    here.environment["SLURM_MPI_TYPE"] = interface
+    output = f"{name}-{ranks}"
+    options = ["--nodes=1", f"--ntasks-per-node={ranks}"]
+    job = here.submit(output, *options, SCRIPTS / "eval-mpi.sh", "run", *TENSORS)
+    states = here.states_at_the_end(job)
+    return states, *((here.work / f"{output}.{suffix}").read_text() for suffix in ("out", "err"))
+
+
+def check_mpi(here, whole, build):
+    """Checks each module of lossctl that is built. Without an interface, no rank evaluates."""
+    for name, interface in {"openmpi": "pmix", "mpich": "pmi2"}.items():
+        if not (build / f"lossctl-{name}.so").exists():
+            print(f"check-slurm: {name} is not checked: lossctl-{name}.so is not built")
+            continue
+        for ranks in (1, 2, 3):
+            states, printed, errors = run_mpi(here, name, interface, ranks)
+            if states != ["COMPLETED"]:
+                raise SystemExit(f"check-slurm: {ranks} ranks of {name}: {states}: {errors}")
+            expect(loss_in(printed), whole, f"loss of {ranks} ranks of {name}")
+    states, printed, errors = run_mpi(here, "none", "none", 2)
+    expect((states, printed), (["FAILED"], ""), "two ranks without MPI")
+    if errors.count("lossctl: srun has started 2 ranks") != 1:
+        raise SystemExit(f"check-slurm: two ranks without MPI printed {errors}")
+
+
 def check_failure(here):
     """If a task fails, its output names the file and the row, and no merge runs."""
     labels = here.work / "labels-3.npy"
@@ -228,7 +258,7 @@ def check_failure(here):
     array, merge = submit_array(here, "failed", 2)
     expect(here.states_at_the_end(array), ["COMPLETED", "FAILED"], "tasks with an invalid label")
     expect(here.states_at_the_end(merge), ["CANCELLED"], "their merge")
-    printed = (here.work / "failed-2.out").read_text()
+    printed = (here.work / "failed-2.err").read_text()
     if "labels-3.npy: target[1900] is 10" not in printed:
         raise SystemExit(f"check-slurm: the failed task printed {printed}")
 
@@ -246,6 +276,7 @@ def main():
         whole = loss_in(subprocess.check_output(evaluate, cwd=work, text=True))
         with slurm(folder, work, lossctl.parent) as here:
             check_arrays(here, whole)
+            check_mpi(here, whole, lossctl.parent)
             check_failure(here)
     finally:
         shutil.rmtree(top)

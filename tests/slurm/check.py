@@ -9,6 +9,7 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +93,10 @@ class Slurm:
         )
         return done.stdout.strip() == "idle"
 
+    def end_jobs(self):
+        self.run("scancel", "--user", getpass.getuser())
+        until(self.is_idle, "the end of the jobs")
+
     def submit(self, name, *command):
         """Submits a job, or an array of jobs, of one CPU each, which prints to name.out and
         name.err. Returns its id."""
@@ -130,9 +135,12 @@ def start_daemons(stack, folder, environment):
     }
     paths = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     for name, options in commands.items():
+        program = shutil.which(name, path=paths)
+        if not program:
+            raise SystemExit(f"check-slurm: {name} is not installed")
         log = stack.enter_context((folder / f"{name}.out").open("w"))
         process = subprocess.Popen(
-            [shutil.which(name, path=paths), *options],
+            [program, *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -170,17 +178,15 @@ def slurm(folder, work, build):
     }
     here = Slurm(work, environment)
     with contextlib.ExitStack() as stack:
-        start_daemons(stack, folder, environment)
         try:
+            start_daemons(stack, folder, environment)
             until(here.is_idle, "the start of Slurm")
+            stack.callback(here.end_jobs)
             yield here
         except BaseException:
             for log in sorted(folder.glob("*.out")):
                 print(f"--- {log.name}\n{log.read_text()[-2000:]}", file=sys.stderr)
             raise
-        finally:
-            subprocess.run(["scancel", "--user", getpass.getuser()], env=environment)
-            until(here.is_idle, "the end of the jobs")
 
 
 def write_shards(work):
@@ -265,6 +271,7 @@ def check_failure(here):
 
 def main():
     lossctl = Path(sys.argv[1]).resolve()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     top = Path(tempfile.mkdtemp(prefix="lossd-slurm-"))
     try:
         top.chmod(0o755)  # munged requires it

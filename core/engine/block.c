@@ -4,6 +4,7 @@
  */
 #include "engine/run.h"
 #include "kernel/cancel.h"
+#include "kernel/stream.h"
 
 /* ---- Operands ---- */
 
@@ -276,6 +277,7 @@ void block_evaluate(struct run *run, size_t block, int thread)
         else
             evaluate_chunk(run, &b, scratch, partial);
     }
+    stream_end();
 }
 
 void block_start_method(const struct run *run)

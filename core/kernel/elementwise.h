@@ -39,6 +39,7 @@
 #include "inline.h"
 #include "kernel/loss_kernel.h"
 #include "kernel/prefetch.h"
+#include "kernel/stream.h"
 #include "kernel/wide_vector.h"
 
 enum { ELEMENT_OPERANDS = 4 }; /* maximum number of operands of a formula */
@@ -126,6 +127,7 @@ struct elementwise {
     bool f32;             /* operands and derivatives are float32 */
     bool nonnegative;     /* no term is negative, and none is rejected; the formula is short */
     int grads, hess;      /* number of leading operands that are differentiated once, and twice */
+    bool streams;         /* the gradient of the first operand is streamed */
 };
 
 static ALWAYS_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
@@ -245,7 +247,9 @@ static ALWAYS_INLINE void reduce_vector(struct loss_block *b, const loss_real p[
         if (e.grads > 0)
             grad[lane] = out.grad[0] * scale;
     }
-    if (e.grads > 0)
+    if (e.grads > 0 && e.streams)
+        stream_floats(b->grad_f32[0] + i, read_doubles(grad));
+    else if (e.grads > 0)
         write_floats(b->grad_f32[0] + i, read_doubles(grad));
     window_add(&to->window, v, read_doubles(term), to->start, WINDOW_FEW_LEVELS, e.nonnegative);
 }
@@ -270,7 +274,7 @@ static ALWAYS_INLINE void prefetch(const struct loss_block *b, size_t i, const s
 {
     for (int k = 0; k < e.operands_present; k++)
         prefetch_read(b->in_f32[k], i + PREFETCH_DISTANCE);
-    for (int g = 0; g < e.grads; g++)
+    for (int g = 0; g < e.grads && !e.streams; g++)
         prefetch_write(b->grad_f32[g], i + PREFETCH_DISTANCE);
 }
 
@@ -300,6 +304,17 @@ static ALWAYS_INLINE bool reduce_elements(struct loss_block *b, const struct ele
     return accumulator_close(b->sum, &to.window, WINDOW_FEW_LEVELS);
 }
 
+/* Streams a large gradient, which makes short formulas faster: they wait for memory. */
+static ALWAYS_INLINE bool reduce_elements_fastest(struct loss_block *b, const struct elementwise e)
+{
+    struct elementwise streaming = e;
+    streaming.streams = true;
+    if (e.nonnegative && e.grads == 1 && SUM_WIDTH > 2 && stream_is_faster(b, 0) &&
+        (uintptr_t)b->grad_f32[0] % STREAM_ALIGNMENT == 0)
+        return reduce_elements(b, streaming);
+    return reduce_elements(b, e);
+}
+
 /* Points absent operands to ones, and derivatives that are not requested to an array that is
    discarded. */
 static ALWAYS_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
@@ -324,7 +339,7 @@ static ALWAYS_INLINE void set_defaults(struct loss_block *b, int operands, bool 
 static ALWAYS_INLINE void elementwise_loop(struct loss_block *b, const struct elementwise e)
 {
     if (e.f32 && b->sum && b->sum->levels == WINDOW_FEW_LEVELS && e.hess == 0 && e.grads <= 1)
-        b->reduced = reduce_elements(b, e);
+        b->reduced = reduce_elements_fastest(b, e);
     if (!b->reduced)
         elements(b, e);
 }
@@ -383,8 +398,13 @@ static ALWAYS_INLINE void elementwise(struct loss_block *b, element_formula *for
                                       element_formula_f32 *of_labels, int operands, bool f32,
                                       bool nonnegative)
 {
-    const struct elementwise weighted = {formula, NULL, operands, operands, f32, false, 0, 0},
-                             pair = {formula, NULL, operands, 2, f32, nonnegative, 0, 0};
+    const struct elementwise weighted = {
+        .formula = formula, .operands = operands, .operands_present = operands, .f32 = f32};
+    const struct elementwise pair = {.formula = formula,
+                                     .operands = operands,
+                                     .operands_present = 2,
+                                     .f32 = f32,
+                                     .nonnegative = nonnegative};
     bool weights = false;
     for (int k = 2; k < operands; k++)
         weights |= b->in[k] || b->in_f32[k];

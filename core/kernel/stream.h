@@ -1,22 +1,45 @@
-/* Stores that bypass the caches. A usual store reads the line that it writes to first; beyond the
-   caches that takes as long as the store itself. */
+/* Stores that bypass the caches, for large gradients. A usual store reads the line that it writes
+   to first; beyond the caches that takes as long as the store itself. Other threads see the numbers
+   after stream_end(), which the engine calls at the end of each block. */
 #ifndef CORE_KERNEL_STREAM_H
 #define CORE_KERNEL_STREAM_H
 
-#include <stddef.h>
+#include "kernel/loss_kernel.h"
+#include "kernel/wide_vector.h"
+
 #include <stdint.h>
-#include <string.h>
 
-#if defined __SSE2__
-#include <immintrin.h>
-#endif
-
-/* Arrays of at least this many bytes are written faster with streaming stores. Smaller ones may
-   still be in the caches when they are read. */
+/* Gradients of at least this many bytes are streamed. Smaller ones may still be in the caches when
+   they are read. */
 enum { STREAM_MIN_BYTES = 32 << 20 };
 
-#if defined __SSE2__
 enum { STREAM_FLOATS = 4, STREAM_ALIGNMENT = STREAM_FLOATS * sizeof(float) };
+
+/* Returns true if the kernel should stream the gradient of tensor k: it is large, float32, and
+   written in place. */
+static inline bool stream_is_faster(const struct loss_block *b, int k)
+{
+    const struct loss_tensor *const grad = &b->plan->grad[k];
+    const size_t first = b->first * b->elements_per_term[k];
+    return b->grad_f32[k] && b->grad_f32[k] == (float *)grad->data + first &&
+           loss_tensor_elements(grad) >= STREAM_MIN_BYTES / sizeof(float);
+}
+
+/* Rounds SUM_WIDTH doubles to floats and writes them to `to`, which is aligned. */
+static ALWAYS_INLINE void stream_floats(float *to, sum_vector x)
+{
+#if defined __AVX512F__
+    const __m256 floats = _mm512_cvtpd_ps(x);
+    _mm_stream_ps(to, _mm256_castps256_ps128(floats));
+    _mm_stream_ps(to + STREAM_FLOATS, _mm256_extractf128_ps(floats, 1));
+#elif defined __AVX__
+    _mm_stream_ps(to, _mm256_cvtpd_ps(x));
+#else
+    write_floats(to, x);
+#endif
+}
+
+#if defined __SSE2__
 
 /* Writes zeros to aligned vectors [first, end). */
 static inline void stream_zeros(float *x, size_t first, size_t end)
@@ -27,8 +50,7 @@ static inline void stream_zeros(float *x, size_t first, size_t end)
 #endif
 
 /* Writes `value` to x[at] and 0 to the other elements of x[0, n); at = n: only zeros. Writes each
-   line once: a usual store to a line that is being streamed would have to wait. Other threads see
-   the numbers after stream_end(). */
+   line once: a usual store to a line that is being streamed would have to wait. */
 static inline void stream_one_hot(float *x, size_t n, size_t at, float value)
 {
     size_t i = 0;

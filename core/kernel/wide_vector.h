@@ -6,7 +6,7 @@
 #include "inline.h"
 #include "kernel/compensated_sum.h"
 
-#if defined __AVX__
+#if defined __SSE2__
 #include <immintrin.h>
 #endif
 

@@ -14,17 +14,6 @@ static void prefetch_labels(const struct loss_block *b)
 /* Rows of at least this many zeros are worth streaming. */
 enum { STREAM_MIN_CLASSES = 256 };
 
-/* Returns true if the gradient, almost all of which is zeros, is written past the caches. */
-static bool streams_gradient(const struct loss_block *b)
-{
-    const struct loss_tensor *const grad = &b->plan->grad[INPUT];
-    const size_t classes = b->elements_per_term[INPUT];
-    const bool in_place =
-        b->grad_f32[INPUT] && b->grad_f32[INPUT] == (float *)grad->data + b->first * classes;
-    return in_place && classes >= STREAM_MIN_CLASSES &&
-           loss_tensor_elements(grad) >= STREAM_MIN_BYTES / sizeof(float);
-}
-
 /* Writes a row of the gradient, if it is requested: `value` at class y, and 0 at all others; at all
    classes if y is their number. */
 static void write_gradient(const struct loss_block *b, size_t i, size_t y, loss_real value,
@@ -48,7 +37,7 @@ static void write_gradient(const struct loss_block *b, size_t i, size_t y, loss_
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
-    const bool streams = streams_gradient(b);
+    const bool streams = classes >= STREAM_MIN_CLASSES && stream_is_faster(b, INPUT);
     prefetch_labels(b);
     for (size_t i = 0; i < b->n; i++) {
         size_t y;
@@ -61,7 +50,6 @@ static void nll_kernel(struct loss_block *b)
             write_gradient(b, i, classes, 0, streams);
         }
     }
-    stream_end();
 }
 
 static const struct loss_example example = {

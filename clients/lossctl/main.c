@@ -24,11 +24,15 @@ static enum exit_code run(const struct arguments *arguments)
 static enum exit_code read_and_run(int argc, char *argv[])
 {
     static struct arguments arguments; /* too large for the stack */
+    const struct launcher launcher = launcher_find();
     /* Of several ranks, only rank 0 reports an invalid command line. */
-    fail_hold(argc >= 2 && strcmp(argv[1], "eval") == 0 && launcher_find().rank > 0);
+    const bool hold = argc >= 2 && strcmp(argv[1], "eval") == 0 && launcher.rank > 0;
+    fail_hold(hold);
     enum exit_code code = arguments_read(&arguments, argc, argv);
     if (code == EXIT_OK)
         code = run(&arguments);
+    else if (hold)
+        launcher_let_rank_0_print(&launcher);
     arguments_free(&arguments);
     return code;
 }

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Returns the number in an environment variable; `none` if there is none. */
 static int number(const char *variable, int none)
@@ -40,4 +41,10 @@ struct launcher launcher_find(void)
         return launcher;
     }
     return (struct launcher){.name = NULL, .size = 1};
+}
+
+void launcher_let_rank_0_print(const struct launcher *launcher)
+{
+    if (launcher->rank > 0)
+        sleep(1);
 }

@@ -24,18 +24,14 @@ static int count_cpus(const struct mpi_module *module)
     return share > 0 ? share : 1;
 }
 
-enum exit_code ranks_start(struct ranks *ranks)
+static enum exit_code connect_ranks(struct ranks *ranks, const struct launcher *launcher)
 {
-    const struct launcher launcher = launcher_find();
-    *ranks = (struct ranks){.size = 1, .cpus = omp_get_num_procs()};
-    if (!launcher.name)
-        return EXIT_OK;
-    enum exit_code code = module_load(&launcher, &ranks->module);
+    enum exit_code code = module_load(launcher, &ranks->module);
     if (code != EXIT_OK)
         return code;
     const bool threads = ranks->module->start(&ranks->rank, &ranks->size);
-    if (ranks->size == 1 && launcher.size != 1)
-        code = module_fail_apart(&launcher);
+    if (ranks->size == 1 && launcher->size != 1)
+        code = module_fail_apart(launcher);
     if (code == EXIT_OK && !threads)
         code = fail(EXIT_USAGE, "this MPI does not support programs with threads");
     if (code != EXIT_OK)
@@ -45,6 +41,16 @@ enum exit_code ranks_start(struct ranks *ranks)
     if (ranks->rank > 0)
         progress_disable();
     return EXIT_OK;
+}
+
+enum exit_code ranks_start(struct ranks *ranks)
+{
+    const struct launcher launcher = launcher_find();
+    *ranks = (struct ranks){.size = 1, .cpus = omp_get_num_procs()};
+    const enum exit_code code = launcher.name ? connect_ranks(ranks, &launcher) : EXIT_OK;
+    if (code != EXIT_OK)
+        launcher_let_rank_0_print(&launcher);
+    return code;
 }
 
 /* ---- Waiting ---- */

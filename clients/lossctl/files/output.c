@@ -4,6 +4,8 @@
 #include "json/tensor_json.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,9 +146,30 @@ static bool put_all(FILE *file, const struct buffer *head, const struct loss_ten
     return fflush(file) == 0 && ok;
 }
 
+bool output_sync_folder(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    const bool ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems do not support it */
+    const int why = errno;
+    close(fd);
+    errno = why;
+    return ok;
+}
+
+/* Waits until a name is on disk. */
+static bool sync_name(const char *path)
+{
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    return output_sync_folder(dirname(copy));
+}
+
 /* Writes a temporary file in the same directory, then renames it to `path`. Writes directly to a
    path that is not a regular file, such as a device. `sync`: waits until the content is on disk
-   before renaming, so that even a crash of the system leaves the old or the new content. */
+   before renaming, so that even a crash of the system leaves the old or the new content, and then
+   until the new name is. */
 static enum exit_code write_file(const char *path, const struct buffer *head,
                                  const struct loss_tensor *const data[], int count, bool sync)
 {
@@ -161,6 +184,8 @@ static enum exit_code write_file(const char *path, const struct buffer *head,
     if (file && fclose(file) != 0 && ok)
         why = errno;
     if (why == 0 && regular && rename(temporary, path) != 0)
+        why = errno;
+    if (why == 0 && regular && sync && !sync_name(path))
         why = errno;
     if (why == 0)
         return EXIT_OK;

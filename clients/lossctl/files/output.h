@@ -33,7 +33,11 @@ enum exit_code outputs_write(const struct outputs *outputs, int threads);
 void output_npy_header(struct buffer *out, const struct loss_tensor *tensor);
 
 /* Writes a text to a path, or to standard output for "-". A file is replaced atomically: even a
-   crash of the system leaves the old or the new content. */
+   crash of the system leaves the old or the new content, and after this returns, the new one. */
 enum exit_code output_write_text(const char *path, const struct buffer *text);
+
+/* Waits until the names in a folder are on disk, where the file system supports that. Returns false
+   and sets errno on failure. */
+bool output_sync_folder(const char *path);
 
 #endif

@@ -101,8 +101,10 @@ static enum exit_code make_file(const struct gradient_files *files,
     if (header.failed)
         return fail_memory();
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = fd >= 0 && write_at(fd, header.data, header.len, 0) &&
-              ftruncate(fd, (off_t)(header.len + loss_tensor_bytes(&tensor))) == 0;
+    const bool ok =
+        fd >= 0 && write_at(fd, header.data, header.len, 0) &&
+        ftruncate(fd, (off_t)(header.len + loss_tensor_bytes(&tensor))) == 0 &&
+        (!files->durable || fdatasync(fd) == 0); /* a resumed run relies on the header */
     const int why = errno;
     if (fd >= 0)
         close(fd);
@@ -132,15 +134,9 @@ static enum exit_code for_each(const struct gradient_files *files,
 /* Waits until the names in the folders are on disk. */
 static enum exit_code sync_folders(const struct gradient_files *files)
 {
-    for (int i = 0; files->durable && i < files->count; i++) {
-        const int fd = open(files->output[i].folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const bool ok = fd >= 0 && fsync(fd) == 0;
-        const int why = errno;
-        if (fd >= 0)
-            close(fd);
-        if (!ok)
-            return gradient_cannot_write(files->output[i].folder, why);
-    }
+    for (int i = 0; files->durable && i < files->count; i++)
+        if (!output_sync_folder(files->output[i].folder))
+            return gradient_cannot_write(files->output[i].folder, errno);
     return EXIT_OK;
 }
 

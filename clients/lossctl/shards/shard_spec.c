@@ -18,12 +18,28 @@ static bool begins(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-bool shard_spec_matches(const char *text)
+/* ---- Prefix ---- */
+
+/* Advances *text past the prefix of a format. Returns SHARD_DETECT if there is none. */
+static enum shard_format skip_prefix(const char **text)
 {
-    return !exists(text) && (*text == '@' || begins(text, "raw:") || strpbrk(text, "*?["));
+    static const struct {
+        const char *prefix;
+        enum shard_format format;
+    } prefixes[] = {{"npy:", SHARD_NPY}, {"safetensors:", SHARD_SAFETENSORS}, {"raw:", SHARD_RAW}};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && !exists(*text); i++)
+        if (begins(*text, prefixes[i].prefix)) {
+            *text += strlen(prefixes[i].prefix);
+            return prefixes[i].format;
+        }
+    return SHARD_DETECT;
 }
 
-/* ---- Prefix ---- */
+bool shard_spec_matches(const char *text)
+{
+    const bool raw = skip_prefix(&text) == SHARD_RAW;
+    return raw || (!exists(text) && (*text == '@' || strpbrk(text, "*?[")));
+}
 
 static enum exit_code bad_raw(const char *text)
 {
@@ -77,16 +93,8 @@ static enum exit_code read_raw(struct shard_spec *spec, const char **at, const c
 
 static enum exit_code read_prefix(struct shard_spec *spec, const char **at)
 {
-    static const struct {
-        const char *prefix;
-        enum shard_format format;
-    } prefixes[] = {{"npy:", SHARD_NPY}, {"safetensors:", SHARD_SAFETENSORS}, {"raw:", SHARD_RAW}};
     const char *const text = *at;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0] && !exists(text); i++)
-        if (begins(text, prefixes[i].prefix)) {
-            spec->format = prefixes[i].format;
-            *at += strlen(prefixes[i].prefix);
-        }
+    spec->format = skip_prefix(at);
     return spec->format == SHARD_RAW ? read_raw(spec, at, text) : EXIT_OK;
 }
 

@@ -57,6 +57,8 @@ START_TEST(lists_give_the_order_of_the_files)
     ck_assert_str_eq(lossctl_out, shard_whole_loss);
     assert_run(OK, "$L eval mse -q --input npy:@l --target 'npy:y-[0-2].npy'");
     ck_assert_str_eq(lossctl_out, shard_whole_loss);
+    assert_run(OK, "echo x.npy >w && $L eval mse -q --input npy:@w --target y.npy");
+    ck_assert_str_eq(lossctl_out, shard_whole_loss);
 }
 END_TEST
 

@@ -4,6 +4,7 @@
 #include "shards/row_set.h"
 #include "json/scanner.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@ static const char format[] = "lossd-checkpoint-1";
 
 static void describe_gradients(struct buffer *head, const struct gradient_files *files)
 {
+    if (files->count > 0)
+        gradient_files_append_upstream(files, head);
     for (int i = 0; i < files->count; i++) {
         const struct gradient_output *const output = &files->output[i];
         buffer_printf(head, "%s of %s in ", output->hess ? "Hessian" : "gradient",
@@ -28,11 +31,13 @@ static void describe_gradients(struct buffer *head, const struct gradient_files 
 static void describe_shards(struct buffer *head, const struct shard_list *list)
 {
     for (size_t i = 0; i < list->spec.count; i++) {
-        const struct shard_stamp *const stamp = &list->shard[i].stamp;
+        const struct shard *const shard = &list->shard[i];
         buffer_printf(head, "%s in ", list->name);
-        json_append_string(head, list->shard[i].path);
-        buffer_printf(head, ": %" PRIu64 " bytes, modified %lld.%09ld\n", stamp->size,
-                      (long long)stamp->modified.tv_sec, stamp->modified.tv_nsec);
+        json_append_string(head, shard->path);
+        buffer_printf(head,
+                      ": %" PRIu64 " bytes, modified %lld.%09ld, tensor at byte %" PRIu64 "\n",
+                      shard->stamp.size, (long long)shard->stamp.modified.tv_sec,
+                      shard->stamp.modified.tv_nsec, shard->offset);
     }
 }
 
@@ -68,13 +73,18 @@ static enum exit_code differs(const char *path, const char *then, const char *no
                 path, (int)strcspn(then, "\n"), then, (int)strcspn(now, "\n"), now);
 }
 
+static enum exit_code fail_not_checkpoint(const char *path)
+{
+    return fail(EXIT_INPUT, "%s is not a checkpoint; choose another name", path);
+}
+
 /* Finds the partial result in the text of a checkpoint, after checking the lines before it. */
 static enum exit_code check_head(const struct checkpoint *checkpoint, const char *path,
                                  const char *text, const char **result)
 {
     const struct buffer *const head = &checkpoint->head;
     if (strncmp(text, format, sizeof format - 1) != 0)
-        return fail(EXIT_INPUT, "%s is not a checkpoint; choose another name", path);
+        return fail_not_checkpoint(path);
     for (size_t at = 0; at < head->len;) {
         const char *const line = head->data + at;
         const size_t len = (size_t)((const char *)memchr(line, '\n', head->len - at) - line) + 1;
@@ -111,7 +121,7 @@ static enum exit_code read_file(const struct checkpoint *checkpoint, const char 
 }
 
 /* Adds the checkpoint at `path` to a merger, unless `known` (may be NULL) has its rows already.
- *Sets rows, if not NULL, to its rows. */
+   Sets rows, if not NULL, to its rows. */
 static enum exit_code add_file(const struct checkpoint *checkpoint, const char *path,
                                struct partial_merger *merger, const struct buffer *known,
                                struct buffer *rows)
@@ -132,8 +142,7 @@ static enum exit_code add_file(const struct checkpoint *checkpoint, const char *
 
 /* ---- Files of ranks ---- */
 
-/* Finds the files of all ranks, and temporary files that were not renamed. Call globfree() in any
-   case. */
+/* Finds the files whose names begin as those of ranks. Call globfree() in any case. */
 static enum exit_code find_ranks(const struct checkpoint *checkpoint, glob_t *found)
 {
     struct buffer pattern = {0};
@@ -149,21 +158,66 @@ static enum exit_code find_ranks(const struct checkpoint *checkpoint, glob_t *fo
     return status == GLOB_NOSPACE ? fail_memory() : EXIT_OK;
 }
 
-/* Returns true if a name that find_ranks() has found is that of a rank, not of a temporary file. */
+static const char *skip_digits(const char *text)
+{
+    return text + strspn(text, "0123456789");
+}
+
+/* Returns what comes after FILE.rankR in a name that find_ranks() has found. */
+static const char *after_rank(const struct checkpoint *checkpoint, const char *path)
+{
+    return skip_digits(path + strlen(checkpoint->path) + strlen(".rank"));
+}
+
+/* Returns true if a name that find_ranks() has found is that of a rank. */
 static bool is_rank(const struct checkpoint *checkpoint, const char *path)
 {
-    const char *const number = path + strlen(checkpoint->path) + strlen(".rank");
-    return number[strspn(number, "0123456789")] == '\0';
+    return *after_rank(checkpoint, path) == '\0';
+}
+
+/* Returns true if it is that of a temporary file that was not renamed: FILE.rankR.PROCESS.part. */
+static bool is_temporary(const struct checkpoint *checkpoint, const char *path)
+{
+    const char *const rest = after_rank(checkpoint, path);
+    return *rest == '.' && strcmp(skip_digits(rest + 1), ".part") == 0;
+}
+
+/* Removes the files of ranks, and temporary files. */
+static void remove_ranks(const struct checkpoint *checkpoint, const glob_t *found)
+{
+    for (size_t i = 0; i < found->gl_pathc; i++)
+        if (is_rank(checkpoint, found->gl_pathv[i]) || is_temporary(checkpoint, found->gl_pathv[i]))
+            unlink(found->gl_pathv[i]);
 }
 
 void checkpoint_remove(const struct checkpoint *checkpoint)
 {
     glob_t found;
     if (find_ranks(checkpoint, &found) == EXIT_OK)
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            unlink(found.gl_pathv[i]);
+        remove_ranks(checkpoint, &found);
     globfree(&found);
     unlink(checkpoint->path);
+}
+
+/* Returns true if the file at `path` begins as a checkpoint does, or does not exist. */
+static bool is_checkpoint(const char *path)
+{
+    char begin[sizeof format - 1];
+    FILE *const file = fopen(path, "re");
+    if (!file)
+        return errno == ENOENT;
+    const bool same = fread(begin, 1, sizeof begin, file) == sizeof begin &&
+                      memcmp(begin, format, sizeof begin) == 0;
+    fclose(file);
+    return same;
+}
+
+enum exit_code checkpoint_discard(const struct checkpoint *checkpoint)
+{
+    if (!is_checkpoint(checkpoint->path))
+        return fail_not_checkpoint(checkpoint->path);
+    checkpoint_remove(checkpoint);
+    return EXIT_OK;
 }
 
 /* ---- Loading and writing ---- */
@@ -219,8 +273,8 @@ enum exit_code checkpoint_load(struct checkpoint *checkpoint, struct partial *do
         code = finish(checkpoint, &merger, done);
     if (code == EXIT_OK && ranks.gl_pathc > 0)
         code = write_file(checkpoint, checkpoint->path, done);
-    for (size_t i = 0; i < ranks.gl_pathc && code == EXIT_OK; i++)
-        unlink(ranks.gl_pathv[i]);
+    if (code == EXIT_OK)
+        remove_ranks(checkpoint, &ranks);
     globfree(&ranks);
     buffer_free(&known);
     partial_merger_free(&merger);

@@ -39,7 +39,10 @@ enum exit_code checkpoint_load(struct checkpoint *checkpoint, struct partial *do
 bool checkpoint_is_due(const struct checkpoint *checkpoint);
 /* Writes the result of the rows that this rank has evaluated. */
 enum exit_code checkpoint_write(struct checkpoint *checkpoint, const struct partial *result);
-/* Removes the files of all ranks. */
+/* Removes the checkpoint, of any evaluation. Returns EXIT_INPUT, and removes nothing, if FILE is
+   not a checkpoint. */
+enum exit_code checkpoint_discard(const struct checkpoint *checkpoint);
+/* Removes the checkpoint of this evaluation, after it has ended. */
 void checkpoint_remove(const struct checkpoint *checkpoint);
 
 #endif

@@ -32,6 +32,16 @@ static bool is_sharded(const struct arguments *a, const struct ranks *ranks)
     return false;
 }
 
+/* Checks the name of the checkpoint, which is removed at the end. */
+static enum exit_code check_checkpoint(const char *path, const char *partial)
+{
+    if (path && strcmp(path, "-") == 0)
+        return fail(EXIT_USAGE, "--checkpoint is '-'; it must be a file name");
+    if (path && partial && strcmp(path, partial) == 0)
+        return fail(EXIT_USAGE, "--checkpoint and --partial are both '%s'; they must differ", path);
+    return EXIT_OK;
+}
+
 /* Refuses options of an evaluation that reads tensors whole. */
 static enum exit_code check_options(const struct arguments *a)
 {
@@ -57,7 +67,7 @@ static enum exit_code check_options(const struct arguments *a)
             return fail(EXIT_USAGE, "--%s is ''; it must be a file name",
                         option_specs[option].name);
     }
-    return EXIT_OK;
+    return check_checkpoint(a->value[OPT_CHECKPOINT], a->value[OPT_PARTIAL]);
 }
 
 /* Reads --part K/N. */

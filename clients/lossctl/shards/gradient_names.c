@@ -1,5 +1,6 @@
 /* Names and checks the files of gradients. */
 #include "shards/gradient_names.h"
+#include "json/tensor_json.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -33,6 +34,24 @@ enum exit_code gradient_name(const struct gradient_output *output, const struct 
     const int len = snprintf(path, PATH_MAX, "%s/%s%s", output->folder,
                              gradient_base_name(shard->path), suffix);
     return len < PATH_MAX ? EXIT_OK : gradient_cannot_write(output->folder, ENAMETOOLONG);
+}
+
+/* ---- Description ---- */
+
+void gradient_files_append_upstream(const struct gradient_files *files, struct buffer *out)
+{
+    const struct loss_plan *const plan = &files->batch->plan;
+    double wide = 1;
+    float narrow;
+    if (plan->has_grad_output && plan->grad_output.dtype == LOSS_FLOAT64) {
+        memcpy(&wide, plan->grad_output.data, sizeof wide);
+    } else if (plan->has_grad_output) {
+        memcpy(&narrow, plan->grad_output.data, sizeof narrow);
+        wide = (double)narrow;
+    }
+    buffer_text(out, "grad_output ");
+    json_append_number(out, wide);
+    buffer_text(out, "\n");
 }
 
 /* ---- Checks ---- */

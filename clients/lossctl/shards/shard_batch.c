@@ -186,6 +186,17 @@ static enum exit_code map_shared(struct shard_batch *batch)
     return EXIT_OK;
 }
 
+enum exit_code shard_batch_close_shared(struct shard_batch *batch)
+{
+    enum exit_code code = EXIT_OK;
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        const char *const changed = shard_window_close(&batch->window[k]);
+        if (changed && code == EXIT_OK)
+            code = shard_window_fail_changed(changed);
+    }
+    return code;
+}
+
 static void choose_step_rows(struct shard_batch *batch, uint64_t step_rows)
 {
     size_t longest = 1;

@@ -6,6 +6,7 @@
 #include "shards/shard_eval.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 void shard_job_init(struct shard_job *job, const struct loss_request *request, struct ranks *ranks)
@@ -73,9 +74,9 @@ static enum exit_code plan(struct shard_job *job)
 /* Reads the checkpoint into job->result. Only rank 0 calls this. */
 static enum exit_code load(struct shard_job *job)
 {
-    if (job->restart)
-        checkpoint_remove(&job->saved);
-    const enum exit_code code = checkpoint_load(&job->saved, &job->result);
+    enum exit_code code = job->restart ? checkpoint_discard(&job->saved) : EXIT_OK;
+    if (code == EXIT_OK)
+        code = checkpoint_load(&job->saved, &job->result);
     const uint64_t done = row_set_rows(&job->result.rows);
     if (code == EXIT_OK && done > 0 && !progress_is_disabled())
         fprintf(stderr, "lossctl: resuming: %" PRIu64 " of %" PRIu64 " rows are done\n", done,
@@ -141,6 +142,8 @@ static enum exit_code find_divisor(struct shard_job *job, struct shard_eval *eva
     if (code == EXIT_OK && !ranks_add(job->ranks, &weights.sums))
         code = fail(EXIT_INPUT, "the sums of all weights are out of range");
     eval->divisor = loss_partial_divisor(&weights.sums, job->batch.plan.reduction);
+    if (code == EXIT_OK && !isfinite(eval->divisor))
+        code = fail(EXIT_INPUT, "the sum of all weights is infinite, so the mean has no gradients");
     return code;
 }
 
@@ -159,6 +162,8 @@ static enum exit_code evaluate(struct shard_job *job)
     enum exit_code code = find_divisor(job, &eval);
     if (code == EXIT_OK)
         code = shard_eval_run(&eval, &job->share);
+    if (code == EXIT_OK)
+        code = shard_batch_close_shared(&job->batch);
     job->done = eval.done;
     return code;
 }

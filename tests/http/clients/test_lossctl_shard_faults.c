@@ -141,6 +141,30 @@ START_TEST(files_that_change_are_named)
 }
 END_TEST
 
+START_TEST(an_infinite_sum_of_weights_has_no_gradients)
+{
+    assert_wrong(INPUT, "the sum of all weights is infinite, so the mean has no gradients",
+                 "for i in $(seq 500); do printf '\\377\\377\\377\\377\\377\\377\\357\\177'; done "
+                 ">w.bin; $L eval mse --input x-0.npy --target y-0.npy "
+                 "--sample-weight 'raw:float64,(*):w.bin' --grad g");
+    assert_run(OK, "test -z \"$(ls g)\"");
+}
+END_TEST
+
+START_TEST(shared_files_that_change_are_named)
+{
+    static const float class_weights[6] = {1, 2, 3, 4, 5, 6};
+    write_npy("c.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (6,)}\n", class_weights,
+              sizeof class_weights);
+    assert_wrong(INPUT, "c.npy has changed during the evaluation",
+                 "truncate -s 240M x.bin; truncate -s 80M l.bin; $L eval cross_entropy -q "
+                 "--input 'raw:float32,(*,6):x.bin' --target 'raw:int64,(*):l.bin' "
+                 "--weight c.npy --step-rows 100 --threads 1 & p=$!; i=0; while ! grep -q c.npy "
+                 "/proc/$p/maps && [ $i -lt 5000 ]; do i=$((i + 1)); done; "
+                 "touch -d 2001-01-01 c.npy; wait $p");
+}
+END_TEST
+
 /* ---- Faults of the command line ---- */
 
 START_TEST(faults_of_the_command_line_are_refused)
@@ -168,6 +192,9 @@ START_TEST(faults_of_the_command_line_are_refused)
         {MSE "--restart", "--restart needs --checkpoint FILE"},
         {MSE "--checkpoint-every 3", "--checkpoint-every needs --checkpoint FILE"},
         {MSE "--checkpoint ''", "--checkpoint is ''; it must be a file name"},
+        {MSE "--checkpoint -", "--checkpoint is '-'; it must be a file name"},
+        {MSE "--checkpoint c --partial c",
+         "--checkpoint and --partial are both 'c'; they must differ"},
         {MSE "--grad ''", "the name of the folder for gradients is empty"},
         {MSE "--grad .", ". contains files of input; gradients need a folder of their own"},
         {MSE "--grad x-0.npy", "x-0.npy is not a folder; gradients of shards go into a folder"},
@@ -280,6 +307,9 @@ START_TEST(checkpoints_of_other_evaluations_are_refused)
         {"true", MSE "--checkpoint c --grad h",
          "c.rank0 is the checkpoint of another evaluation: 'gradient of input in \"g\"' then, "
          "'gradient of input in \"h\"' now; --restart discards it"},
+        {"true", MSE "--checkpoint c --grad g --grad-output 2",
+         "c.rank0 is the checkpoint of another evaluation: 'grad_output 1' then, 'grad_output 2' "
+         "now; --restart discards it"},
         {"true", MSE "--checkpoint c --grad g --part 1/2",
          "c.rank0 is the checkpoint of another evaluation: 'part 1 of 1' then, 'part 1 of 2' now; "
          "--restart discards it"},
@@ -302,6 +332,29 @@ START_TEST(checkpoints_of_other_evaluations_are_refused)
         assert_run(OK, "%s --restart -q", faults[i].line);
         ck_assert_str_eq(lossctl_err, "");
     }
+}
+END_TEST
+
+START_TEST(checkpoints_of_other_tensors_of_the_same_files_are_refused)
+{
+    assert_run(OK, "$L eval mse --local -q --input x-0.npy --target y-0.npy "
+                   "--grad s.safetensors --grad-target s.safetensors");
+    assert_run(130, "$L eval mse --input s.safetensors:grad_input --target y-0.npy --step-rows 1 "
+                    "--checkpoint c --checkpoint-every 0 & " AWAIT "kill -INT $p; wait $p");
+    assert_run(INPUT,
+               "$L eval mse --input s.safetensors:grad_target --target y-0.npy --checkpoint c");
+    assert_has(lossctl_err, "c.rank0 is the checkpoint of another evaluation: 'input in "
+                            "\"s.safetensors\": ");
+}
+END_TEST
+
+START_TEST(only_checkpoints_are_removed)
+{
+    assert_wrong(INPUT, "c is not a checkpoint; choose another name",
+                 "echo text >c; " MSE "--checkpoint c --restart");
+    assert_run(OK, "rm c && touch c.rank0 c.rank1.99.part c.rank0.txt c.rank1.9.txt && " MSE
+                   "-q --checkpoint c --restart && ls c*");
+    assert_has(lossctl_out, "\nc.rank0.txt\nc.rank1.9.txt\n");
 }
 END_TEST
 
@@ -338,9 +391,11 @@ Suite *lossctl_shard_faults_suite(void)
     TCase *const tcase = suite_add_case(suite, "lossctl_shard_faults", 60, setup, teardown);
     CASE_ADD(tcase, faults_of_files_are_named, tensors_that_do_not_fit_are_named,
              elements_are_named_by_file_and_row, files_that_change_are_named,
+             an_infinite_sum_of_weights_has_no_gradients, shared_files_that_change_are_named,
              faults_of_the_command_line_are_refused, a_full_disk_leaves_no_gradients,
              a_killed_evaluation_is_resumed, an_interrupted_evaluation_is_resumed,
              checkpoints_of_other_evaluations_are_refused,
-             a_crash_while_checkpoints_are_merged_loses_nothing);
+             checkpoints_of_other_tensors_of_the_same_files_are_refused,
+             only_checkpoints_are_removed, a_crash_while_checkpoints_are_merged_loses_nothing);
     return suite;
 }

@@ -66,11 +66,20 @@ static ALWAYS_INLINE loss_real unit_deviance(loss_real r, loss_real t, const los
     return r <= 0 ? of_other_r : of_positive_r;
 }
 
-/* Returns m^a f(y / m) in the textbook form. Used if m^a or r^a overflows or underflows; m or y is
-   then far larger than the other. */
-static loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
+/* Returns m^a f(y / m) from logarithms of m and y, for finite y far from m. With
+   d(c) = (y^c - m^c) / c, it is (d(a) - y m^(a - 1) + m^a) / (a - 1), and
+   (y d(a - 1) - y m^(a - 1) + m^a) / a. It is infinite if two powers overflow. */
+static loss_real extreme_deviance(loss_real m, loss_real y, const loss_real p[])
 {
-    return vpow(vmax(y, 0), a) / (a * (a - 1)) - y * vpow(m, a - 1) / (a - 1) + vpow(m, a) / a;
+    const loss_real a = p[A], c = p[C], log_m = vlog(m), log_y = vlog(fabs(y));
+    const loss_real mixed = vexp(log_y + (a - 1) * log_m), power = vexp(a * log_m);
+    if (y <= 0)
+        return (y == 0 ? 0 : mixed / (a - 1)) + power / a;
+    const loss_real x = c * (log_y - log_m);
+    const loss_real d = x > 0 ? vexp(c * log_y) * -vexpm1(-x) / c : vexp(c * log_m) * vexpm1(x) / c;
+    const loss_real result =
+        p[LOW] != 0 ? (d - mixed + power) / (a - 1) : (y * d - mixed + power) / a;
+    return isnan(result) ? (loss_real)INFINITY : result;
 }
 
 /* Returns a exp(u) + b exp(v), even if both overflow. */
@@ -118,10 +127,14 @@ DEFINE_ELEMENTWISE_KERNELS(of_squares, 2)
 LOSS_FORMULA(of_means)
 {
     const loss_real m = in[INPUT], y = in[TARGET], log_m = vlog(m), r = y / m, t = (y - m) / m;
+    /* Square roots of powers of m, because the powers may overflow or underflow. */
+    const loss_real of_term = vexp(p[A] / 2 * log_m), of_slope = vexp(-p[P] / 2 * log_m);
+    const loss_real ratio = (1 - p[P]) + p[P] * r,
+                    hess = isinf(ratio) ? p[P] * (of_slope * y / m) : of_slope * ratio;
     return (struct element){
-        .term = 2 * vexp(p[A] * log_m) * unit_deviance(r, t, p),
-        .grad = {[INPUT] = -2 * vexp((1 - p[P]) * log_m) * t},
-        .hess = {[INPUT] = 2 * vexp(-p[P] * log_m) * ((1 - p[P]) + p[P] * r)},
+        .term = 2 * of_term * (of_term * unit_deviance(r, t, p)),
+        .grad = {[INPUT] = y == m ? 0 : -2 * of_slope * (of_slope * (y - m))},
+        .hess = {[INPUT] = 2 * of_slope * hess},
         .invalid = m <= 0            ? INVALID(INPUT)
                    : y < p[SMALLEST] ? INVALID(TARGET)
                                      : 0,
@@ -129,25 +142,20 @@ LOSS_FORMULA(of_means)
 }
 DEFINE_ELEMENTWISE_KERNELS(of_means, 2)
 
-/* Returns true if a term may be wrong because a power overflowed or underflowed. */
-static bool is_extreme(loss_real term)
+/* Returns true if the term may be wrong because r or a power of it overflows or underflows. */
+static bool is_extreme(loss_real m, loss_real y, loss_real term)
 {
-    return term - term != 0 || term == 0;
+    return m > 0 && isfinite(y) && (!isfinite(term) || (y > 0 && y < m * 0x1p-1000));
 }
 
-/* Computes terms again for which m^a or r^a overflowed or underflowed. */
+/* Computes the terms of extreme means and targets again. */
 static void repair(struct loss_block *b, bool f32)
 {
-    const loss_real a = 2 - b->param[POWER].number;
-    if (a == 0 || a == 1)
-        return;
     for (size_t i = 0; i < b->n; i++) {
-        if (!is_extreme(b->term[i]))
-            continue;
         const loss_real m = f32 ? (loss_real)b->in_f32[INPUT][i] : b->in[INPUT][i],
                         y = f32 ? (loss_real)b->in_f32[TARGET][i] : b->in[TARGET][i];
-        if (b->term[i] != 0 || vpow(m, a) == 0)
-            b->term[i] = 2 * plain_deviance(m, y, a);
+        if (is_extreme(m, y, b->term[i]))
+            b->term[i] = y == m ? 0 : 2 * extreme_deviance(m, y, b->number);
     }
 }
 
@@ -176,10 +184,11 @@ static void tweedie_f32(struct loss_block *b)
         of_squares_f32(b);
     } else {
         set_constants(b);
-        if (fabs(b->number[A]) > SAFE_POWER)
+        const bool safe = fabs(b->number[A]) <= SAFE_POWER;
+        if (!safe)
             b->sum = NULL; /* repair() reads the terms */
         of_means_f32(b);
-        if (!b->reduced)
+        if (!safe)
             repair(b, true);
     }
 }

@@ -289,6 +289,54 @@ START_TEST(dice_accepts_a_subnormal_smooth)
 }
 END_TEST
 
+static void assert_near(double x, double wanted)
+{
+    ck_assert_msg(x == wanted || fabs(x - wanted) <= 1e-12 * fabs(wanted), "%.17g, not %.17g", x,
+                  wanted);
+}
+
+/* Powers of the mean, of the target and of their ratio overflow or underflow, but the results do
+   not, or are infinite. Computed with mpmath. */
+START_TEST(tweedie_accepts_extreme_means_and_targets)
+{
+    static const struct {
+        double p, mean, target, term, grad, hess;
+    } cases[] = {
+        {1.0, 1e-300, 10000000000.0, 14256027576563.084, -INFINITY, INFINITY},
+        {1.0, 1e-300, 1e+300, 2.7611021115928552e+303, -INFINITY, INFINITY},
+        {1.5, 1e+300, 1e-20, 3.9999999999999999e+150, 2e-150, 0},
+        {1.999, 1e+200, 1e-200, 1906.6085180949985, 3.1697863849220661e-200, 0},
+        {2.0, 1e+200, 1e-200, 1840.0680743952366, 2e-200, 0},
+        {2.0, 1e-200, 1e+150, INFINITY, -INFINITY, INFINITY},
+        {2.5, 1e+300, 1e-20, 26666666666.666668, 0, 0},
+        {3.0, 1e+200, 1e-200, 9.9999999999999997e+199, 0, 0},
+        {3.0, 1e-160, 1e-150, 9.9999999980000005e+169, -INFINITY, INFINITY},
+        {3.0, 1e-200, 1e-200, 0, 0, INFINITY},
+        {-1.0, 1e-200, 1e-100, 3.3333333333333334e-301, -2.0000000000000001e-300, -2e-100},
+        {-1.0, 1e+104, 1.0000000009313225e+104, 8.6736160683191083e+293, -1.8626450081136194e+199,
+         1.999999998137355e+104},
+        {-3.0, 1e-60, -1e+260, 5e+19, 2e+80, 5.9999999999999999e+140},
+        {-1.0, 1e-310, 1.0, 0.33333333333333331, -1.9999999999999939e-310, -2},
+        {2.5, 2.0, 1.7e+308, 8.0138768534475383e+307, -6.0104076400856533e+307,
+         7.5130095501070676e+307},
+        {1.0, 1.7e+308, 0.0, INFINITY, 2, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double mean = cases[i].mean, target = cases[i].target;
+        const struct loss_tensor input = batch_vector(&mean, LOSS_FLOAT64, 1),
+                                 targets = batch_vector(&target, LOSS_FLOAT64, 1);
+        struct batch batch = batch_of("tweedie", &input, &targets);
+        batch.request.param[loss_param_find(batch.request.loss, "p")].number = cases[i].p;
+        batch.request.grad = batch.request.hess = 1;
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        assert_near(batch.result.loss, cases[i].term);
+        assert_near(batch_grad(&batch, 0)[0], cases[i].grad);
+        assert_near(((const double *)batch.plan.hess[0].data)[0], cases[i].hess);
+        batch_clear(&batch);
+    }
+}
+END_TEST
+
 Suite *core_values_suite(void)
 {
     Suite *suite = suite_create("core_values");
@@ -305,6 +353,6 @@ Suite *core_values_suite(void)
               gradients_are_multiplied_by_the_upstream_gradient, upstream_gradient_may_be_strided,
               cosine_of_nearly_parallel_vectors_keeps_its_precision,
               terms_that_overflow_float32_are_counted_if_they_are_returned,
-              infinities_give_the_results_of_pytorch);
+              infinities_give_the_results_of_pytorch, tweedie_accepts_extreme_means_and_targets);
     return suite;
 }

@@ -66,7 +66,8 @@ def test_given_partial_results_are_added(client, huber):
         part = client.huber(
             x[row : row + BATCH], y[row : row + BATCH], **DELTA, partial=True, offset=row
         )
-        given = (part, part.partial, json.dumps(part.partial))[place % 3]
+        text = json.dumps(part.partial)
+        given = (part, part.partial, text, text.encode())[place % 4]
         assert accumulator.update(given) is accumulator
     assert accumulator.compute().partial == add(huber).compute().partial
     assert repr(accumulator) == f"Accumulator(count={ROWS * 3})"
@@ -154,6 +155,38 @@ def test_state_with_other_arguments_is_rejected(client, huber, change, message):
     with pytest.raises(ValueError) as caught:
         other.load_state_dict(add(huber, [0]).state_dict())
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("rows", None),
+        ("rows", 5),
+        ("warnings", None),
+        ("warnings", [[1]]),
+        ("parameters", []),
+        ("parameters", {}),
+        ("loss", [1]),
+        ("dtype", 3),
+    ],
+)
+def test_state_with_a_field_of_another_type_is_rejected(huber, field, value):
+    state = add(huber, [0]).state_dict()
+    partial = {**json.loads(state["partial"]), field: value}
+    with pytest.raises(ValueError, match=field):
+        huber.load_state_dict({"partial": json.dumps(partial)})
+    assert huber.state_dict() == state
+
+
+def test_state_does_not_share_what_the_caller_changes(client, huber):
+    x, y = dataset()
+    given = client.huber(x, y, **DELTA, partial=True, offset=0).partial
+    state = huber.update(given).state_dict()
+    given["parameters"]["delta"] = 7
+    computed = huber.compute().partial
+    computed["rows"].append([100, 200])
+    computed["parameters"]["delta"] = 8
+    assert huber.state_dict() == state
 
 
 @pytest.mark.parametrize("delta", [2, 0.1, np.float32(0.1), np.inf, 1e-7, 1e30])

@@ -1,4 +1,5 @@
 """Accumulates the loss of a dataset that is evaluated in batches."""
+import copy
 import json
 import os
 import threading
@@ -73,7 +74,7 @@ class Accumulator(UsesClient):
             LossdError: the evaluation failed.
         """
         given = batch[0] if len(batch) == 1 else None
-        if not isinstance(given, (Result, Mapping, str)):
+        if not isinstance(given, (Result, Mapping, str, bytes)):
             return self._add([self._evaluate(batch, arguments)])
         if arguments:
             raise TypeError(f"a partial result takes no '{next(iter(arguments))}'")
@@ -107,7 +108,7 @@ class Accumulator(UsesClient):
         partial = self._partial
         if partial is None:
             raise ValueError("the accumulator is empty; call update first")
-        return result(dict(partial))
+        return result(copy.deepcopy(partial))
 
     def reset(self) -> "Accumulator":
         """Removes all batches. Returns the accumulator itself."""
@@ -161,7 +162,7 @@ class Accumulator(UsesClient):
         return self
 
     def _merged(self, partials: Iterable[Partial]) -> Dict[str, Any]:
-        partial = merged(partials)
+        partial = copy.deepcopy(merged(partials))  # the caller may change what it passed
         if self.info is not None:
             check_settings(self.info, self.arguments, partial)
         return partial
@@ -180,17 +181,12 @@ def check_settings(
     """Raises a ValueError if a partial result does not have the settings of the accumulator.
     Parameters that its server does not know have their defaults."""
     found = {name: partial[name] for name in ("loss", "reduction", "dtype")}
-    found.update({f"parameters.{name}": value for name, value in partial["parameters"].items()})
     wanted = {"loss": info.name, "reduction": arguments.get("reduction", "mean")}
     if arguments.get("dtype") is not None:
         wanted["dtype"] = dtype_name(arguments["dtype"])
-    wanted.update(
-        {
-            f"parameters.{name}": arguments.get(name, default)
-            for name, default in info.parameters
-            if f"parameters.{name}" in found
-        }
-    )
+    for name, default in info.parameters:
+        found[f"parameters.{name}"] = partial["parameters"].get(name, default)
+        wanted[f"parameters.{name}"] = arguments.get(name, default)
     for name, value in wanted.items():
         if found[name] != value and text(name, found[name]) != text(name, value):
             raise ValueError(

@@ -30,7 +30,7 @@ WARNINGS = (
     "only one channel is included; weight is ignored",
 )
 
-Partial = Union[Result, Mapping[str, Any], str]
+Partial = Union[Result, Mapping[str, Any], str, bytes]
 
 
 def merge(partials: Iterable[Partial]) -> Result:
@@ -101,6 +101,16 @@ def read(place: int, given: Partial) -> Mapping[str, Any]:
     if set(partial) != set(FIELDS):
         odd = sorted(set(partial).symmetric_difference(FIELDS))
         raise ValueError(f"partials[{place}] has missing or unknown fields: {odd}")
+    for name in ("loss", "reduction", "dtype"):
+        if not isinstance(partial[name], str):
+            raise ValueError(f"partials[{place}].{name} is not a string")
+    if not isinstance(partial["parameters"], Mapping):
+        raise ValueError(f"partials[{place}].parameters is not an object")
+    for name in ("rows", "warnings"):
+        if not isinstance(partial[name], (list, tuple)):
+            raise ValueError(f"partials[{place}].{name} is not an array")
+    if not all(isinstance(warning, str) for warning in partial["warnings"]):
+        raise ValueError(f"partials[{place}].warnings has an element that is not a string")
     return {name: partial[name] for name in FIELDS}
 
 

@@ -68,7 +68,9 @@ def sizes(max_cpus):
 
 
 def command(lossctl, folder, ranks, threads):
-    launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-np", str(ranks)]
+    # Open MPI starts a rank for each core; more, for hardware threads, if it may oversubscribe.
+    options = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+    launcher = ["mpirun", *options, "-np", str(ranks)]
     evaluate = [lossctl, "eval", "mse", "--json", "--threads", str(threads)]
     files = ["--input", f"{folder}/x-*.npy", "--target", f"{folder}/y-*.npy"]
     return [*(launcher if ranks > 1 else []), *evaluate, *files]

@@ -69,13 +69,13 @@ static void CE_NAME(largest)(const struct CE_NAME(rows) * r)
 /* Prefetches CE_PAD numbers of the next block's input and gradient, from number i on. */
 static inline void CE_NAME(prefetch)(const struct loss_block *b, size_t i)
 {
-    enum { FLOATS = sizeof(CE_REAL) / sizeof(float) };
+    const size_t floats = sizeof *CE_INPUT(b) / sizeof(float);
     const float *const x = (const void *)CE_INPUT(b);
     float *const grad = (void *)CE_GRAD(gradient_row(b, INPUT, 0));
-    for (size_t k = i * FLOATS; k < (i + CE_PAD) * FLOATS; k += PREFETCH_LINE) {
-        prefetch_read(x, k + FLOATS * PREFETCH_DISTANCE);
+    for (size_t k = i * floats; k < (i + CE_PAD) * floats; k += PREFETCH_LINE) {
+        prefetch_read(x, k + floats * PREFETCH_DISTANCE);
         if (grad)
-            prefetch_write(grad, k + FLOATS * PREFETCH_DISTANCE);
+            prefetch_write(grad, k + floats * PREFETCH_DISTANCE);
     }
 }
 

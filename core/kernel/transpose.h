@@ -66,7 +66,7 @@ static ALWAYS_INLINE void transpose_tile_f64(const double *from, size_t from_row
    `from` to element (c, i) of `to`. A last tile that is not full overlaps the one before it. */
 #define DEFINE_TRANSPOSE(suffix, type, TILE)                                                       \
     static ALWAYS_INLINE void transpose_##suffix(const type *from, size_t from_row, size_t rows,   \
-                                                 size_t columns, type *to, size_t to_row)          \
+                                                 size_t columns, type to[], size_t to_row)         \
     {                                                                                              \
         if (rows < (TILE) || columns < (TILE)) {                                                   \
             for (size_t i = 0; i < rows; i++)                                                      \

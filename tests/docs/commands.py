@@ -287,7 +287,10 @@ TABLE = {
         "deploy_manifests_are_valid"
     ),
     "kubectl apply -f deploy/kubernetes/eval/merge.yaml": by("deploy_manifests_are_valid"),
-    "kubectl logs --follow job/lossctl-merge": by("deploy_manifests_are_valid"),
+    "kubectl wait --for=condition=complete --timeout=5m job/lossctl-merge": by(
+        "deploy_manifests_are_valid"
+    ),
+    "kubectl logs job/lossctl-merge": by("deploy_manifests_are_valid"),
     "sbatch --dependency=afterok:$array --kill-on-invalid-dep=yes merge.sh results": shards(
         "slurm", SLURM_ARRAY
     ),

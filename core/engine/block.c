@@ -166,6 +166,7 @@ static struct loss_block make_block(const struct run *run, loss_real *scratch)
     b.plan = run->plan;
     b.cancel = &run->plan->control;
     b.param = run->plan->param;
+    b.streams = run->streams;
     for (int k = 0; k < LOSS_MAX_PARAMS; k++)
         b.number[k] = b.param[k].number;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -277,7 +278,8 @@ void block_evaluate(struct run *run, size_t block, int thread)
         else
             evaluate_chunk(run, &b, scratch, partial);
     }
-    stream_end();
+    if (run->streams)
+        stream_end();
 }
 
 void block_start_method(const struct run *run)

@@ -21,6 +21,10 @@ enum { SHORT_ROW = 64, ROWS_CHUNK = 8 * LOSS_CHUNK };
    in the longest vector, for kernels whose vectors run across rows. */
 enum { ROWS_MULTIPLE = 16 };
 
+/* Gradients of at least this many bytes are streamed. Smaller ones may still be in the caches when
+   they are read. */
+enum { STREAM_BYTES = 32 << 20 };
+
 /* ---- Operands and derivatives ---- */
 
 static void set_operand(struct run *run, int k, const struct loss_tensor *tensor,
@@ -112,6 +116,8 @@ static void choose_places(struct run *run)
         struct derivative *d = &run->derivative[i];
         d->in_place = !strided_repeats(&d->view) &&
                       is_directly_usable(&d->view, d->into->data, d->into->dtype, wanted);
+        if (run->f32 && d->in_place && !d->second && loss_tensor_bytes(d->into) >= STREAM_BYTES)
+            run->streams |= UINT32_C(1) << d->k;
     }
 }
 

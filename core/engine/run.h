@@ -76,11 +76,12 @@ enum pass { PASS_WEIGHTS, PASS_PREPARE, PASS_EVALUATE = PASS_PREPARE + LOSS_MAX_
 struct run {
     const struct loss_plan *plan;
     const struct loss_method *method;
-    size_t terms;  /* number of terms */
-    size_t chunk;  /* terms for one call of the kernel */
-    size_t block;  /* terms that a thread takes at a time: a multiple of `chunk` */
-    size_t blocks; /* number of blocks */
-    bool f32;      /* method->kernel_f32 is used, else kernel_f64 */
+    size_t terms;     /* number of terms */
+    size_t chunk;     /* terms for one call of the kernel */
+    size_t block;     /* terms that a thread takes at a time: a multiple of `chunk` */
+    size_t blocks;    /* number of blocks */
+    bool f32;         /* method->kernel_f32 is used, else kernel_f64 */
+    uint32_t streams; /* loss_block.streams */
     struct operand operand[OPERANDS];
     struct derivative derivative[DERIVATIVES];
     int derivatives;

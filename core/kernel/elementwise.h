@@ -309,7 +309,7 @@ static ALWAYS_INLINE bool reduce_elements_fastest(struct loss_block *b, const st
 {
     struct elementwise streaming = e;
     streaming.streams = true;
-    if (e.nonnegative && e.grads == 1 && SUM_WIDTH > 2 && stream_is_faster(b, 0) &&
+    if (e.nonnegative && e.grads == 1 && SUM_WIDTH > 2 && (b->streams & 1) &&
         (uintptr_t)b->grad_f32[0] % STREAM_ALIGNMENT == 0)
         return reduce_elements(b, streaming);
     return reduce_elements(b, e);

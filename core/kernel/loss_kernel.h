@@ -56,6 +56,8 @@ struct loss_block {
     const loss_real *scale;
     loss_real *grad[LOSS_MAX_TENSORS], *hess[LOSS_MAX_TENSORS];
     float *grad_f32[LOSS_MAX_TENSORS], *hess_f32[LOSS_MAX_TENSORS];
+    uint32_t streams; /* bit set of the gradients in grad_f32 that are so large that stores which
+                         bypass the caches (stream.h) are faster */
 
     /* If not NULL, only the sum of the terms is needed and `scale` is the same for all terms. A
        kernel may then add the terms to `sum` and set `reduced`, instead of writing them. */

@@ -1,29 +1,14 @@
-/* Stores that bypass the caches, for large gradients. A usual store reads the line that it writes
-   to first; beyond the caches that takes as long as the store itself. Other threads see the numbers
-   after stream_end(), which the engine calls at the end of each block. */
+/* Stores that bypass the caches, for large gradients (loss_block.streams). A usual store reads the
+   line that it writes to first; beyond the caches that takes as long as the store itself. Other
+   threads see the numbers after stream_end(), which the engine calls at the end of each block. */
 #ifndef CORE_KERNEL_STREAM_H
 #define CORE_KERNEL_STREAM_H
 
-#include "kernel/loss_kernel.h"
 #include "kernel/wide_vector.h"
 
 #include <stdint.h>
 
-/* Gradients of at least this many bytes are streamed. Smaller ones may still be in the caches when
-   they are read. */
-enum { STREAM_MIN_BYTES = 32 << 20 };
-
 enum { STREAM_FLOATS = 4, STREAM_ALIGNMENT = STREAM_FLOATS * sizeof(float) };
-
-/* Returns true if the kernel should stream the gradient of tensor k: it is large, float32, and
-   written in place. */
-static inline bool stream_is_faster(const struct loss_block *b, int k)
-{
-    const struct loss_tensor *const grad = &b->plan->grad[k];
-    const size_t first = b->first * b->elements_per_term[k];
-    return b->grad_f32[k] && b->grad_f32[k] == (float *)grad->data + first &&
-           loss_tensor_elements(grad) >= STREAM_MIN_BYTES / sizeof(float);
-}
 
 /* Rounds SUM_WIDTH doubles to floats and writes them to `to`, which is aligned. */
 static ALWAYS_INLINE void stream_floats(float *to, sum_vector x)

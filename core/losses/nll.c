@@ -37,7 +37,7 @@ static void write_gradient(const struct loss_block *b, size_t i, size_t y, loss_
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
-    const bool streams = classes >= STREAM_MIN_CLASSES && stream_is_faster(b, INPUT);
+    const bool streams = classes >= STREAM_MIN_CLASSES && (b->streams >> INPUT & 1);
     prefetch_labels(b);
     for (size_t i = 0; i < b->n; i++) {
         size_t y;

@@ -159,38 +159,39 @@ static void repair(struct loss_block *b, bool f32)
     }
 }
 
-static void tweedie_f64(struct loss_block *b)
-{
-    if (b->param[LOG_INPUT].integer) {
-        of_logs_f64(b);
-    } else if (b->param[POWER].number == 0) {
-        of_squares_f64(b);
-    } else {
-        set_constants(b);
-        of_means_f64(b);
-        repair(b, false);
-    }
-}
-
 /* Up to this power, and down to its negative, powers of float32 numbers and of their ratios neither
    overflow nor underflow. */
 #define SAFE_POWER 3
 
+static void evaluate_means(struct loss_block *b, bool f32)
+{
+    set_constants(b);
+    const bool safe = f32 && fabs(b->number[A]) <= SAFE_POWER;
+    if (!safe)
+        b->sum = NULL; /* repair() reads the terms */
+    (f32 ? of_means_f32 : of_means_f64)(b);
+    if (!safe)
+        repair(b, f32);
+}
+
+static void evaluate(struct loss_block *b, bool f32)
+{
+    if (b->param[LOG_INPUT].integer)
+        (f32 ? of_logs_f32 : of_logs_f64)(b);
+    else if (b->param[POWER].number == 0)
+        (f32 ? of_squares_f32 : of_squares_f64)(b);
+    else
+        evaluate_means(b, f32);
+}
+
+static void tweedie_f64(struct loss_block *b)
+{
+    evaluate(b, false);
+}
+
 static void tweedie_f32(struct loss_block *b)
 {
-    if (b->param[LOG_INPUT].integer) {
-        of_logs_f32(b);
-    } else if (b->param[POWER].number == 0) {
-        of_squares_f32(b);
-    } else {
-        set_constants(b);
-        const bool safe = fabs(b->number[A]) <= SAFE_POWER;
-        if (!safe)
-            b->sum = NULL; /* repair() reads the terms */
-        of_means_f32(b);
-        if (!safe)
-            repair(b, true);
-    }
+    evaluate(b, true);
 }
 
 static struct loss_cost cost_of(const struct loss_plan *plan)

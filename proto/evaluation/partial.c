@@ -71,11 +71,9 @@ static void append_integer(const char *name, const struct loss_integer *integer,
 
 static void append_rows(const struct partial *partial, struct buffer *out)
 {
-    const size_t count = partial->rows.len / sizeof(struct partial_rows);
     buffer_text(out, ",\"rows\":[");
-    for (size_t i = 0; i < count; i++) {
-        struct partial_rows rows;
-        memcpy(&rows, partial->rows.data + i * sizeof rows, sizeof rows);
+    for (size_t i = 0; i < row_set_intervals(&partial->rows); i++) {
+        const struct partial_rows rows = row_set_interval(&partial->rows, i);
         buffer_printf(out, "%s[%" PRIu64 ",%" PRIu64 "]", i ? "," : "", rows.first, rows.end);
     }
     buffer_text(out, "]");
@@ -183,9 +181,9 @@ static void append(const struct evaluation *e, const struct loss_partial *sums, 
     struct partial partial;
     partial_begin(&partial, plan, e->hash);
     partial.sums = *sums;
-    const struct partial_rows rows = {e->offset, e->offset + plan->terms.shape[0]};
-    if (e->has_offset && rows.first < rows.end)
-        buffer_append(&partial.rows, &rows, sizeof rows);
+    if (e->has_offset)
+        row_set_append(&partial.rows,
+                       (struct partial_rows){e->offset, e->offset + plan->terms.shape[0]});
     partial_append(&partial, out);
     partial_free(&partial);
 }

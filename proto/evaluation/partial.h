@@ -15,6 +15,7 @@
 #define PROTO_EVALUATION_PARTIAL_H
 
 #include "evaluation/evaluation.h"
+#include "evaluation/row_set.h"
 #include "evaluation/sha256.h"
 #include "memory/buffer.h"
 #include "json/object_reader.h"
@@ -36,11 +37,6 @@ struct partial_tensor {
     char hash[SHA256_TEXT]; /* of its elements, if all parts share the tensor; else "" */
 };
 
-/* Rows [first, end) of the whole batch. */
-struct partial_rows {
-    uint64_t first, end;
-};
-
 struct partial {
     const struct loss_descriptor *loss;
     enum loss_reduction reduction;
@@ -48,8 +44,7 @@ struct partial {
     struct loss_value param[LOSS_MAX_PARAMS];
     struct partial_tensor tensor[PARTIAL_TENSORS];
     struct loss_partial sums;
-    struct buffer rows; /* owned: of struct partial_rows, disjoint and in ascending order; empty if
-                           the rows are not known */
+    struct buffer rows; /* owned: a set (row_set.h); empty if the rows are not known */
     uint32_t warnings;  /* bit set of indices of loss_warning_at() */
 };
 

@@ -124,9 +124,8 @@ static enum loss_status compare(const struct comparison *c)
 
 static void add_rows(struct partial_merger *merger, const struct partial *part)
 {
-    for (size_t at = 0; at < part->rows.len; at += sizeof(struct partial_rows)) {
-        struct owned_rows owned = {.index = merger->count};
-        memcpy(&owned.rows, part->rows.data + at, sizeof owned.rows);
+    for (size_t i = 0; i < row_set_intervals(&part->rows); i++) {
+        const struct owned_rows owned = {row_set_interval(&part->rows, i), merger->count};
         buffer_append(&merger->rows, &owned, sizeof owned);
     }
 }
@@ -185,23 +184,17 @@ enum loss_status partial_merger_finish(struct partial_merger *merger,
     if (count == 0)
         return LOSS_OK;
     qsort(all, count, sizeof *all, by_place);
-    struct partial_rows joined = all[0].rows;
-    for (size_t i = 1; i < count; i++) {
-        if (all[i].rows.first < joined.end)
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && all[i].rows.first < all[i - 1].rows.end)
             return fail_overlap(&all[i - 1], &all[i], overlap, error);
-        if (all[i].rows.first > joined.end) {
-            buffer_append(into, &joined, sizeof joined);
-            joined.first = all[i].rows.first;
-        }
-        joined.end = all[i].rows.end;
+        row_set_append(into, all[i].rows);
     }
-    buffer_append(into, &joined, sizeof joined);
     if (into->failed)
         return quota_insufficient(error);
-    if (into->len / sizeof joined > PARTIAL_ROWS_MAX)
+    if (row_set_intervals(into) > PARTIAL_ROWS_MAX)
         return loss_fail_at(error, LOSS_INVALID, "/rows",
                             "the merged rows are %zu intervals; at most %d are supported",
-                            into->len / sizeof joined, PARTIAL_ROWS_MAX);
+                            row_set_intervals(into), PARTIAL_ROWS_MAX);
     return LOSS_OK;
 }
 

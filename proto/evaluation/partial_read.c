@@ -323,7 +323,6 @@ static enum loss_status read_interval(struct object_reader *json, size_t index, 
     struct reading *const r = context;
     struct buffer *const rows = &r->partial->rows;
     const char *const start = json->at;
-    struct partial_rows previous = {0, 0};
     if (index == PARTIAL_ROWS_MAX)
         return invalid(json, "rows has more than %d intervals", PARTIAL_ROWS_MAX);
     r->bounds = 0;
@@ -331,13 +330,12 @@ static enum loss_status read_interval(struct object_reader *json, size_t index, 
         return wrong_element(json, "an interval [first, end]");
     if (object_reader_elements(json, read_bound, r) != LOSS_OK)
         return json->error->status;
-    if (index > 0)
-        memcpy(&previous, rows->data + rows->len - sizeof previous, sizeof previous);
-    if (r->bounds != 2 || r->row.first >= r->row.end || (index > 0 && r->row.first <= previous.end))
+    if (r->bounds != 2 || r->row.first >= r->row.end ||
+        (index > 0 && r->row.first <= row_set_interval(rows, index - 1).end))
         return object_reader_malformed(json, start,
                                        "rows must be intervals [first, end] with first < end, in "
                                        "ascending order and with gaps between them");
-    buffer_append(rows, &r->row, sizeof r->row);
+    row_set_append(rows, r->row);
     return rows->failed ? quota_insufficient(json->error) : LOSS_OK;
 }
 
@@ -487,7 +485,6 @@ static enum loss_status check_sums(struct object_reader *json, const struct part
 {
     const struct loss_partial *const sums = &partial->sums;
     struct loss_partial total = {.weighed = sums->weighed};
-    uint64_t rows = 0;
     if (sums->weighed && partial->reduction != LOSS_MEAN)
         return contradiction(json, "/weighed", "weighed is true, but reduction is not 'mean'");
     if (!sums->weighed && sums->weight.limbs > 0)
@@ -498,12 +495,9 @@ static enum loss_status check_sums(struct object_reader *json, const struct part
         return contradiction(json, "/count", "count exceeds terms");
     if (sums->nan + sums->inf + sums->neg_inf > sums->terms)
         return contradiction(json, "/nan", "nan, inf and neginf exceed terms");
-    for (size_t at = 0; at < partial->rows.len; at += sizeof(struct partial_rows)) {
-        struct partial_rows row;
-        memcpy(&row, partial->rows.data + at, sizeof row);
-        rows += row.end - row.first;
-    }
-    return rows <= sums->samples ? LOSS_OK : contradiction(json, "/rows", "rows exceed samples");
+    return row_set_rows(&partial->rows) <= sums->samples
+               ? LOSS_OK
+               : contradiction(json, "/rows", "rows exceed samples");
 }
 
 enum loss_status partial_read(struct object_reader *json, struct partial *partial)

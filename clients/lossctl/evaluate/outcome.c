@@ -77,11 +77,10 @@ void outcome_put_text(const struct outcome *outcome, enum loss_reduction reducti
 
 void outcome_put_rows(const struct partial *partial, struct buffer *out)
 {
-    const size_t count = partial->rows.len / sizeof(struct partial_rows);
+    const size_t count = row_set_intervals(&partial->rows);
     buffer_text(out, count > 0 ? "rows       " : "");
     for (size_t i = 0; i < count && i < MAX_INTERVALS; i++) {
-        struct partial_rows rows;
-        memcpy(&rows, partial->rows.data + i * sizeof rows, sizeof rows);
+        const struct partial_rows rows = row_set_interval(&partial->rows, i);
         buffer_printf(out, "%s%" PRIu64 " to %" PRIu64, i ? ", " : "", rows.first, rows.end - 1);
     }
     if (count > MAX_INTERVALS)

@@ -1,7 +1,6 @@
 #include "shards/checkpoint.h"
 #include "files/input.h"
 #include "files/output.h"
-#include "shards/row_set.h"
 #include "json/scanner.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
 #include "evaluate/partial_file.h"
 #include "evaluate/task.h"
 #include "number/number.h"
-#include "shards/row_set.h"
 #include "shards/shard_job.h"
 #include "json/tensor_json.h"
 

@@ -1,7 +1,6 @@
 #include "shards/shard_eval.h"
 #include "cli/progress.h"
 #include "shards/interrupt.h"
-#include "shards/row_set.h"
 
 /* ---- Shares ---- */
 

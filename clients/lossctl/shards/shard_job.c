@@ -2,7 +2,6 @@
 #include "cli/progress.h"
 #include "shards/interrupt.h"
 #include "shards/rank_check.h"
-#include "shards/row_set.h"
 #include "shards/shard_eval.h"
 
 #include <inttypes.h>

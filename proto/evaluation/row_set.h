@@ -1,9 +1,16 @@
 /* Sets of rows of a batch: intervals, disjoint and in ascending order, in a buffer of struct
    partial_rows. Functions that append set buffer.failed if memory runs out. */
-#ifndef LOSSCTL_SHARDS_ROW_SET_H
-#define LOSSCTL_SHARDS_ROW_SET_H
+#ifndef PROTO_EVALUATION_ROW_SET_H
+#define PROTO_EVALUATION_ROW_SET_H
 
-#include "evaluation/partial.h"
+#include <stdint.h>
+
+#include "memory/buffer.h"
+
+/* Rows [first, end) of the whole batch. */
+struct partial_rows {
+    uint64_t first, end;
+};
 
 size_t row_set_intervals(const struct buffer *set);
 struct partial_rows row_set_interval(const struct buffer *set, size_t i);

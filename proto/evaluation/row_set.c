@@ -1,4 +1,4 @@
-#include "shards/row_set.h"
+#include "evaluation/row_set.h"
 
 #include <string.h>
 

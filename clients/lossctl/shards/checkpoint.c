@@ -12,34 +12,6 @@
 
 static const char format[] = "lossd-checkpoint-1";
 
-/* ---- Description ---- */
-
-static void describe_gradients(struct buffer *head, const struct gradient_files *files)
-{
-    if (files->count > 0)
-        gradient_files_append_upstream(files, head);
-    for (int i = 0; i < files->count; i++) {
-        const struct gradient_output *const output = &files->output[i];
-        buffer_printf(head, "%s of %s in ", output->hess ? "Hessian" : "gradient",
-                      files->batch->list[output->tensor].name);
-        json_append_string(head, output->folder);
-        buffer_text(head, "\n");
-    }
-}
-
-static void describe_shards(struct buffer *head, const struct shard_list *list)
-{
-    for (size_t i = 0; i < list->spec.count; i++) {
-        const struct shard *const shard = &list->shard[i];
-        buffer_printf(head, "%s in ", list->name);
-        json_append_string(head, shard->path);
-        buffer_printf(head,
-                      ": %" PRIu64 " bytes, modified %lld.%09ld, tensor at byte %" PRIu64 "\n",
-                      shard->stamp.size, (long long)shard->stamp.modified.tv_sec,
-                      shard->stamp.modified.tv_nsec, shard->offset);
-    }
-}
-
 enum exit_code checkpoint_init(struct checkpoint *checkpoint, const char *path, double every,
                                int rank, const struct gradient_files *files, uint64_t k, uint64_t n)
 {
@@ -48,10 +20,8 @@ enum exit_code checkpoint_init(struct checkpoint *checkpoint, const char *path, 
     buffer_printf(&checkpoint->own, "%s.rank%d", path, rank);
     buffer_append(&checkpoint->own, "", 1);
     buffer_printf(head, "%s\npart %" PRIu64 " of %" PRIu64 "\n", format, k, n);
-    describe_gradients(head, files);
-    for (int i = 0; i < EVALUATION_TENSORS; i++)
-        if (files->batch->given >> i & 1)
-            describe_shards(head, &files->batch->list[i]);
+    gradient_files_describe(files, head);
+    shard_batch_describe_files(files->batch, SHARD_WITH_TIMES, head);
     return checkpoint->own.failed || head->failed ? fail_memory() : EXIT_OK;
 }
 

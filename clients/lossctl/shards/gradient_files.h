@@ -38,8 +38,9 @@ enum exit_code gradient_files_add(struct gradient_files *files, int k, bool hess
 /* Returns the bit set of the tensors that have gradients or, if `hess`, Hessians. */
 uint32_t gradient_files_mask(const struct gradient_files *files, bool hess);
 
-/* Appends a line that describes the upstream gradient, a number. */
-void gradient_files_append_upstream(const struct gradient_files *files, struct buffer *out);
+/* Appends lines that describe the derivatives, and the upstream gradient; none if there are no
+   derivatives. */
+void gradient_files_describe(const struct gradient_files *files, struct buffer *out);
 
 /* Checks the names of the files. Returns EXIT_USAGE if two files have the same name, or if a folder
    contains shards of the batch. */

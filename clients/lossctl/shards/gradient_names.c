@@ -38,7 +38,7 @@ enum exit_code gradient_name(const struct gradient_output *output, const struct 
 
 /* ---- Description ---- */
 
-void gradient_files_append_upstream(const struct gradient_files *files, struct buffer *out)
+static void describe_upstream(const struct gradient_files *files, struct buffer *out)
 {
     const struct loss_plan *const plan = &files->batch->plan;
     double wide = 1;
@@ -52,6 +52,19 @@ void gradient_files_append_upstream(const struct gradient_files *files, struct b
     buffer_text(out, "grad_output ");
     json_append_number(out, wide);
     buffer_text(out, "\n");
+}
+
+void gradient_files_describe(const struct gradient_files *files, struct buffer *out)
+{
+    if (files->count > 0)
+        describe_upstream(files, out);
+    for (int i = 0; i < files->count; i++) {
+        const struct gradient_output *const output = &files->output[i];
+        buffer_printf(out, "%s of %s in ", output->hess ? "Hessian" : "gradient",
+                      gradient_list(files, output)->name);
+        json_append_string(out, output->folder);
+        buffer_text(out, "\n");
+    }
 }
 
 /* ---- Checks ---- */

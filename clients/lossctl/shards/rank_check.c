@@ -9,21 +9,9 @@ static void describe(const struct shard_job *job, struct buffer *text)
     partial_append(&job->result, text);
     buffer_printf(text, "\npart %" PRIu64 " of %" PRIu64 " in steps of %" PRIu64 " rows\n",
                   job->part, job->parts, job->batch.step_rows);
-    if (job->gradients.count > 0)
-        gradient_files_append_upstream(&job->gradients, text);
-    for (int i = 0; i < job->gradients.count; i++)
-        buffer_printf(text, "%s of %s in %s\n", job->gradients.output[i].hess ? "hess" : "grad",
-                      job->batch.list[job->gradients.output[i].tensor].name,
-                      job->gradients.output[i].folder);
+    gradient_files_describe(&job->gradients, text);
     buffer_printf(text, "checkpoint %s\n", job->checkpoint ? job->checkpoint : "none");
-    for (int k = 0; k < EVALUATION_TENSORS; k++) {
-        const struct shard_list *const list = &job->batch.list[k];
-        for (size_t i = 0; job->batch.given >> k & 1 && i < list->spec.count; i++)
-            buffer_printf(
-                text, "%s in %s: %" PRIu64 " bytes, %" PRIu64 " rows, tensor at byte %" PRIu64 "\n",
-                list->name, list->shard[i].path, list->shard[i].stamp.size, list->shard[i].rows,
-                list->shard[i].offset);
-    }
+    shard_batch_describe_files(&job->batch, SHARD_WITH_ROWS, text);
     buffer_append(text, "", 1);
 }
 

@@ -242,6 +242,14 @@ enum exit_code shard_batch_describe(const struct shard_batch *batch, struct part
     return EXIT_OK;
 }
 
+void shard_batch_describe_files(const struct shard_batch *batch, enum shard_detail detail,
+                                struct buffer *out)
+{
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (batch->given >> k & 1)
+            shard_list_describe(&batch->list[k], detail, out);
+}
+
 /* ---- Steps ---- */
 
 uint64_t shard_batch_cut(const struct shard_batch *batch, uint64_t row, uint32_t whole)

@@ -40,6 +40,9 @@ enum exit_code shard_batch_add(struct shard_batch *batch, int k, const char *tex
 enum exit_code shard_batch_plan(struct shard_batch *batch, uint64_t step_rows);
 /* Describes the batch: see partial_begin(). */
 enum exit_code shard_batch_describe(const struct shard_batch *batch, struct partial *partial);
+/* Appends lines that describe all shards: see shard_list_describe(). */
+void shard_batch_describe_files(const struct shard_batch *batch, enum shard_detail detail,
+                                struct buffer *out);
 /* Unmaps the tensors that all rows share, after the last step. Returns EXIT_INPUT if a file of them
    has changed since it was opened. */
 enum exit_code shard_batch_close_shared(struct shard_batch *batch);

@@ -2,6 +2,7 @@
 #include "evaluation/evaluation.h"
 #include "files/archive.h"
 #include "formats/npy.h"
+#include "json/tensor_json.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -207,6 +208,24 @@ enum exit_code shard_list_open(struct shard_list *list, const struct loss_descri
     for (size_t i = 0; i < list->spec.count && code == EXIT_OK; i++)
         code = add_shard(list, loss, k, i);
     return code;
+}
+
+void shard_list_describe(const struct shard_list *list, enum shard_detail detail,
+                         struct buffer *out)
+{
+    for (size_t i = 0; i < list->spec.count; i++) {
+        const struct shard *const shard = &list->shard[i];
+        const struct timespec *const modified = &shard->stamp.modified;
+        buffer_printf(out, "%s in ", list->name);
+        json_append_string(out, shard->path);
+        buffer_printf(out, ": %" PRIu64 " bytes, ", shard->stamp.size);
+        if (detail == SHARD_WITH_TIMES)
+            buffer_printf(out, "modified %lld.%09ld", (long long)modified->tv_sec,
+                          modified->tv_nsec);
+        else
+            buffer_printf(out, "%" PRIu64 " rows", shard->rows);
+        buffer_printf(out, ", tensor at byte %" PRIu64 "\n", shard->offset);
+    }
 }
 
 void shard_list_free(struct shard_list *list)

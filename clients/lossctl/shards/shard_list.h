@@ -5,6 +5,7 @@
 #ifndef LOSSCTL_SHARDS_SHARD_LIST_H
 #define LOSSCTL_SHARDS_SHARD_LIST_H
 
+#include "memory/buffer.h"
 #include "shards/shard_spec.h"
 #include "shards/shard_window.h"
 
@@ -32,6 +33,11 @@ struct shard_list {
    and dimensions as the first. Call shard_list_free() in any case. */
 enum exit_code shard_list_open(struct shard_list *list, const struct loss_descriptor *loss, int k,
                                const char *name, const char *text);
+/* Appends a line for each shard: its tensor, path, size, and place in the file, and the time at
+   which it was modified or the number of its rows. */
+enum shard_detail { SHARD_WITH_TIMES, SHARD_WITH_ROWS };
+void shard_list_describe(const struct shard_list *list, enum shard_detail detail,
+                         struct buffer *out);
 void shard_list_free(struct shard_list *list);
 
 /* Returns the tensor of all rows: the dimension of the rows is their number. Other dimensions that

@@ -1,6 +1,7 @@
 /* lossctl compare: evaluates several losses over one batch, with one request (POST /v1/evaluate) or
    in this process. */
 #include "evaluate/payload.h"
+#include "files/output.h"
 #include "json/tensor_json.h"
 
 #include <jansson.h>
@@ -265,11 +266,8 @@ enum exit_code command_compare(const struct arguments *a)
             put_json(c, &text);
         else
             put_table(c, &text);
-        code = text.failed ? fail_memory() : EXIT_OK;
+        code = output_print(&text, false, false);
     }
-    if (code == EXIT_OK)
-        fwrite(text.data, 1, text.len, stdout);
-    buffer_free(&text);
     for (int i = 0; i < c->count; i++) {
         outcome_free(&c->outcome[i]);
         task_free(c->task[i]);

@@ -131,16 +131,11 @@ static enum exit_code print(const struct arguments *a, const struct outputs *out
                             const struct task *task, const struct outcome *outcome)
 {
     struct buffer text = {0};
-    const bool to_stderr = outputs_use_stdout(outputs);
     if (a->value[OPT_JSON])
         put_json(&text, outputs, task, outcome);
     else
         put_text(&text, a, outputs, task, outcome);
-    enum exit_code code = text.failed ? fail_memory() : EXIT_OK;
-    if (code == EXIT_OK && !(to_stderr && a->value[OPT_QUIET]))
-        fwrite(text.data, 1, text.len, to_stderr ? stderr : stdout);
-    buffer_free(&text);
-    return code;
+    return output_print(&text, outputs_use_stdout(outputs), a->value[OPT_QUIET]);
 }
 
 /* ---- Command ---- */

@@ -2,6 +2,7 @@
 #include "cli/arguments.h"
 #include "evaluate/outcome.h"
 #include "evaluate/partial_file.h"
+#include "files/output.h"
 #include "json/tensor_json.h"
 
 #include <stdio.h>
@@ -29,17 +30,11 @@ static enum exit_code print(const struct arguments *a, const struct partial_merg
 {
     struct buffer text = {0};
     const bool to_stderr = a->value[OPT_PARTIAL] && strcmp(a->value[OPT_PARTIAL], "-") == 0;
-    if (to_stderr && a->value[OPT_QUIET])
-        return EXIT_OK;
     if (a->value[OPT_JSON])
         partial_merger_append(merger, &text);
     else
         put_text(a, &merger->total, &text);
-    const enum exit_code code = text.failed ? fail_memory() : EXIT_OK;
-    if (code == EXIT_OK)
-        fwrite(text.data, 1, text.len, to_stderr ? stderr : stdout);
-    buffer_free(&text);
-    return code;
+    return output_print(&text, to_stderr, a->value[OPT_QUIET]);
 }
 
 enum exit_code command_merge(const struct arguments *a)

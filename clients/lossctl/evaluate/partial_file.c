@@ -7,12 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Returns what messages call a file. */
-static const char *label_of(const char *path)
-{
-    return strcmp(path, "-") == 0 ? "standard input" : path;
-}
-
 /* ---- Reading ---- */
 
 static enum exit_code fail_not_partial(const struct input_file *file)
@@ -101,7 +95,7 @@ static enum exit_code add_file(struct partial_merger *merger, const char *path,
         return code;
     return partial_merger_add(merger, partial, &error) == LOSS_OK
                ? EXIT_OK
-               : fail_error(label_of(path), &error);
+               : fail_error(input_label(path), &error);
 }
 
 static enum exit_code finish(struct partial_merger *merger, const char *const path[])
@@ -113,8 +107,8 @@ static enum exit_code finish(struct partial_merger *merger, const char *const pa
     if (overlap.second == 0)
         return fail_error(NULL, &error);
     return fail(EXIT_INPUT, "%s: rows %" PRIu64 " to %" PRIu64 " are also in %s",
-                label_of(path[overlap.second]), overlap.rows.first, overlap.rows.end - 1,
-                label_of(path[overlap.first]));
+                input_label(path[overlap.second]), overlap.rows.first, overlap.rows.end - 1,
+                input_label(path[overlap.first]));
 }
 
 enum exit_code partial_files_merge(struct partial_merger *merger, const char *const path[],
@@ -123,7 +117,7 @@ enum exit_code partial_files_merge(struct partial_merger *merger, const char *co
     struct partial partial = {.loss = NULL};
     enum exit_code code = EXIT_OK;
     bool standard = false;
-    merger->first_name = label_of(path[0]);
+    merger->first_name = input_label(path[0]);
     for (int i = 0; i < count && code == EXIT_OK; i++) {
         const bool again = standard && strcmp(path[i], "-") == 0;
         standard |= strcmp(path[i], "-") == 0;

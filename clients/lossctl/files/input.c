@@ -45,15 +45,24 @@ static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
     return EXIT_OK;
 }
 
+static bool is_stdin(const char *path)
+{
+    return strcmp(path, "-") == 0;
+}
+
+const char *input_label(const char *path)
+{
+    return is_stdin(path) ? "standard input" : path;
+}
+
 enum exit_code input_file_read(struct input_file *file, const char *path)
 {
-    const bool standard = strcmp(path, "-") == 0;
     struct stat status;
     *file = (struct input_file){.path = strdup(path), .format = FILE_UNKNOWN};
     if (!file->path)
         return fail_memory();
-    file->label = standard ? "standard input" : file->path;
-    const int fd = standard ? STDIN_FILENO : open(file->path, O_RDONLY | O_CLOEXEC);
+    file->label = input_label(file->path);
+    const int fd = is_stdin(path) ? STDIN_FILENO : open(file->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0) {
         const int why = errno;
         if (fd > STDIN_FILENO)
@@ -62,7 +71,7 @@ enum exit_code input_file_read(struct input_file *file, const char *path)
     }
     const enum exit_code code =
         read_all(file, fd, S_ISREG(status.st_mode) ? (size_t)status.st_size : 0);
-    if (!standard)
+    if (!is_stdin(path))
         close(fd);
     return code;
 }

@@ -22,6 +22,8 @@ struct input_file {
     size_t len, size;
     struct archive archive; /* of FILE_SAFETENSORS */
 };
+/* Returns what messages call a file. */
+const char *input_label(const char *path);
 /* Reads the whole file at `path`, or standard input for "-". Does not detect its format. Returns
    EXIT_INPUT if the file cannot be read. Call input_file_free() in any case. */
 enum exit_code input_file_read(struct input_file *file, const char *path);

@@ -209,6 +209,17 @@ enum exit_code output_write_text(const char *path, const struct buffer *text)
     return text->failed ? fail_memory() : write_path(path, text, NULL, 0, true);
 }
 
+enum exit_code output_print(struct buffer *text, bool taken, bool quiet)
+{
+    enum exit_code code = text->failed ? fail_memory() : EXIT_OK;
+    if (code == EXIT_OK && !taken)
+        code = output_write_text("-", text);
+    else if (code == EXIT_OK && !quiet)
+        fwrite(text->data, 1, text->len, stderr);
+    buffer_free(text);
+    return code;
+}
+
 static enum exit_code write_one(const struct outputs *outputs, int first, int threads)
 {
     const struct loss_tensor *data[OUTPUTS];

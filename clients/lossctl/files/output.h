@@ -36,6 +36,10 @@ void output_npy_header(struct buffer *out, const struct loss_tensor *tensor);
    crash of the system leaves the old or the new content, and after this returns, the new one. */
 enum exit_code output_write_text(const char *path, const struct buffer *text);
 
+/* Prints the text of a result, and frees it: to standard output or, if other data goes there
+   (`taken`), to stderr unless `quiet`. Returns EXIT_FAILED if standard output cannot be written. */
+enum exit_code output_print(struct buffer *text, bool taken, bool quiet);
+
 /* Waits until the names in a folder are on disk, where the file system supports that. Returns false
    and sets errno on failure. */
 bool output_sync_folder(const char *path);

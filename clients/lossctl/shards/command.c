@@ -4,6 +4,7 @@
 #include "evaluate/outcome.h"
 #include "evaluate/partial_file.h"
 #include "evaluate/task.h"
+#include "files/output.h"
 #include "number/number.h"
 #include "shards/shard_job.h"
 #include "json/tensor_json.h"
@@ -221,14 +222,7 @@ static enum exit_code print(const struct arguments *a, const struct shard_job *j
         put_json(&text, a, job, &outcome);
     else
         put_text(&text, a, job, &outcome);
-    enum exit_code code = text.failed ? fail_memory() : EXIT_OK;
-    FILE *const out = to_stderr ? stderr : stdout;
-    if (code == EXIT_OK && !(to_stderr && a->value[OPT_QUIET])) {
-        const bool printed = fwrite(text.data, 1, text.len, out) == text.len;
-        code = printed && fflush(out) == 0 ? EXIT_OK : EXIT_FAILED; /* main() reports it */
-    }
-    buffer_free(&text);
-    return code;
+    return output_print(&text, to_stderr, a->value[OPT_QUIET]);
 }
 
 /* ---- Command ---- */

@@ -358,6 +358,17 @@ START_TEST(only_checkpoints_are_removed)
 }
 END_TEST
 
+#define NO_SPACE "cannot write to standard output: No space left on device"
+
+START_TEST(a_result_that_cannot_be_printed_keeps_the_checkpoint)
+{
+    assert_wrong(FAILED, NO_SPACE, MSE ">/dev/full");
+    assert_wrong(FAILED, NO_SPACE, MSE "--json --checkpoint c >/dev/full");
+    assert_run(OK, "test -e c.rank0");
+    assert_run(OK, MSE "-q --checkpoint c && test ! -e c.rank0");
+}
+END_TEST
+
 /* A crash may come between any two operations on files. */
 START_TEST(a_crash_while_checkpoints_are_merged_loses_nothing)
 {
@@ -396,6 +407,7 @@ Suite *lossctl_shard_faults_suite(void)
              a_killed_evaluation_is_resumed, an_interrupted_evaluation_is_resumed,
              checkpoints_of_other_evaluations_are_refused,
              checkpoints_of_other_tensors_of_the_same_files_are_refused,
-             only_checkpoints_are_removed, a_crash_while_checkpoints_are_merged_loses_nothing);
+             only_checkpoints_are_removed, a_result_that_cannot_be_printed_keeps_the_checkpoint,
+             a_crash_while_checkpoints_are_merged_loses_nothing);
     return suite;
 }

@@ -23,6 +23,7 @@ RUN make -j"$(nproc)" WERROR= all && strip build/lossd build/lossctl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="lossd" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.description="Loss functions and their gradients over HTTP and JSON" \
       org.opencontainers.image.licenses="MIT"
 RUN apt-get update \

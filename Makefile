@@ -135,7 +135,7 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
     -DMARCH_V4_VBMI2=$(call MARCH_TEXT,x86_64_v4_vbmi2)
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
-        python-wheel check-faults check-arm64 check-slurm check-web check-sanitize coverage \
+        python-wheel dist check-faults check-arm64 check-slurm check-web check-sanitize coverage \
         mutants fuzz soak check-slow check-drain check-memory check-sizes check-mathematics \
         check-accuracy check-cost check-numbers check-sums bench bench-quick bench-smoke \
         bench-scale bench-chart bench-deps install install-lossctl install-lib uninstall check \
@@ -301,6 +301,9 @@ python-wheel: ## build a wheel of the Python client into build/python
 	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index \
 	    --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
+
+dist: ## pack the sources into build/lossd-VERSION.tar.gz, which builds without git
+	@deploy/dist.sh build/lossd-$(VERSION).tar.gz
 
 # FAULTS=sample makes as many calls fail as `make test` does.
 check-faults: test-deps ## make each allocation, thread creation and socket call fail once
@@ -593,6 +596,7 @@ check-tidy:
 
 check-docs:
 	@/usr/bin/python3 -B tests/docs/layers.py
+	@/usr/bin/python3 -B deploy/version.py
 	@/usr/bin/python3 -B docs/site/build.py --gather
 	@/usr/bin/python3 -B tests/docs/files.py
 	@/usr/bin/python3 -B tests/docs/columns.py

@@ -47,7 +47,7 @@ int main(int argc, char *argv[])
     else if (argc >= 2 && strcmp(argv[1], "--man") == 0)
         man_print(stdout);
     else if (argc >= 2 && strcmp(argv[1], "--version") == 0)
-        printf("lossctl " LOSS_VERSION "\n");
+        help_print_version(stdout);
     else
         code = read_and_run(argc, argv);
     /* If an earlier write failed, its errno is lost. */

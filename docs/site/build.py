@@ -35,6 +35,7 @@ SECTIONS = {
         ("Load testing", "docs/guides/load-testing.md"),
         ("Operations", "docs/operations.md"),
         ("Boosting objectives", "docs/guides/boosting.md"),
+        ("Versions and releases", "docs/releases.md"),
     ],
     "Clients": [
         ("Python", "clients/python/README.md"),

@@ -8,6 +8,7 @@
 #include "config/option_table.h"
 #include "config/option_values.h"
 #include "formats/roff.h"
+#include "formats/version.h"
 #include "loss.h"
 
 enum { HELP_COLUMN = 32 }; /* width of the first column of --help */
@@ -133,10 +134,9 @@ void options_man(FILE *out)
 
 void options_version(FILE *out)
 {
-    fprintf(out,
-            "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__
-            ", OpenMP %d, libmicrohttpd %s\ncomputes on %s\n",
-            _OPENMP, MHD_get_version(), loss_isa());
+    char libraries[64];
+    snprintf(libraries, sizeof libraries, "libmicrohttpd %s", MHD_get_version());
+    version_print(out, "lossd", libraries);
 }
 
 void options_print(FILE *out, const struct options *options)

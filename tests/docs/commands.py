@@ -105,6 +105,11 @@ $TMP/root/usr/bin/lossd --version && $TMP/root/usr/bin/lossctl --version
 test -s $TMP/root/usr/share/man/man8/lossd.8 && test -s $TMP/root/usr/share/man/man1/lossctl.1
 make uninstall DESTDIR=$TMP/root PREFIX=/usr
 test "$(cd $TMP/root && find . -type f)" = ./etc/lossd.conf"""
+# A tarball that the unpacked sources pack has the same bytes.
+DIST = """
+make dist && cd $TMP && tar -xf $REPOSITORY/build/lossd-[0-9]*.tar.gz && cd lossd-*
+make dist && cmp build/lossd-*.tar.gz $REPOSITORY/build/lossd-[0-9]*.tar.gz
+LOSSD_LISTEN=127.0.0.1:0 make run ONCE=1 | grep -q '^breast_cancer .*bce_with_logits'"""
 LIBRARY = """
 make lib && make install-lib PREFIX=$TMP/usr
 printf '#include <loss.h>\\nint main(void) { return loss_find("mse") ? 0 : 1; }\\n' >$TMP/my.c
@@ -187,6 +192,7 @@ TABLE = {
         "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"
     ),
     "make docs": minutes("make docs && test -s build/docs/site/index.html"),
+    "make dist": minutes(DIST),
     "make python-wheel": by("test_wheel_installs_into_a_new_environment"),
     "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
     "make soak": here("make soak SOAK_SECONDS=1 SOAK_BURSTS=1"),
@@ -224,6 +230,8 @@ TABLE = {
     "lossd --listen 127.0.0.1:8080 --threads 16": here(
         SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")
     ),
+    "lossd --version": here("lossd --version | grep -q '^built with '"),
+    "lossctl --version": here("lossctl --version | grep -q '^built with '"),
     "lossd --help": here("lossd --help | grep -q -e '--listen'"),
     "lossd --config lossd.conf": here(
         "LOSSD_LISTEN=127.0.0.1:0 lossd --config deploy/lossd.conf --print-config | grep -q"

@@ -1,6 +1,8 @@
 #include "cli/help.h"
 #include "cli/wrap.h"
+#include "formats/version.h"
 
+#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +45,14 @@ void help_print_program(FILE *out)
                  "\nexit status\n");
     for (int code = 0; code < EXIT_COUNT; code++)
         fprintf(out, "  %d  %s\n", code, exit_meanings[code]);
+}
+
+void help_print_version(FILE *out)
+{
+    char libraries[64];
+    snprintf(libraries, sizeof libraries, "libcurl %s",
+             curl_version_info(CURLVERSION_NOW)->version);
+    version_print(out, "lossctl", libraries);
 }
 
 static void print_loss_options(FILE *out, const struct command *command,

@@ -8,6 +8,8 @@
 
 /* Prints `lossctl --help`. */
 void help_print_program(FILE *out);
+/* Prints `lossctl --version`. */
+void help_print_version(FILE *out);
 /* Prints `lossctl COMMAND --help`, with the options of the losses named on the command line. */
 void help_print_command(FILE *out, const struct arguments *arguments);
 

@@ -54,7 +54,9 @@ START_TEST(every_loss_and_command_has_help)
     }
     assert_has(lossctl_out, "--temperature NUMBER"); /* of info_nce, the last */
     assert_run(OK, "$L --version");
-    assert_has(lossctl_out, "lossctl " LOSS_VERSION);
+    assert_has(lossctl_out, "lossctl " LOSS_VERSION "\nbuilt with ");
+    assert_has(lossctl_out, ", libcurl ");
+    assert_has(lossctl_out, "\ninstruction sets: ");
 }
 END_TEST
 

@@ -1,4 +1,5 @@
 /* Tests the process of the server: options, start-up line, addresses, log. */
+#include "loss.h"
 #include "suites.h"
 #include "support/server_fixture.h"
 
@@ -17,7 +18,8 @@ START_TEST(prints_one_line_with_its_port)
     char expected[256], more;
     start_server(ARGUMENTS("--threads=2", "--io-threads=3"));
     snprintf(expected, sizeof expected,
-             "lossd 0.1.0 listening on http://127.0.0.1:%d (threads 2, io-threads 3)", server.port);
+             "lossd " LOSS_VERSION " listening on http://127.0.0.1:%d (threads 2, io-threads 3)",
+             server.port);
     ck_assert_str_eq(server.line, expected);
     ask("GET", "/readyz", NULL, NULL);
     ck_assert_int_eq(response.status, 200);
@@ -41,13 +43,26 @@ START_TEST(rejects_invalid_options_with_one_line)
 }
 END_TEST
 
+/* Checks the text of --version: the version, the compiler and the instruction sets. */
+static void check_version(const char *text)
+{
+    char sets[256] = "\ninstruction sets:";
+    for (size_t i = 0; loss_isa_at(i); i++)
+        snprintf(sets + strlen(sets), sizeof sets - strlen(sets), "%s %s", i > 0 ? "," : "",
+                 loss_isa_at(i));
+    snprintf(sets + strlen(sets), sizeof sets - strlen(sets), "; in use: %s\n", loss_isa());
+    ck_assert_ptr_eq(strstr(text, "lossd " LOSS_VERSION "\nbuilt with "), text);
+    ck_assert_ptr_nonnull(strstr(text, ", libmicrohttpd "));
+    ck_assert_msg(strstr(text, sets) != NULL, "%s lacks %s", text, sets);
+}
+
 START_TEST(prints_help_version_and_config)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run(ARGUMENTS("--help"), out, err), 0);
     ck_assert_ptr_nonnull(strstr(out, "--max-body BYTES"));
     ck_assert_int_eq(server_process_run(ARGUMENTS("--version"), out, err), 0);
-    ck_assert_ptr_nonnull(strstr(out, "lossd 0.1.0\nbuilt with "));
+    check_version(out);
     setenv("LOSSD_THREADS", "3", 1);
     ck_assert_int_eq(server_process_run(ARGUMENTS("--print-config", "--io-threads", "1"), out, err),
                      0);

@@ -58,6 +58,15 @@ START_TEST(files_include_what_their_folder_may)
 }
 END_TEST
 
+START_TEST(versions_are_equal)
+{
+    static char printed[PRINTED];
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B deploy/version.py 2>&1 </dev/null");
+    ck_assert_msg(status == 0, "%s", printed);
+}
+END_TEST
+
 START_TEST(mutants_fit_the_sources)
 {
     static char printed[PRINTED];
@@ -78,6 +87,7 @@ Suite *docs_suite(void)
         tcase_add_test(files, files_link_to_files_that_are_there);
         tcase_add_test(files, files_that_are_named_are_there);
         tcase_add_test(files, files_include_what_their_folder_may);
+        tcase_add_test(files, versions_are_equal);
         tcase_add_test(files, lines_have_at_most_100_columns);
     } else {
         fprintf(stderr,

@@ -1,22 +1,25 @@
 #include "shards/checkpoint.h"
 #include "files/input.h"
 #include "files/output.h"
+#include "shards/gradient_names.h"
 #include "json/scanner.h"
 
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char format[] = "lossd-checkpoint-1";
+static const char format[] = "lossd-checkpoint-1", gradients[] = "gradients in NAME";
 
 enum exit_code checkpoint_init(struct checkpoint *checkpoint, const char *path, double every,
-                               int rank, const struct gradient_files *files, uint64_t k, uint64_t n)
+                               int rank, struct gradient_files *files, uint64_t k, uint64_t n)
 {
     struct buffer *const head = &checkpoint->head;
-    *checkpoint = (struct checkpoint){.path = path, .every = every, .written = evaluation_clock()};
+    *checkpoint = (struct checkpoint){
+        .path = path, .every = every, .files = files, .written = evaluation_clock()};
     buffer_printf(&checkpoint->own, "%s.rank%d", path, rank);
     buffer_append(&checkpoint->own, "", 1);
     buffer_printf(head, "%s\npart %" PRIu64 " of %" PRIu64 "\n", format, k, n);
@@ -47,6 +50,25 @@ static enum exit_code fail_not_checkpoint(const char *path)
     return fail(EXIT_INPUT, "%s is not a checkpoint; choose another name", path);
 }
 
+/* Sets the suffix of unfinished files to that in the line at *text, or compares them, and moves
+ *text past the line. */
+static enum exit_code check_suffix(const struct checkpoint *checkpoint, const char *path,
+                                   const char **text)
+{
+    struct gradient_files *const files = checkpoint->files;
+    char line[sizeof gradients + GRADIENT_SUFFIX], own[sizeof line];
+    const size_t len = strcspn(*text, "\n");
+    const char *const suffix = line + sizeof gradients - 1;
+    snprintf(line, sizeof line, "%.*s", (int)len, *text);
+    snprintf(own, sizeof own, "%s%s", gradients, files->suffix);
+    if (strncmp(line, gradients, sizeof gradients - 1) != 0 || !gradient_is_suffix(suffix) ||
+        len != strlen(line) || (*files->suffix && strcmp(line, own) != 0))
+        return differs(path, *text, own);
+    strcpy(files->suffix, suffix);
+    *text += len + 1;
+    return EXIT_OK;
+}
+
 /* Finds the partial result in the text of a checkpoint, after checking the lines before it. */
 static enum exit_code check_head(const struct checkpoint *checkpoint, const char *path,
                                  const char *text, const char **result)
@@ -62,6 +84,10 @@ static enum exit_code check_head(const struct checkpoint *checkpoint, const char
         text += len;
         at += len;
     }
+    const enum exit_code code =
+        checkpoint->files->count > 0 ? check_suffix(checkpoint, path, &text) : EXIT_OK;
+    if (code != EXIT_OK)
+        return code;
     if (*text != '{')
         return differs(path, text, "{");
     *result = text;
@@ -181,12 +207,36 @@ static bool is_checkpoint(const char *path)
     return same;
 }
 
+/* Removes the unfinished files of gradients that the checkpoint at `path` names. */
+static void remove_gradients(const struct checkpoint *checkpoint, const char *path)
+{
+    char *line = NULL;
+    size_t room = 0;
+    FILE *const file = fopen(path, "re");
+    if (!file)
+        return;
+    while (getline(&line, &room, file) > 0) {
+        const char *const suffix = line + sizeof gradients - 1;
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, gradients, sizeof gradients - 1) == 0 && gradient_is_suffix(suffix))
+            gradient_files_remove_run(checkpoint->files, suffix);
+    }
+    free(line);
+    fclose(file);
+}
+
 enum exit_code checkpoint_discard(const struct checkpoint *checkpoint)
 {
+    glob_t found;
     if (!is_checkpoint(checkpoint->path))
         return fail_not_checkpoint(checkpoint->path);
+    const enum exit_code code = find_ranks(checkpoint, &found);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        remove_gradients(checkpoint, found.gl_pathv[i]);
+    globfree(&found);
+    remove_gradients(checkpoint, checkpoint->path);
     checkpoint_remove(checkpoint);
-    return EXIT_OK;
+    return code;
 }
 
 /* ---- Loading and writing ---- */
@@ -196,6 +246,8 @@ static enum exit_code write_file(const struct checkpoint *checkpoint, const char
 {
     struct buffer text = {0};
     buffer_append(&text, checkpoint->head.data, checkpoint->head.len);
+    if (checkpoint->files->count > 0)
+        buffer_printf(&text, "%s%s\n", gradients, checkpoint->files->suffix);
     partial_append(result, &text);
     buffer_text(&text, "\n");
     const enum exit_code code = text.failed ? fail_memory() : output_write_text(path, &text);

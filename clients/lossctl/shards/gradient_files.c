@@ -5,13 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const char part[] = ".part";
 
 /* ---- Outputs ---- */
 
@@ -94,13 +93,13 @@ static enum exit_code make_file(const struct gradient_files *files,
     char path[PATH_MAX];
     struct buffer header = {0};
     const struct loss_tensor tensor = tensor_of(files, shard);
-    enum exit_code code = gradient_name(output, shard, part, path);
+    enum exit_code code = gradient_name(output, shard, files->suffix, path);
     if (code != EXIT_OK)
         return code;
     append_header(files, output, shard, &header);
     if (header.failed)
         return fail_memory();
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     const bool ok =
         fd >= 0 && write_at(fd, header.data, header.len, 0) &&
         ftruncate(fd, (off_t)(header.len + loss_tensor_bytes(&tensor))) == 0 &&
@@ -145,42 +144,58 @@ enum exit_code gradient_files_make(const struct gradient_files *files)
     for (int i = 0; i < files->count; i++)
         if (mkdir(files->output[i].folder, 0777) != 0 && errno != EEXIST)
             return gradient_cannot_write(files->output[i].folder, errno);
+    gradient_files_remove_leftovers(files);
     const enum exit_code code = for_each(files, make_file);
     return code == EXIT_OK ? sync_folders(files) : code;
 }
 
-/* Returns true if the file with a suffix exists, in full size. */
-static bool is_there(const struct gradient_files *files, const struct gradient_output *output,
-                     const struct shard *shard, const char *suffix)
+/* Reads the size of the file with a suffix, and the size that it must have. Returns false if there
+   is no such file. */
+static bool measure(const struct gradient_files *files, const struct gradient_output *output,
+                    const struct shard *shard, const char *suffix, uint64_t size[2])
 {
     char path[PATH_MAX];
     struct buffer header = {0};
     struct stat status;
     const struct loss_tensor tensor = tensor_of(files, shard);
     append_header(files, output, shard, &header);
-    const uint64_t size = header.len + loss_tensor_bytes(&tensor);
-    const bool ok = !header.failed && gradient_name(output, shard, suffix, path) == EXIT_OK &&
-                    stat(path, &status) == 0 && (uint64_t)status.st_size == size;
+    const bool found = !header.failed && gradient_name(output, shard, suffix, path) == EXIT_OK &&
+                       stat(path, &status) == 0;
+    size[0] = found ? (uint64_t)status.st_size : 0;
+    size[1] = header.len + loss_tensor_bytes(&tensor);
     buffer_free(&header);
-    return ok;
+    return found;
 }
 
 static enum exit_code check_part(const struct gradient_files *files,
                                  const struct gradient_output *output, const struct shard *shard)
 {
-    if (is_there(files, output, shard, part))
+    static const char needed[] = "which the checkpoint needs", begin[] = "--restart begins anew";
+    char path[PATH_MAX], other[PATH_MAX];
+    uint64_t size[2];
+    const bool found = measure(files, output, shard, files->suffix, size);
+    if (found && size[0] == size[1])
         return EXIT_OK;
-    return fail(EXIT_INPUT,
-                "%s/%s%s, which the checkpoint needs, is missing or has another size; --restart "
-                "begins anew",
-                output->folder, gradient_base_name(shard->path), part);
+    const enum exit_code code = gradient_name(output, shard, files->suffix, path);
+    if (code != EXIT_OK)
+        return code;
+    if (found)
+        return fail(EXIT_INPUT, "%s, %s, has %" PRIu64 " bytes instead of %" PRIu64 "; %s", path,
+                    needed, size[0], size[1], begin);
+    if (gradient_find_other(output, shard, other))
+        return fail(EXIT_INPUT, "%s, %s, is missing; that of another run is %s; %s", path, needed,
+                    other, begin);
+    return fail(EXIT_INPUT, "%s, %s, is missing; %s", path, needed, begin);
 }
 
 static enum exit_code check_part_or_final(const struct gradient_files *files,
                                           const struct gradient_output *output,
                                           const struct shard *shard)
 {
-    return is_there(files, output, shard, "") ? EXIT_OK : check_part(files, output, shard);
+    uint64_t size[2];
+    const bool part = measure(files, output, shard, files->suffix, size);
+    const bool final = !part && measure(files, output, shard, "", size) && size[0] == size[1];
+    return final ? EXIT_OK : check_part(files, output, shard);
 }
 
 enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete)
@@ -217,7 +232,7 @@ static enum exit_code close_file(const struct gradient_files *files, struct grad
         return EXIT_OK;
     const bool synced = !files->durable || fdatasync(output->fd) == 0;
     const int why = errno;
-    gradient_name(output, output->open, part, path);
+    gradient_name(output, output->open, files->suffix, path);
     output->open = NULL;
     if (close(output->fd) != 0)
         return gradient_cannot_write(path, errno);
@@ -231,7 +246,7 @@ static enum exit_code open_file(const struct gradient_files *files, struct gradi
     struct buffer header = {0};
     enum exit_code code = close_file(files, output);
     if (code == EXIT_OK)
-        code = gradient_name(output, shard, part, path);
+        code = gradient_name(output, shard, files->suffix, path);
     if (code != EXIT_OK)
         return code;
     append_header(files, output, shard, &header);
@@ -263,7 +278,7 @@ static enum exit_code write_output(struct gradient_files *files, struct gradient
     if (write_at(output->fd, tensor->data, loss_tensor_bytes(tensor), offset))
         return EXIT_OK;
     const int why = errno;
-    gradient_name(output, shard, part, path);
+    gradient_name(output, shard, files->suffix, path);
     return gradient_cannot_write(path, why);
 }
 
@@ -288,7 +303,7 @@ enum exit_code gradient_files_sync(struct gradient_files *files)
         if (!output->open || fdatasync(output->fd) == 0)
             continue;
         const int why = errno;
-        gradient_name(output, output->open, part, path);
+        gradient_name(output, output->open, files->suffix, path);
         return gradient_cannot_write(path, why);
     }
     return EXIT_OK;
@@ -300,8 +315,7 @@ static enum exit_code rename_file(const struct gradient_files *files,
                                   const struct gradient_output *output, const struct shard *shard)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    (void)files;
-    gradient_name(output, shard, part, from);
+    gradient_name(output, shard, files->suffix, from);
     gradient_name(output, shard, "", to);
     /* A run that a checkpoint resumes may have renamed it. */
     if (rename(from, to) != 0 && (errno != ENOENT || access(to, F_OK) != 0))
@@ -320,22 +334,9 @@ enum exit_code gradient_files_close(struct gradient_files *files)
 enum exit_code gradient_files_finish(const struct gradient_files *files)
 {
     const enum exit_code code = for_each(files, rename_file);
+    if (code == EXIT_OK)
+        gradient_files_remove_leftovers(files);
     return code == EXIT_OK ? sync_folders(files) : code;
-}
-
-static enum exit_code remove_file(const struct gradient_files *files,
-                                  const struct gradient_output *output, const struct shard *shard)
-{
-    char path[PATH_MAX];
-    (void)files;
-    if (gradient_name(output, shard, part, path) == EXIT_OK)
-        unlink(path);
-    return EXIT_OK;
-}
-
-void gradient_files_discard(struct gradient_files *files)
-{
-    for_each(files, remove_file);
 }
 
 void gradient_files_free(struct gradient_files *files)

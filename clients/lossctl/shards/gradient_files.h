@@ -1,6 +1,8 @@
 /*
  * Derivatives of tensors in shards: a file for each shard, with its base name, format and shape, in
- * the dtype of the computation. A file is written as NAME.part, and renamed when all rows are done.
+ * the dtype of the computation. A file is written as NAME.EVALUATION-RUN.part, and renamed when all
+ * rows are done. EVALUATION is a hash of what is evaluated, RUN is random: two runs never write to
+ * the same file, and a run that is resumed continues only its own.
  */
 #ifndef LOSSCTL_SHARDS_GRADIENT_FILES_H
 #define LOSSCTL_SHARDS_GRADIENT_FILES_H
@@ -8,7 +10,10 @@
 #include "memory/buffer.h"
 #include "shards/shard_batch.h"
 
-enum { GRADIENT_OUTPUTS = 2 * LOSS_MAX_TENSORS };
+enum {
+    GRADIENT_OUTPUTS = 2 * LOSS_MAX_TENSORS,
+    GRADIENT_SUFFIX = sizeof ".01234567-89abcdef.part"
+};
 
 /* The derivatives with respect to one tensor. */
 struct gradient_output {
@@ -27,7 +32,8 @@ struct gradient_output {
 struct gradient_files {
     const struct shard_batch *batch; /* borrowed */
     bool durable; /* what is written must survive a crash of the system once it is synced */
-    struct partial_rows rows; /* that files are written for; begins and ends with a shard */
+    struct partial_rows rows;     /* that files are written for; begins and ends with a shard */
+    char suffix[GRADIENT_SUFFIX]; /* of unfinished files; "" before the run begins */
     struct gradient_output output[GRADIENT_OUTPUTS];
     int count;
 };
@@ -45,10 +51,14 @@ void gradient_files_describe(const struct gradient_files *files, struct buffer *
 /* Checks the names of the files. Returns EXIT_USAGE if two files have the same name, or if a folder
    contains shards of the batch. */
 enum exit_code gradient_files_check(const struct gradient_files *files);
-/* Makes the folders, and the files in full size. */
+/* Chooses the suffix of a run. `evaluation` describes what it evaluates. */
+enum exit_code gradient_files_begin_run(struct gradient_files *files,
+                                        const struct buffer *evaluation);
+/* Makes the folders, and the files in full size, after removing those that runs of the same
+   evaluation have left. */
 enum exit_code gradient_files_make(const struct gradient_files *files);
-/* Checks that the files of an earlier run still exist. If that had evaluated all rows (`complete`),
-   it may have renamed some. */
+/* Checks that the files of the run that is resumed still exist. If it had evaluated all rows
+   (`complete`), it may have renamed some. */
 enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete);
 
 /* Allocates the derivatives of a step, and points its plan at them. */
@@ -60,10 +70,12 @@ enum exit_code gradient_files_write(struct gradient_files *files, const struct s
 enum exit_code gradient_files_sync(struct gradient_files *files);
 /* Closes the files that are open, after the last step. */
 enum exit_code gradient_files_close(struct gradient_files *files);
-/* Renames all files. */
+/* Renames all files, and removes those that other runs of the same evaluation have left. */
 enum exit_code gradient_files_finish(const struct gradient_files *files);
-/* Removes the files that have not been renamed. */
-void gradient_files_discard(struct gradient_files *files);
+/* Removes the unfinished files of the run with a suffix. */
+void gradient_files_remove_run(const struct gradient_files *files, const char *suffix);
+/* Removes the unfinished files of all runs of this evaluation. */
+void gradient_files_remove_leftovers(const struct gradient_files *files);
 void gradient_files_free(struct gradient_files *files);
 
 #endif

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 void shard_job_init(struct shard_job *job, const struct loss_request *request, struct ranks *ranks)
 {
@@ -77,21 +78,56 @@ static enum exit_code load(struct shard_job *job)
     if (code == EXIT_OK)
         code = checkpoint_load(&job->saved, &job->result);
     const uint64_t done = row_set_rows(&job->result.rows);
-    if (code == EXIT_OK && done > 0 && !progress_is_disabled())
+    if (code == EXIT_OK && done == 0) {
+        job->gradients.suffix[0] = '\0'; /* that run may not have made all its files */
+        return checkpoint_discard(&job->saved);
+    }
+    if (code == EXIT_OK && !progress_is_disabled())
         fprintf(stderr, "lossctl: resuming: %" PRIu64 " of %" PRIu64 " rows are done\n", done,
                 row_set_rows(&job->rows));
+    return code;
+}
+
+/* Chooses the names of unfinished files, unless the checkpoint contains them. */
+static enum exit_code begin_run(struct shard_job *job)
+{
+    struct buffer text = {0};
+    if (job->gradients.count == 0 || *job->gradients.suffix)
+        return EXIT_OK;
+    partial_append(&job->own, &text);
+    buffer_printf(&text, "\npart %" PRIu64 " of %" PRIu64 "\n", job->part, job->parts);
+    gradient_files_describe(&job->gradients, &text);
+    shard_batch_describe_files(&job->batch, SHARD_WITH_ROWS, &text);
+    const enum exit_code code = gradient_files_begin_run(&job->gradients, &text);
+    buffer_free(&text);
     return code;
 }
 
 /* Reads the checkpoint, if there is one. */
 static enum exit_code resume(struct shard_job *job)
 {
-    if (!job->checkpoint)
+    enum exit_code code = EXIT_OK;
+    if (job->checkpoint)
+        code = checkpoint_init(&job->saved, job->checkpoint, job->checkpoint_every,
+                               job->ranks->rank, &job->gradients, job->part, job->parts);
+    if (code == EXIT_OK && job->checkpoint && job->ranks->rank == 0)
+        code = load(job);
+    return code == EXIT_OK && job->ranks->rank == 0 ? begin_run(job) : code;
+}
+
+/* Tells all ranks the names of unfinished files. */
+static enum exit_code share_suffix(struct shard_job *job)
+{
+    struct buffer suffix = {0};
+    if (job->gradients.count == 0)
         return EXIT_OK;
-    const enum exit_code code =
-        checkpoint_init(&job->saved, job->checkpoint, job->checkpoint_every, job->ranks->rank,
-                        &job->gradients, job->part, job->parts);
-    return code == EXIT_OK && job->ranks->rank == 0 ? load(job) : code;
+    buffer_append(&suffix, job->gradients.suffix, sizeof job->gradients.suffix);
+    ranks_broadcast(job->ranks, &suffix);
+    if (!suffix.failed)
+        memcpy(job->gradients.suffix, suffix.data, sizeof job->gradients.suffix);
+    const enum exit_code code = suffix.failed ? fail_memory() : EXIT_OK;
+    buffer_free(&suffix);
+    return code;
 }
 
 /* Finds this rank's share of the rows that are left to evaluate, and of those to weigh. */
@@ -196,7 +232,8 @@ static enum exit_code report_signal(struct shard_job *job)
 enum exit_code shard_job_run(struct shard_job *job)
 {
     static enum exit_code (*const phases[])(struct shard_job * job) = {
-        plan, rank_check, resume, deal, prepare_gradients, evaluate, combine, finish_gradients};
+        plan,     rank_check, resume,          share_suffix, deal, prepare_gradients,
+        evaluate, combine,    finish_gradients};
     const double started = evaluation_clock();
     enum exit_code code = EXIT_OK;
     for (size_t i = 0; i < sizeof phases / sizeof phases[0] && code == EXIT_OK; i++)
@@ -204,7 +241,7 @@ enum exit_code shard_job_run(struct shard_job *job)
     if (code == EXIT_SIGNAL)
         code = report_signal(job);
     if (code != EXIT_OK && job->made && !job->checkpoint)
-        gradient_files_discard(&job->gradients);
+        gradient_files_remove_run(&job->gradients, job->gradients.suffix);
     job->ms = evaluation_clock() - started;
     return code;
 }

@@ -225,7 +225,8 @@ START_TEST(a_full_disk_leaves_no_gradients)
     /* files of at most 8 blocks of 1024 or 512 bytes */
     assert_run(FAILED, "trap '' XFSZ; (ulimit -f 8; exec $L eval mse --input 'x-*.npy' --target "
                        "'y-*.npy' --grad g)");
-    assert_has(lossctl_err, "lossctl: cannot write g/x-0.npy.part: File too large\n");
+    assert_has(lossctl_err, "lossctl: cannot write g/x-0.npy.");
+    assert_has(lossctl_err, ".part: File too large\n");
     ck_assert_str_eq(lossctl_out, "");
     assert_run(OK, "test -z \"$(ls g)\"");
     assert_wrong(FAILED, "cannot write no/g: No such file or directory", MSE "--grad no/g");
@@ -238,8 +239,10 @@ END_TEST
 /* ---- Checkpoints ---- */
 
 #define SLOW MSE "--step-rows 1 --checkpoint c --checkpoint-every 0 --grad g "
-/* Waits for the checkpoint of process $p. */
-#define AWAIT "p=$!; i=0; while ! [ -e c.rank0 ] && [ $i -lt 9999999 ]; do i=$((i + 1)); done; "
+/* Waits for a file that process $p makes. */
+#define AWAIT_FILE(name)                                                                           \
+    "p=$!; i=0; while ! [ -e " name " ] && [ $i -lt 9999999 ]; do i=$((i + 1)); done; "
+#define AWAIT AWAIT_FILE("c.rank0")
 
 /* Writes the loss of an evaluation that nothing ends to `loss`, and its gradients to the folder w.
  */
@@ -284,7 +287,7 @@ START_TEST(an_interrupted_evaluation_is_resumed)
     assert_run(143,
                "truncate -s 40M big.bin; $L eval l1 -q --input raw:float32,'(*,10)':big.bin "
                "--target raw:float32,'(*,10)':big.bin --step-rows 1 --grad h & p=$!; i=0; "
-               "while ! [ -e h/big.bin.part ] && [ $i -lt 1000 ]; do sleep 0.01; i=$((i + 1)); "
+               "while ! [ -e h/big.bin.*.part ] && [ $i -lt 1000 ]; do sleep 0.01; i=$((i + 1)); "
                "done; kill $p; wait $p; s=$?; test -z \"$(ls h)\" && exit $s");
     ck_assert_str_eq(lossctl_out, "");
 }
@@ -313,9 +316,16 @@ START_TEST(checkpoints_of_other_evaluations_are_refused)
         {"true", MSE "--checkpoint c --grad g --part 1/2",
          "c.rank0 is the checkpoint of another evaluation: 'part 1 of 1' then, 'part 1 of 2' now; "
          "--restart discards it"},
-        {"rm g/x-1.npy.part", MSE "--checkpoint c --grad g",
-         "g/x-1.npy.part, which the checkpoint needs, is missing or has another size; --restart "
-         "begins anew"},
+        {"rm g/x-1.npy.*.part", MSE "--checkpoint c --grad g",
+         ".part, which the checkpoint needs, is missing; --restart begins anew"},
+        {"truncate -s 9 g/x-1.npy.*.part", MSE "--checkpoint c --grad g",
+         ".part, which the checkpoint needs, has 9 bytes instead of 12104; --restart begins anew"},
+        {"sed -i 's/NAME[.]..../NAME.0000/' c.rank0", MSE "--checkpoint c --grad g",
+         ".part, which the checkpoint needs, is missing; that of another run is "},
+        {"sed -i 's/NAME[.]..../NAME.-000/' c.rank0", MSE "--checkpoint c --grad g",
+         "c.rank0 is the checkpoint of another evaluation: 'gradients in NAME.-000"},
+        {"sed 's/NAME[.]..../NAME.0000/' c.rank0 >c", MSE "--checkpoint c --grad g",
+         "c.rank0 is the checkpoint of another evaluation: 'gradients in NAME."},
         {"echo >c.rank0", MSE "--checkpoint c --grad g",
          "c.rank0 is not a checkpoint; choose another name"},
         {"sed -i 's/\"sum\"/\"summe\"/' c.rank0", MSE "--checkpoint c --grad g", "c.rank0: "},
@@ -382,13 +392,74 @@ START_TEST(a_crash_while_checkpoints_are_merged_loses_nothing)
     /* all rows were done, and one file renamed */
     interrupt();
     assert_run(FAILED, MSE "-q --checkpoint c --grad g --partial no/p");
-    assert_run(OK, "mv g/x-1.npy g/x-1.npy.part; " MSE "-q --checkpoint c --grad g");
+    assert_run(OK, "mv g/x-1.npy g/x-1.npy$(sed -n 's/^gradients in NAME//p' c.rank0); " MSE
+                   "-q --checkpoint c --grad g");
     ck_assert_str_eq(lossctl_out, loss);
     assert_run(OK, "cmp w/x-1.npy g/x-1.npy");
     /* two ranks have the same rows */
     interrupt();
     assert_run(INPUT, "cp c.rank0 c.rank1; " MSE "-q --checkpoint c --grad g");
     assert_has(lossctl_err, "the checkpoints c.rank* contradict each other: ");
+}
+END_TEST
+
+/* ---- Files that killed runs leave ---- */
+
+START_TEST(interrupted_runs_do_not_continue_gradients_of_each_other)
+{
+    char loss[LOSSCTL_TEXT];
+    evaluate_at_once(loss);
+    interrupt();
+    assert_run(130, "$L eval l1 --input 'x-*.npy' --target 'y-*.npy' --step-rows 1 --checkpoint d "
+                    "--checkpoint-every 0 --grad g & " AWAIT_FILE("d.rank0") "kill -INT $p; "
+                                                                             "wait $p");
+    assert_run(OK, MSE "-q --checkpoint c --grad g");
+    ck_assert_str_eq(lossctl_out, loss);
+    assert_run(OK, "cmp w/x-0.npy g/x-0.npy && cmp w/x-1.npy g/x-1.npy && cmp w/x-2.npy g/x-2.npy");
+    assert_run(OK, "$L eval l1 -q --input 'x-*.npy' --target 'y-*.npy' --checkpoint d --grad g && "
+                   "$L eval l1 -q --input 'x-*.npy' --target 'y-*.npy' --grad v && diff -r v g");
+}
+END_TEST
+
+START_TEST(gradients_of_another_run_of_the_evaluation_are_not_continued)
+{
+    /* it removes those of the first run, which it replaces */
+    interrupt();
+    assert_run(OK, "mkdir first && cp g/*.part first && " MSE "-q --grad g && diff -r w g || ls g");
+    ck_assert_ptr_null(strstr(lossctl_out, ".part"));
+    assert_run(INPUT, MSE "-q --checkpoint c --grad g");
+    assert_has(lossctl_err, ".part, which the checkpoint needs, is missing; --restart begins anew");
+    assert_run(130, MSE "--step-rows 1 --checkpoint d --checkpoint-every 0 --grad g & " AWAIT_FILE(
+                        "d.rank0") "kill -INT $p; wait $p");
+    assert_run(INPUT, MSE "-q --checkpoint c --grad g");
+    assert_has(lossctl_err, ".part, which the checkpoint needs, is missing; that of another run is "
+                            "g/x-0.npy.");
+    ck_assert_ptr_eq(strchr(lossctl_err, '\n') + 1, strchr(lossctl_err, '\0'));
+    assert_run(OK, "cp first/* g && " MSE "-q --checkpoint c --grad g && " MSE
+                   "-q --grad w && diff -r w g");
+}
+END_TEST
+
+/* Kills an evaluation without a checkpoint while it writes gradients to the folder h. */
+#define LARGE                                                                                      \
+    "$L eval l1 -q --input raw:float32,'(*,10)':big.bin --target raw:float32,'(*,10)':big.bin "
+#define KILL_LARGE                                                                                 \
+    LARGE "--step-rows 1 --grad h & p=$!; i=0; while ! [ -e h/big.bin.*.part ] && "                \
+          "[ $i -lt 1000 ]; do sleep 0.01; i=$((i + 1)); done; kill -9 $p; wait $p"
+
+START_TEST(files_that_killed_runs_leave_are_removed)
+{
+    assert_run(137, "truncate -s 40M big.bin; " KILL_LARGE);
+    assert_run(137, KILL_LARGE);
+    assert_run(OK, "ls h | wc -l");
+    ck_assert_str_eq(lossctl_out, "1\n");
+    assert_run(OK, "touch h/big.bin.part h/big.bin.01234567-89abcdef.part; " LARGE "--grad h && "
+                   "ls h");
+    assert_has(lossctl_out, "\nbig.bin\nbig.bin.01234567-89abcdef.part\nbig.bin.part\n");
+    /* --restart removes the files of the run whose checkpoint it discards */
+    interrupt();
+    assert_run(OK, MSE "-q --checkpoint c --grad g --grad-output 2 --restart && ls g");
+    assert_has(lossctl_out, "\nx-0.npy\nx-1.npy\nx-2.npy\n");
 }
 END_TEST
 
@@ -408,6 +479,9 @@ Suite *lossctl_shard_faults_suite(void)
              checkpoints_of_other_evaluations_are_refused,
              checkpoints_of_other_tensors_of_the_same_files_are_refused,
              only_checkpoints_are_removed, a_result_that_cannot_be_printed_keeps_the_checkpoint,
-             a_crash_while_checkpoints_are_merged_loses_nothing);
+             a_crash_while_checkpoints_are_merged_loses_nothing,
+             interrupted_runs_do_not_continue_gradients_of_each_other,
+             gradients_of_another_run_of_the_evaluation_are_not_continued,
+             files_that_killed_runs_leave_are_removed);
     return suite;
 }

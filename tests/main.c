@@ -117,6 +117,7 @@ static const struct {
     {"golden_library", golden_library_suite, PART_UNTIMED},
     {"golden_socket", golden_socket_suite, PART_UNTIMED},
 };
+enum { SUITES = sizeof suites / sizeof suites[0] };
 
 void case_add(TCase *tcase, const TTest *const *tests, size_t n)
 {
@@ -146,17 +147,23 @@ struct outcome {
     int ran, failed;
 };
 
+static bool names_suite(const char *name)
+{
+    for (size_t i = 0; i < SUITES; i++)
+        if (strcmp(name, suites[i].name) == 0)
+            return true;
+    return false;
+}
+
 /* Runs the suites of the parts for which `parts` has a bit: all of them, or, if `only` is not
  * empty, the suite or the test cases of that name. */
 static struct outcome run_parts(unsigned parts, const char *only)
 {
-    bool is_suite = false;
+    const bool is_suite = names_suite(only);
     SRunner *runner = srunner_create(NULL);
-    for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
-        if (parts >> suites[i].part & 1)
+    for (size_t i = 0; i < SUITES; i++)
+        if (parts >> suites[i].part & 1 && (!is_suite || strcmp(only, suites[i].name) == 0))
             srunner_add_suite(runner, suites[i].make());
-        is_suite |= strcmp(only, suites[i].name) == 0;
-    }
     if (!*only)
         srunner_run_all(runner, CK_ENV);
     else

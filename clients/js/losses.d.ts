@@ -242,9 +242,7 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
 export interface Ctc<R, G, H> extends Common<R, G, H> {
     /** log-probabilities of the classes at each step; shape: (T, N, C) or (T, C) */
     log_probs: Numbers;
-    /**
-     * class indices of the labels, without blanks; shape: (N, S), or (S) for all labels in one row
-     */
+    /** class indices of the labels, without blanks; shape: (N, S), or (sum of target_lengths) */
     targets: Indices;
     /** number of valid steps; shape: (N) or () */
     input_lengths: Indices;

@@ -7,14 +7,15 @@
  *     CE_PAIR                         a number with its rounding error
  *     CE_EXP(x, top)                  exp(x - top) * CE_ONE, as a CE_PAIR
  *     CE_ONE                          a power of two
- *     CE_INEXACT_REST                 see rest_of()
+ *     CE_INEXACT_REST                 if the sum of all e_c minus 1 is less, it is not accurate,
+ *                                     and is computed again without the largest
  *     CE_LOG1P(x)                     log(1 + x)
  *     CE_INPUT(b)                     the input of a block
  *     CE_GRAD(row)                    a row of the gradient
  *     CE_TRANSPOSE                    transpose_f32 or transpose_f64
  *
- * Rows are transposed, so that vectors run across them: all rows of the first class, then all rows
- * of the second class, and so on.
+ * The input is transposed, so that vectors run across rows: first the numbers of all rows for the
+ * first class, then those of all rows for the second class, and so on.
  */
 
 /* The working arrays. `x` (later the gradient) and `e` have a column of rows for each class; the
@@ -79,7 +80,7 @@ static inline void CE_NAME(prefetch)(const struct loss_block *b, size_t i)
     }
 }
 
-/* Computes the e_c, and in `rest` the sum of all but the largest of each row, like rest_of(). */
+/* Computes the e_c, and in `rest` the sum of all but the largest of each row. */
 static void CE_NAME(softmax)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     const CE_REAL *const top = r->top;

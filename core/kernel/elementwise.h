@@ -6,30 +6,30 @@
  *
  *     enum { INPUT, TARGET };
  *
- *     LOSS_FORMULA(mse)
+ *     LOSS_FORMULA(squared)
  *     {
  *         const loss_real d = in[INPUT] - in[TARGET];
  *         return (struct element){.term = d * d, .grad = {2 * d, -2 * d}, .hess = {2}};
  *     }
- *     DEFINE_ELEMENTWISE_KERNELS(mse, 2)
+ *     DEFINE_ELEMENTWISE_KERNELS(squared, 2)
  *
  * The macros expand to
  *
- *     static ALWAYS_INLINE struct element mse(const loss_real in[], const loss_real p[])
+ *     static ALWAYS_INLINE struct element squared(const loss_real in[], const loss_real p[])
  *     {
  *         ...
  *     }
- *     static void mse_f64(struct loss_block *b)
+ *     static void squared_f64(struct loss_block *b)
  *     {
- *         elementwise(b, mse, NULL, NULL, 2, false, false);
+ *         elementwise(b, squared, NULL, NULL, 2, false, false);
  *     }
- *     static void mse_f32(struct loss_block *b)
+ *     static void squared_f32(struct loss_block *b)
  *     {
- *         elementwise(b, mse, NULL, NULL, 2, true, false);
+ *         elementwise(b, squared, NULL, NULL, 2, true, false);
  *     }
  *
- * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
- *
+ * and in the method, ELEMENTWISE_KERNELS(squared) to
+ *     .kernel_f64 = squared_f64, .kernel_f32 = squared_f32
  * The compiler inlines the formula into loops over the block, one for each set of requested
  * derivatives. It vectorizes them if the formula has no branches, and drops what is not requested.
  */

@@ -459,8 +459,8 @@ static bool reads_nan(const struct sequence *q)
     return false;
 }
 
-/* If the labels of all sequences are in one row, sets per_term_state to the index of the first
-   label of each sequence. */
+/* If `targets` has one dimension, the labels of all sequences, sets per_term_state to the index of
+   the first label of each sequence. */
 static void place_labels(struct loss_block *b)
 {
     if (b->plan->tensor[TARGETS].rank != 1)
@@ -606,10 +606,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const size_t batch = batched ? log_probs->shape[1] : 1;
     plan->terms = (struct loss_tensor){.rank = batched, .shape = {batch}};
     if (targets->rank != 1 && !(batched && targets->rank == 2 && targets->shape[0] == batch))
-        return loss_shape_error(plan, error, TARGETS,
-                                batched ? "it must be (%zu, S), or (S) for all labels in one row"
-                                        : "it must be (S)",
-                                batch);
+        return loss_shape_error(
+            plan, error, TARGETS,
+            batched ? "it must be (%zu, S), or have one dimension that contains the labels "
+                      "of all sequences"
+                    : "it must have one dimension",
+            batch);
     for (int k = INPUT_LENGTHS; k <= TARGET_LENGTHS; k++)
         if (plan->tensor[k].rank > 1 || loss_tensor_elements(&plan->tensor[k]) != batch ||
             (batched && plan->tensor[k].rank == 0))
@@ -671,7 +673,7 @@ const struct loss_descriptor loss_ctc = {
                            "(T, N, C) or (T, C)", LOSS_REAL, .prediction = true,
                            .differentiable = true},
             [TARGETS] = {"targets", "class indices of the labels, without blanks",
-                         "(N, S), or (S) for all labels in one row", LOSS_INDEX},
+                         "(N, S), or (sum of target_lengths)", LOSS_INDEX},
             [INPUT_LENGTHS] = {"input_lengths", "number of valid steps", "(N) or ()", LOSS_INDEX},
             [TARGET_LENGTHS] = {"target_lengths", "number of labels", "(N) or ()", LOSS_INDEX},
         },

@@ -249,7 +249,8 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
             fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
         if (!fits)
             return loss_shape_error(
-                plan, error, k, "it must broadcast to that of %s, %s, with the same last dimension",
+                plan, error, k,
+                "it must broadcast to the shape of %s, %s, and have the same last dimension",
                 name_of(plan, 0), loss_shape_text(first, shape));
         for (int axis = 0; axis < tensor->rank; axis++) {
             const int dim = first->rank - tensor->rank + axis;

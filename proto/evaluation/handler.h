@@ -53,8 +53,9 @@ struct prepared {
     size_t elements;  /* of the plans (loss_plan.elements) */
 };
 
-/* The implementation of one endpoint. Functions receive the handler's own state, whose first member
-   is a struct prepared, as `prepared`. */
+/* The implementation of one endpoint. Each request has a state of `size` bytes: a struct that the
+   endpoint defines, whose first member is a struct prepared. All functions but validate_head
+   receive a pointer to it, as `prepared`. */
 struct handler {
     enum response_errors errors;
     size_t size; /* bytes of the state */

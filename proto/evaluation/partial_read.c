@@ -206,7 +206,7 @@ static enum loss_status read_dtype(struct object_reader *json, enum loss_dtype *
                               : invalid(json, "no such dtype '%s'", json_quote(text, quote));
 }
 
-/* Returns the index of the tensor of the key; -1 if there is none. */
+/* Returns the index of the tensor named json->key; -1 if there is none. */
 static int find_tensor(const struct object_reader *json, const struct partial *partial)
 {
     for (int k = 0; k < PARTIAL_TENSORS; k++)

@@ -43,7 +43,9 @@ struct monitor_tick {
     void *context;
 };
 
-enum { MONITOR_ANY_LENGTH = 1 }; /* length of a chunked body, which is unknown */
+/* The `bytes` of monitor_set_memory for a chunked body, whose length is unknown. For a body of 1
+   byte, the result is the same. */
+enum { MONITOR_ANY_LENGTH = 1 };
 
 /* Starts the monitor thread. Borrows `limits` and `rejects` until monitor_stop. On failure, returns
  * NULL and writes a one-line reason to `message`. */

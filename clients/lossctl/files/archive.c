@@ -138,8 +138,9 @@ enum loss_status archive_find(const struct archive *archive, const char *name,
         !take_shape(sizes, tensor))
         return loss_fail(
             error, LOSS_MALFORMED,
-            "tensor '%s' lacks a dtype, a shape of at most %d dimensions, or data_offsets", quote,
-            LOSS_MAX_RANK);
+            "tensor '%s' has an invalid header entry; it must have a dtype, a shape of at most %d "
+            "dimensions, and two data_offsets",
+            quote, LOSS_MAX_RANK);
     tensor->dtype = dtype_find(DTYPE_SAFETENSORS, dtype);
     if (tensor->dtype == LOSS_ANY)
         return loss_fail(

@@ -19,8 +19,8 @@ struct launcher {
 
 /* Returns the launcher of this process. */
 struct launcher launcher_find(void);
-/* Gives rank 0 time to print why no rank can run: a launcher may end it as soon as another one
-   exits. No-op on rank 0. */
+/* Gives rank 0 time to print why no rank can run: on the other ranks, sleeps for a second. A
+   launcher may kill all ranks as soon as one exits. */
 void launcher_let_rank_0_print(const struct launcher *launcher);
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * Tests the pages at / and /docs in Chromium (tests/web), and to which clients / sends its page.
- * Without node, npm or Chromium, the tests in Chromium are skipped with a note on stderr, or fail
- * with LOSSD_WEB=all (make check-web, which installs them).
+ * Tests the pages "/" and "/docs" in Chromium (tests/web), and that "/" sends HTML only to clients
+ * that accept it. If node, npm or Chromium is missing, the tests in Chromium are skipped with a
+ * note on stderr. With LOSSD_WEB=all, which `make check-web` sets after it has installed them, they
+ * fail instead.
  */
 #include "suites.h"
 #include "support/command.h"

@@ -40,7 +40,7 @@ double oip_data_at(const json_t *output, size_t index);
 /* Returns the value of an integer member of an object. */
 int64_t oip_integer_at(const json_t *object, const char *name);
 
-/* An input, and the parameters of an input whose data follows the JSON. */
+/* An input as JSON. `rest` is its "data" member, or BYTES(count) if its data follows the JSON. */
 #define INPUT(name, shape, datatype, rest)                                                         \
     "{\"name\":\"" name "\",\"shape\":" shape ",\"datatype\":\"" datatype "\"," rest "}"
 #define BYTES(count) "\"parameters\":{\"binary_data_size\":" count "}"

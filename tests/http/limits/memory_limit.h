@@ -12,7 +12,8 @@ enum { MIB = 1 << 20 };
 #define MEMORY_OPTIONS "--max-memory=64M", "--max-connections=100"
 enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 
-/* Sends headers for a body of LARGE bytes, and HELD bytes of `body`: enough to be admitted. */
+/* Sends headers for a body of LARGE bytes, and the first HELD bytes of `body`, which is enough to
+   be admitted. Waits until the server has reserved memory for them. */
 void hold(struct http_client *by, const char *body);
 
 /* Connects a client that announces a body of `len` bytes, and waits until `waiting` clients, this

@@ -1133,8 +1133,8 @@ class LossMethods(Generic[Response]):
 
         Args:
             log_probs: log-probabilities of the classes at each step; shape: (T, N, C) or (T, C).
-            targets: class indices of the labels, without blanks; shape: (N, S), or (S) for all
-                labels in one row.
+            targets: class indices of the labels, without blanks; shape: (N, S), or (sum of
+                target_lengths).
             input_lengths: number of valid steps; shape: (N) or ().
             target_lengths: number of labels; shape: (N) or ().
             blank: class index of the blank.

@@ -17,7 +17,7 @@
 enum part {
     PART_UNTIMED, /* does not depend on durations: runs first, together with the background part */
     PART_TIMED,   /* measures durations, or needs both cores: runs alone, at the end */
-    PART_BACKGROUND, /* the page, JavaScript and Python: in a process of its own from the start */
+    PART_BACKGROUND, /* pages, documents, JavaScript, Python: in a second process from the start */
     PART_COUNT
 };
 
@@ -74,8 +74,8 @@ static const struct {
     {"partial", partial_suite, PART_UNTIMED},
     {"openapi", openapi_suite, PART_UNTIMED},
     {"clients", clients_suite, PART_UNTIMED},
-    {"docs", docs_suite, PART_UNTIMED},
-    {"commands", commands_suite, PART_UNTIMED},
+    {"docs", docs_suite, PART_BACKGROUND},
+    {"commands", commands_suite, PART_BACKGROUND},
     {"js", js_suite, PART_BACKGROUND},
     {"web", web_suite, PART_BACKGROUND},
     {"python", python_suite, PART_BACKGROUND},

@@ -130,11 +130,12 @@ LOSS_FORMULA(of_means)
     /* Square roots of powers of m, because the powers may overflow or underflow. */
     const loss_real of_term = vexp(p[A] / 2 * log_m), of_slope = vexp(-p[P] / 2 * log_m);
     const loss_real ratio = (1 - p[P]) + p[P] * r,
-                    hess = isinf(ratio) ? p[P] * (of_slope * y / m) : of_slope * ratio;
+                    hess = isinf(ratio) ? p[P] * ((of_slope * y) * (of_slope / m))
+                                        : of_slope * (of_slope * ratio);
     return (struct element){
         .term = 2 * of_term * (of_term * unit_deviance(r, t, p)),
         .grad = {[INPUT] = y == m ? 0 : -2 * of_slope * (of_slope * (y - m))},
-        .hess = {[INPUT] = 2 * of_slope * hess},
+        .hess = {[INPUT] = 2 * hess},
         .invalid = m <= 0            ? INVALID(INPUT)
                    : y < p[SMALLEST] ? INVALID(TARGET)
                                      : 0,

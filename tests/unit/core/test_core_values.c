@@ -320,6 +320,10 @@ START_TEST(tweedie_accepts_extreme_means_and_targets)
         {2.5, 2.0, 1.7e+308, 8.0138768534475383e+307, -6.0104076400856533e+307,
          7.5130095501070676e+307},
         {1.0, 1.7e+308, 0.0, INFINITY, 2, 0},
+        {-1.0, 1e-300, 5e+299, INFINITY, -1, -1e+300},
+        {-2.0, 1e-300, 1e+10, 1.6666666666666665e+39, 0, -4e-290},
+        {-0.5, 1e-290, 1e+30, 5.333333333333334e+74, -2e-115, -1e+175},
+        {-1.0, 1e-160, -1e+160, 1e-160, 2, 2e+160},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double mean = cases[i].mean, target = cases[i].target;

@@ -222,7 +222,7 @@ $(ASSETS): $(BUILD)/web/assets.c Makefile
 
 $(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcurl -lgnutls -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcurl -ljansson -lz -lzstd -lm -pthread
 
 # The wrapper compilers run $(CC).
 $(BUILD)/lossctl-%.so: $(MPI_MODULE_SOURCE) clients/lossctl/mpi/mpi_module.h core/loss.h Makefile
@@ -508,7 +508,7 @@ $(BENCH)/bare: bench/bare.c
 $(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
 	$(call say,LD $@)
 	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ \
-	    $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -lgnutls -ljansson -lz -lzstd -lm
+	    $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lz -lzstd -lm
 
 $(TEXT_STAMP):
 	@mkdir -p $(@D)

@@ -19,7 +19,7 @@ needs="gcc               the C compiler, with OpenMP and the sanitizers
 libc6-dev         headers of the C library
 make              runs the build
 libmicrohttpd-dev the HTTP server library
-libgnutls28-dev   TLS, and hashes of tokens and tensors
+libgnutls28-dev   TLS, and hashes of tokens
 libseccomp-dev    the system call filter
 libjansson-dev    the JSON library
 zlib1g-dev        gzip and deflate

@@ -294,7 +294,7 @@ static void hash_strided(struct sha256 *hash, const struct loss_tensor *tensor)
 }
 
 /* Computes the hashes of the tensors that all parts of the batch share. */
-static enum loss_status hash_shared(struct evaluation *e, struct loss_error *error)
+static void hash_shared(struct evaluation *e)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct loss_tensor *const tensor = &e->plan.tensor[k];
@@ -306,10 +306,8 @@ static enum loss_status hash_shared(struct evaluation *e, struct loss_error *err
             hash_strided(&hash, tensor);
         else
             sha256_add(&hash, tensor->data, loss_tensor_bytes(tensor));
-        if (!sha256_end(&hash, e->hash[k]))
-            return quota_insufficient(error);
+        sha256_end(&hash, e->hash[k]);
     }
-    return LOSS_OK;
 }
 
 enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
@@ -325,7 +323,9 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     }
-    return status == LOSS_OK && e->plan.has_partial ? hash_shared(e, error) : status;
+    if (status == LOSS_OK && e->plan.has_partial)
+        hash_shared(e);
+    return status;
 }
 
 /* ---- Running ---- */

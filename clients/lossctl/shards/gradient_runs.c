@@ -31,10 +31,11 @@ enum exit_code gradient_files_begin_run(struct gradient_files *files,
     struct sha256 hash;
     char text[SHA256_TEXT];
     uint32_t run;
+    if (evaluation->failed)
+        return fail_memory();
     sha256_begin(&hash);
     sha256_add(&hash, evaluation->data, evaluation->len);
-    if (!sha256_end(&hash, text) || evaluation->failed)
-        return fail_memory();
+    sha256_end(&hash, text);
     if (getrandom(&run, sizeof run, 0) != sizeof run)
         return fail(EXIT_FAILED, "cannot read random numbers: %s", strerror(errno));
     snprintf(files->suffix, sizeof files->suffix, ".%.8s-%08x%s", text, run, last);

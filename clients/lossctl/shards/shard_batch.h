@@ -39,7 +39,7 @@ enum exit_code shard_batch_add(struct shard_batch *batch, int k, const char *tex
    the batch cannot be split, or EXIT_INPUT if the tensors do not fit together. */
 enum exit_code shard_batch_plan(struct shard_batch *batch, uint64_t step_rows);
 /* Describes the batch: see partial_begin(). */
-enum exit_code shard_batch_describe(const struct shard_batch *batch, struct partial *partial);
+void shard_batch_describe(const struct shard_batch *batch, struct partial *partial);
 /* Appends lines that describe all shards: see shard_list_describe(). */
 void shard_batch_describe_files(const struct shard_batch *batch, enum shard_detail detail,
                                 struct buffer *out);

@@ -64,7 +64,7 @@ static enum exit_code plan(struct shard_job *job)
     if (code == EXIT_OK)
         code = gradient_files_check(&job->gradients);
     if (code == EXIT_OK)
-        code = shard_batch_describe(&job->batch, &job->result);
+        shard_batch_describe(&job->batch, &job->result);
     job->own = job->result;
     return code;
 }

@@ -194,7 +194,7 @@ START_TEST(sha256_has_the_published_values)
         sha256_begin(&hash);
         for (size_t k = 0; k < cases[i].repeated; k++)
             sha256_add(&hash, cases[i].text, strlen(cases[i].text));
-        ck_assert(sha256_end(&hash, text));
+        sha256_end(&hash, text);
         ck_assert_str_eq(text, cases[i].hash);
     }
 }

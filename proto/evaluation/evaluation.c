@@ -37,6 +37,7 @@ void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, c
     e->len = len;
     e->threads = 1;
     e->quota = NULL;
+    e->attached = NULL;
     loss_request_init(&e->request, loss);
     e->encoding = FORM_NESTED;
     e->has_offset = false;
@@ -68,6 +69,18 @@ int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
         if (strcmp(evaluation_tensor_name(loss, k), name) == 0)
             return k;
     return loss_tensor_find(loss, name);
+}
+
+void evaluation_attach(struct source *source, const struct loss_tensor *tensor,
+                       enum tensor_form form)
+{
+    source->tensor = *tensor;
+    source->swapped = false;
+    source->json = (struct tensor_json){.form = form,
+                                        .is_object = form == FORM_BASE64,
+                                        .dtype = tensor->dtype,
+                                        .rank = tensor->rank};
+    memcpy(source->json.shape, tensor->shape, sizeof source->json.shape);
 }
 
 const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
@@ -135,7 +148,7 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
         snprintf(e->hash[k], SHA256_TEXT, "%0*d", SHA256_TEXT - 1, 0); /* until it is known */
     if (check_offset(e, error) != LOSS_OK)
         return error->status;
-    return check_size(&e->plan, e->len, error);
+    return e->attached ? LOSS_OK : check_size(&e->plan, e->len, error);
 }
 
 /* ---- Memory ---- */
@@ -337,7 +350,7 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
         return;
     const struct source *const source = &e->tensor[error->tensor];
     const char *const data = source->tensor.data;
-    if (!data)
+    if (!data || e->attached)
         tensor_json_point(&source->json, operand_path(e, error->tensor, path),
                           (size_t)error->element, error);
     else if (!source->tensor.strided && data >= e->body && data <= e->body + e->len)

@@ -34,6 +34,13 @@ enum { EVALUATION_GRAD_OUTPUT = LOSS_MAX_TENSORS, EVALUATION_SAMPLE_WEIGHT, EVAL
 
 enum { EVALUATION_SMALL = 4096 }; /* bytes of tensors that need no allocation */
 
+/* Tensors in the memory of a caller in the same process, instead of in the body. Their dtype is
+   never LOSS_ANY, and their `data` is not NULL. */
+struct attached_tensors {
+    const struct loss_tensor *tensor; /* borrowed, as are the numbers */
+    size_t count;
+};
+
 struct evaluation {
     /* Set by evaluation_init. */
     const char
@@ -42,6 +49,9 @@ struct evaluation {
     int threads; /* OpenMP threads that may be used; 1 opens no parallel region. May be changed
                     until evaluation_decode */
     struct quota *quota; /* borrowed; memory is reserved there; NULL (the default): unlimited */
+    const struct attached_tensors
+        *attached; /* borrowed; if it is not NULL (the default), every tensor is one of these, a
+                      JSON body names them by index, and broadcasting is not limited */
 
     /* Set by the reader of the request. */
     struct loss_request request; /* its tensors, grad_output and sample_weight point to `tensor` of
@@ -79,6 +89,10 @@ void evaluation_init(struct evaluation *evaluation, const struct loss_descriptor
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k);
 /* Returns the index of the tensor named `name`; -1 if there is none. */
 int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name);
+/* Makes an attached tensor a source. Errors point to its elements as if it were JSON of that form.
+ */
+void evaluation_attach(struct source *source, const struct loss_tensor *tensor,
+                       enum tensor_form form);
 /* Returns the address of the request's pointer to tensor k. */
 const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k);
 
@@ -109,8 +123,8 @@ enum loss_status evaluation_decode_operand(const struct evaluation *evaluation, 
    evaluation_point() sets. */
 enum loss_status evaluation_run(struct evaluation *evaluation, struct loss_error *error);
 
-/* If loss_run() rejected an element: of a JSON tensor, sets error->path to it in the form that the
-   client used; of row-major bytes in the body, sets error->offset. */
+/* If loss_run() rejected an element: of a JSON or attached tensor, sets error->path to it in the
+   form that the client used; of row-major bytes in the body, sets error->offset. */
 void evaluation_point(const struct evaluation *evaluation, struct loss_error *error);
 
 /* Frees the memory that evaluation_decode allocated. Call it once after

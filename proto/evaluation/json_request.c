@@ -1,13 +1,31 @@
 #include "evaluation/json_request.h"
+#include "number/number.h"
 
 #include <string.h>
 
-enum loss_status json_request_tensor(struct object_reader *json, struct source *source,
+static enum loss_status read_attached(struct object_reader *json,
+                                      const struct attached_tensors *attached,
+                                      struct source *source)
+{
+    int64_t index;
+    const char *end;
+    if (number_read_i64(json->at, &index, &end) != NUMBER_OK || index < 0 ||
+        (uint64_t)index >= attached->count)
+        return object_reader_wrong_type(json, "the index of an attached tensor");
+    json->at = end;
+    evaluation_attach(source, &attached->tensor[index], FORM_BASE64);
+    return LOSS_OK;
+}
+
+enum loss_status json_request_tensor(struct object_reader *json,
+                                     const struct attached_tensors *attached, struct source *source,
                                      bool *present)
 {
     *present = !object_reader_null(json);
     if (!*present)
         return LOSS_OK;
+    if (attached)
+        return read_attached(json, attached, source);
     if (tensor_json_scan(&source->json, json->at, json->body, json->end, json->path, json->quota,
                          &json->at, json->error) != LOSS_OK)
         return json->error->status;
@@ -22,7 +40,7 @@ static enum loss_status read_tensor(struct fields *f, int k)
 {
     struct source *const source = &f->out->tensor[k];
     bool present;
-    if (json_request_tensor(&f->json, source, &present) != LOSS_OK)
+    if (json_request_tensor(&f->json, f->out->attached, source, &present) != LOSS_OK)
         return f->json.error->status;
     *evaluation_place(f->out, k) = present ? &source->tensor : NULL;
     return LOSS_OK;

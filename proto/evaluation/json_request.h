@@ -13,9 +13,11 @@ enum loss_status json_request_read(struct evaluation *evaluation, struct loss_er
 
 /* ---- Parts, for requests that contain such members ---- */
 
-/* Scans the tensor at the cursor into `source`. Sets *present to false if it is null (Python's
-   None): the tensor is then omitted. */
-enum loss_status json_request_tensor(struct object_reader *json, struct source *source,
+/* Scans the tensor at the cursor into `source`; if `attached` is not NULL, reads the index of an
+   attached tensor instead. Sets *present to false if it is null (Python's None): the tensor is then
+   omitted. */
+enum loss_status json_request_tensor(struct object_reader *json,
+                                     const struct attached_tensors *attached, struct source *source,
                                      bool *present);
 
 /* Reads the value of the key as a field of the evaluation. Returns LOSS_MALFORMED if the loss does

@@ -27,16 +27,10 @@ static void encode_derivatives(const struct evaluation *e, const char *field, ui
     buffer_text(out, mask ? "}" : "");
 }
 
-void json_response_append(const struct evaluation *e, struct buffer *out)
+void json_response_append_facts(const struct evaluation *e, struct buffer *out)
 {
     const struct loss_plan *plan = &e->plan;
-    buffer_text(out, "{\"loss\":");
-    if (plan->reduction == LOSS_NONE)
-        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->encoding,
-                           e->threads);
-    else
-        json_append_number(out, e->result.loss);
-    append_texts(out, ",\"reduction\":\"", loss_reduction_name(plan->reduction), "\",\"dtype\":\"");
+    append_texts(out, "\"reduction\":\"", loss_reduction_name(plan->reduction), "\",\"dtype\":\"");
     buffer_text(out, loss_dtype_name(plan->dtype));
     buffer_printf(out, "\",\"count\":%zu", e->result.count);
     if (e->result.nonfinite > 0)
@@ -50,6 +44,19 @@ void json_response_append(const struct evaluation *e, struct buffer *out)
         buffer_text(out, ",\"partial\":");
         partial_append_evaluation(e, out);
     }
+}
+
+void json_response_append(const struct evaluation *e, struct buffer *out)
+{
+    const struct loss_plan *plan = &e->plan;
+    buffer_text(out, "{\"loss\":");
+    if (plan->reduction == LOSS_NONE)
+        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->encoding,
+                           e->threads);
+    else
+        json_append_number(out, e->result.loss);
+    buffer_text(out, ",");
+    json_response_append_facts(e, out);
     encode_derivatives(e, "grad", plan->grad_mask, plan->grad, out);
     encode_derivatives(e, "hess", plan->hess_mask, plan->hess, out);
     buffer_text(out, "}");

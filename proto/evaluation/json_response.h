@@ -7,4 +7,8 @@
 /* Appends the results of an evaluation that has run. If memory runs out, sets out->failed. */
 void json_response_append(const struct evaluation *evaluation, struct buffer *out);
 
+/* Appends the members that are neither tensors nor the loss, without braces: "reduction", "dtype",
+   "count", and if present "nonfinite", "warnings" and "partial". */
+void json_response_append_facts(const struct evaluation *evaluation, struct buffer *out);
+
 #endif

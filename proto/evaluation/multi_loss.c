@@ -13,6 +13,7 @@ void multi_loss_init(struct multi_loss *s, const char *body, size_t len)
     s->len = len;
     s->threads = 1;
     s->quota = NULL;
+    s->attached = NULL;
     s->count = s->numbers = 0;
     s->entry = NULL;
     s->shared = NULL;
@@ -138,7 +139,7 @@ static enum loss_status share(struct multi_loss *s, size_t i, struct loss_error 
     struct multi_loss_entry *const entry = s->entry[i];
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         struct loss_tensor *const tensor = evaluation_operand(&entry->evaluation, k);
-        if (!tensor || entry->shares[k] < 0)
+        if (!tensor || tensor->data || entry->shares[k] < 0)
             continue;
         const struct multi_loss_numbers *numbers = find_numbers(s, entry->shares[k], tensor->dtype);
         if (!numbers && !(numbers = decode_numbers(s, i, k, error)))

@@ -41,11 +41,12 @@ struct multi_loss_numbers {
 struct multi_loss {
     const char *body;
     size_t len;
-    int threads;                      /* 1 until multi_loss_decode sets it */
-    struct quota *quota;              /* as in struct evaluation */
-    size_t count;                     /* of losses */
-    struct multi_loss_entry **entry;  /* owned, as are the entries */
-    struct multi_loss_shared *shared; /* owned */
+    int threads;                             /* 1 until multi_loss_decode sets it */
+    struct quota *quota;                     /* as in struct evaluation */
+    const struct attached_tensors *attached; /* likewise; set it before multi_loss_read */
+    size_t count;                            /* of losses */
+    struct multi_loss_entry **entry;         /* owned, as are the entries */
+    struct multi_loss_shared *shared;        /* owned */
 
     /* Private. */
     size_t numbers;

@@ -65,7 +65,8 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
     shared->at = json->at;
     shared->used = shared->there = false;
     shared->is_tensor = is_tensor_name(json->key);
-    return shared->is_tensor ? json_request_tensor(json, &shared->source, &shared->there)
+    return shared->is_tensor ? json_request_tensor(json, head->multi_loss->attached,
+                                                   &shared->source, &shared->there)
                              : object_reader_skip(json);
 }
 
@@ -170,6 +171,7 @@ static enum loss_status read_entry(struct object_reader *json, struct head *head
         return quota_insufficient(json->error);
     s->count++;
     evaluation_init(&entry->evaluation, loss, s->body, s->len);
+    entry->evaluation.attached = s->attached;
     memset(entry->shares, -1, sizeof entry->shares);
     entry->own = 0;
     struct fields own;

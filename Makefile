@@ -106,6 +106,7 @@ CTL    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MPI_MODULE_SOURCE), \
                                         $(call SOURCES_OF,clients/lossctl)))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*/*.c tests/http/*/*.c \
                                                 tests/golden/*.c tests/support/*.c))
+NATIVE := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/python/native/*.c))
 MAIN   := $(BUILD)/server/main.o
 ASSETS := $(BUILD)/web/assets.o
 # Servers that tests kill write their counters first. The tests themselves are not counted.
@@ -126,6 +127,7 @@ ifeq ($(ARCH),x86_64)
 endif
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
+$(NATIVE): INCLUDES := -Icore -Iproto -Iclients/python/native
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 # The test asks the compiler which features these flags allow.
 MARCH_TEXT = '"$(filter -m%,$(MARCH_$(1)))"'
@@ -156,12 +158,13 @@ MPI_COMPILERS := $(if $(filter tsan arm64,$(MODE)),,$(shell \
         $$cc --showme:version 2>&1 | grep -q 'Open MPI' && echo openmpi=$$cc; \
         $$cc -v 2>&1 | grep -q '^mpicc for MPICH' && echo mpich=$$cc; \
     done))
+LOCAL := $(if $(filter asan tsan arm64,$(MODE)),,$(BUILD)/lossd-local.so)
 MPI_CC_OF   = $(patsubst $(1)=%,%,$(firstword $(filter $(1)=%,$(MPI_COMPILERS))))
 MPI_MODULES := $(foreach mpi,openmpi mpich, \
                          $(if $(call MPI_CC_OF,$(mpi)),$(BUILD)/lossctl-$(mpi).so))
 
-all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl $(MPI_MODULES),no-lossctl)
-all: ## build the server (build/lossd), lossctl, its modules for MPI, and the library
+all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl $(MPI_MODULES),no-lossctl) $(LOCAL)
+all: ## build the server (build/lossd), lossctl, its modules for MPI, and the libraries
 
 no-lossctl:
 	@echo '  lossctl is not built: the headers of libcurl are not installed' \
@@ -203,6 +206,19 @@ $(BUILD)/libloss.a: $(CORE)
 $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
+
+# The library of the Python package. Python loads it without other libraries than those of the C
+# compiler, so jansson is linked statically if possible.
+$(BUILD)/libproto.a: $(PROTO)
+	@rm -f $@
+	$(call say,AR $@)
+	$(Q)$(AR) rcs $@ $^
+
+LIBJANSSON ?= $(or $(filter /%,$(shell $(CC) -print-file-name=libjansson.a)),-ljansson)
+$(BUILD)/lossd-local.so: $(NATIVE) $(BUILD)/libproto.a $(BUILD)/libloss.a
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-z,defs -Wl,--exclude-libs,ALL -Wl,--gc-sections -o $@ $^ \
+	    $(LIBJANSSON) -lm -pthread
 
 # The assembler includes these files.
 $(BUILD)/proto/openapi/openapi.o: proto/openapi/openapi_base.json
@@ -577,8 +593,9 @@ check-format:
 	@$(FORMATTED) | xargs clang-format --dry-run -Werror
 
 TIDY_FILES ?= $(filter-out $(if $(TIDY_MPI),,$(MPI_MODULE_SOURCE)), \
-    $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer))))
-TIDY_FLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl $(TIDY_MPI)
+    $(foreach layer,core proto server clients/lossctl clients/python,$(call SOURCES_OF,$(layer))))
+TIDY_FLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl \
+              -Iclients/python/native $(TIDY_MPI)
 # Where the header of MPI is, if Open MPI is installed.
 TIDY_MPI    = $(if $(call MPI_CC_OF,openmpi),$(shell $(call MPI_CC_OF,openmpi) --showme:compile))
 # Checks a few files per process, with one process per CPU. Discards stderr, which only counts
@@ -618,4 +635,4 @@ help: ## list the targets
 	    while IFS="$$(printf '\t')" read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
 
 -include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d))
--include $(patsubst %.o,%.d,$(PROTO) $(SERVER) $(CTL) $(ASSETS) $(TESTS))
+-include $(patsubst %.o,%.d,$(PROTO) $(SERVER) $(CTL) $(NATIVE) $(ASSETS) $(TESTS))

@@ -2,8 +2,8 @@
 
     layers.py
 
-- Each folder of core/, proto/, server/ and clients/lossctl/ has one row in ARCHITECTURE.md, and one
-  entry in layers.txt, which lists the folders that it may include.
+- Each folder of core/, proto/, server/, clients/lossctl/ and clients/python/native/ has one row in
+  ARCHITECTURE.md, and one entry in layers.txt, which lists the folders that it may include.
 - A file includes only files of its own folder and of those that its entry names.
 - An entry names only folders that are included, and folders do not include each other in a cycle.
 - Every other folder that contains files has a row, or is within a folder that has one.
@@ -23,6 +23,7 @@ SEARCHED = {
     "proto": ["proto", "core"],
     "server": ["server", "proto", "core"],
     "clients/lossctl": ["clients/lossctl", "proto", "core"],
+    "clients/python/native": ["clients/python/native", "proto", "core"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 # Folders that contain only listed folders. Hidden folders do not need a row either.

@@ -9,21 +9,27 @@ from pathlib import Path
 import pytest
 
 import lossd
+from lossd import _native
 
 ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = ROOT / os.environ.get("LOSSD", "build/lossd")
+
+# The library that was built with the program. It is not built for the sanitizers, which Python
+# would have to be started with.
+if PROGRAM.with_name("lossd-local.so").exists():
+    os.environ.setdefault("LOSSD_LIBRARY", str(PROGRAM.with_name("lossd-local.so")))
 
 
 def start(*arguments):
     """Starts a server on a free port. Returns its process and its URL."""
-    program = ROOT / os.environ.get("LOSSD", "build/lossd")
     listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
     process = subprocess.Popen(
-        [program, "--threads", "2", "--log-level", "warning", *listen, *arguments],
+        [PROGRAM, "--threads", "2", "--log-level", "warning", *listen, *arguments],
         stdout=subprocess.PIPE,
         text=True,
     )
     line = process.stdout.readline()
-    assert " listening on " in line, f"{program} did not start: {line!r}"
+    assert " listening on " in line, f"{PROGRAM} did not start: {line!r}"
     return process, line.split(" listening on ")[1].split()[0]
 
 
@@ -55,13 +61,24 @@ def default_client(url):
     lossd.set_default_client(None)
 
 
+def library():
+    """Returns the environment variable that names the library for evaluations in the process."""
+    return {name: os.environ[name] for name in ("LOSSD_LIBRARY",) if name in os.environ}
+
+
+def need_library():
+    """Skips the test file if the library is not built."""
+    if not _native.is_installed():
+        pytest.skip("build/lossd-local.so is not built", allow_module_level=True)
+
+
 def run_python(source, url):
     """Runs a program in a new interpreter, with the URL of the server as its argument."""
     subprocess.run(
         [sys.executable, "-B", "-c", source, url],
         check=True,
         timeout=60,
-        env={"PYTHONPATH": str(ROOT / "clients/python/src")},
+        env={"PYTHONPATH": str(ROOT / "clients/python/src"), **library()},
     )
 
 

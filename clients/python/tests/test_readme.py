@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import lossd
-from conftest import ROOT, need
+from conftest import ROOT, need, need_library
 
 HERE = ROOT / "clients/python"
 SNIPPETS = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text("utf-8"), re.S)
@@ -30,6 +30,8 @@ def run(python, snippet, url, folder, **environment):
 def test_snippets_run(snippet, url, tmp_path):
     for module in re.findall(r"^(?:import|from) (torch|sklearn|xgboost)\b", snippet, re.M):
         need(module)
+    if "local" in snippet:
+        need_library()
     run(sys.executable, snippet, url, tmp_path, PYTHONPATH=str(HERE / "src"))
 
 

@@ -23,7 +23,8 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
 
     Up to `connections` calls run concurrently, each on its own thread and connection. Further calls
     wait; their timeout begins when they start. Cancelling a task closes its connection, which
-    cancels the request on the server.
+    cancels the request on the server. With the url "local:", calls run in this process, and
+    cancelling a task cancels its evaluation.
 
     The arguments are those of Client.
     """
@@ -39,7 +40,8 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
         cafile: Optional[str] = None,
         cert: Optional[Certificate] = None,
         ssl_context: Optional[ssl.SSLContext] = None,
-        connections: int = 32
+        connections: int = 32,
+        threads: Optional[int] = None,
     ) -> None:
         self._open(
             dict(
@@ -52,6 +54,7 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
                 cert=cert,
                 ssl_context=ssl_context,
                 connections=connections,
+                threads=threads,
             )
         )
         self._threads = self._new_threads()
@@ -66,9 +69,7 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
 
     async def losses(self) -> List[Dict[str, Any]]:
         """Like Client.losses."""
-        found: Any = await self._run(lambda call: self._session.get(call, "/v1/losses"))
-        losses: List[Dict[str, Any]] = found["losses"]
-        return losses
+        return await self._run(self._session.losses)
 
     async def health(self) -> bool:
         """Like Client.health."""
@@ -82,7 +83,7 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
         """Waits for running calls, then closes connections and threads. The client cannot be used
         afterwards."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-        self._session.server.close()
+        self._session.close()
 
     async def __aenter__(self) -> "AsyncClient":
         return self

@@ -26,7 +26,7 @@ DTYPES = {
 
 
 def encode(name: str, value: Any) -> Dict[str, Any]:
-    dtype, array = _safetensors.encodable(name, value)
+    dtype, array = _safetensors.row_major(name, value)
     return {
         "shape": array.shape,
         "dtype": DTYPES[dtype],
@@ -37,10 +37,14 @@ def encode(name: str, value: Any) -> Dict[str, Any]:
 def decode(response: Mapping[str, Any]) -> Tuple[Dict[str, "np.ndarray[Any, Any]"], Dict[str, str]]:
     """Converts the result of one loss to the form of a safetensors response: tensors, and metadata
     as text."""
-    arrays = {"loss": tensor(response["loss"])}
+    none = response["reduction"] == "none"  # terms, even if it is only one
+    arrays = {"loss": tensor(response["loss"], response["dtype"] if none else "float64")}
     for prefix in ("grad", "hess"):
         arrays.update(
-            {f"{prefix}_{name}": tensor(found) for name, found in response.get(prefix, {}).items()}
+            {
+                f"{prefix}_{name}": tensor(found, response["dtype"])
+                for name, found in response.get(prefix, {}).items()
+            }
         )
     texts = {
         name: str(response[name])
@@ -54,9 +58,9 @@ def decode(response: Mapping[str, Any]) -> Tuple[Dict[str, "np.ndarray[Any, Any]
     return arrays, texts
 
 
-def tensor(found: Any) -> "np.ndarray[Any, Any]":
+def tensor(found: Any, dtype: str) -> "np.ndarray[Any, Any]":
     if not isinstance(found, dict):
-        return np.asarray(found, np.float64)  # a number, or a string such as "NaN"
+        return np.asarray(found, dtype)  # a number, or a string such as "NaN"
     numbers = np.frombuffer(
         bytearray(base64.b64decode(found["data"]["buffer"])),
         np.dtype(found["dtype"]).newbyteorder("<"),

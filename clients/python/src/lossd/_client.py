@@ -27,8 +27,8 @@ class Client(Settings, LossMethods[Result]):
     of lossd without Retry-After) is not retried.
 
     Args:
-        url: of the server, or unix:/path of its socket. Default: $LOSSD_URL, or
-            http://127.0.0.1:8080.
+        url: of the server, or unix:/path of its socket, or "local:" to evaluate in this process,
+            without a server. Default: $LOSSD_URL, or http://127.0.0.1:8080.
         token: the bearer token. Default if no url is given: $LOSSD_TOKEN.
         timeout: maximum seconds of a call, including retries; None for no limit. It is also sent to
             the server (X-Request-Timeout).
@@ -38,6 +38,9 @@ class Client(Settings, LossMethods[Result]):
         cert: a client certificate: a file that contains it and its key, or a pair of files.
         ssl_context: replaces verify, cafile and cert.
         connections: maximum number of idle connections to keep.
+        threads: only with "local:": maximum number of threads of an evaluation. Default:
+            torch.get_num_threads() if PyTorch is imported, or $OMP_NUM_THREADS, or the number of
+            CPUs that the process may use.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Client(Settings, LossMethods[Result]):
         cert: Optional[Certificate] = None,
         ssl_context: Optional[ssl.SSLContext] = None,
         connections: int = 32,
+        threads: Optional[int] = None,
     ) -> None:
         self._open(
             dict(
@@ -64,6 +68,7 @@ class Client(Settings, LossMethods[Result]):
                 cert=cert,
                 ssl_context=ssl_context,
                 connections=connections,
+                threads=threads,
             )
         )
 
@@ -87,10 +92,7 @@ class Client(Settings, LossMethods[Result]):
     def losses(self) -> List[Dict[str, Any]]:
         """Returns the descriptions of all losses: names, formula, tensors, parameters and
         reductions."""
-        found: List[Dict[str, Any]] = self._session.get(self._session.call(), "/v1/losses")[
-            "losses"
-        ]
-        return found
+        return self._session.losses(self._session.call())
 
     def health(self) -> bool:
         """Returns True if the server is alive, False if it is not or is unreachable. Does not
@@ -104,7 +106,7 @@ class Client(Settings, LossMethods[Result]):
 
     def close(self) -> None:
         """Closes idle connections. The client can still be used."""
-        self._session.server.close()
+        self._session.close()
 
     def __enter__(self) -> "Client":
         return self

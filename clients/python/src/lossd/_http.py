@@ -289,7 +289,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 def address(url: str) -> Tuple[str, int, str]:
     """Splits a URL into host, port and path."""
-    example = "expected a URL such as http://127.0.0.1:8080, https://host/path or unix:/path"
+    example = "expected a URL such as http://127.0.0.1:8080, https://host/path, unix:/path or local:"
     # The message must not contain a password.
     wrong = (
         f"the url is {url!r}; {example}" if "@" not in url else f"the url is invalid; {example}"

@@ -90,13 +90,13 @@ def shortened(value: Any) -> str:
 
 
 def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
-    """Returns the safetensors dtype and a little-endian array in row-major order."""
+    """Returns the safetensors dtype and a little-endian array, without a copy if possible."""
     value = of_torch(value)
     if isinstance(value, BFloat16):
-        return "BF16", np.asarray(value.bits, "<u2", order="C")
+        return "BF16", np.asarray(value.bits, "<u2")
     array = array_of(name, value)
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes, which JAX uses
-        return "BF16", np.asarray(array, order="C").view("<u2")
+        return "BF16", array.view("<u2")
     dtype = array.dtype.newbyteorder("<")
     if dtype not in NAMES:
         raise TypeError(
@@ -104,7 +104,13 @@ def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
             " float64, float32, float16, bfloat16, int64, int32, int16, int8, uint64, uint32,"
             " uint16, uint8 or bool"
         )
-    return NAMES[dtype], np.asarray(array, dtype, order="C")
+    return NAMES[dtype], np.asarray(array, dtype)
+
+
+def row_major(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
+    """Like `encodable`, with the elements in row-major order."""
+    dtype, array = encodable(name, value)
+    return dtype, np.asarray(array, order="C")
 
 
 def encode(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> List[Buffer]:
@@ -112,7 +118,7 @@ def encode(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> List[Buff
     header: Dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     pieces: List[Buffer] = []
     end = 0
-    arrays = [(name, *encodable(name, value)) for name, value in tensors.items()]
+    arrays = [(name, *row_major(name, value)) for name, value in tensors.items()]
     # Sort the widest first, so that all are aligned.
     for name, dtype, array in sorted(arrays, key=lambda item: -item[2].itemsize):
         header[name] = {

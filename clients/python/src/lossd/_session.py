@@ -29,6 +29,7 @@ from ._errors import (
     ConnectionFailed,
     DeadlineExceeded,
     InvalidRequest,
+    LossdError,
     LossdWarning,
     ProtocolError,
     ServerError,
@@ -75,7 +76,7 @@ class Session:
             headers["Authorization"] = f"Bearer {checked_token(token)}"
         context = tls_context(url, verify, cafile, cert, ssl_context)
         self.url = url
-        self.timeout = None if timeout is None or timeout > MAX_TIMEOUT else float(timeout)
+        self.timeout = finite_timeout(timeout)
         self.server = Server(url, headers, retries, context, connections)
 
     def call(self) -> Call:
@@ -93,11 +94,7 @@ class Session:
         dtype: Optional[str],
         part: Mapping[str, Any],
     ) -> Result:
-        query = {
-            **changed(loss, parameters),
-            **common(reduction, grad, hess, dtype),
-            **{name: text(name, value) for name, value in part.items() if is_set(value)},
-        }
+        query = fields_of(loss, parameters, reduction, grad, hess, dtype, part)
         path = f"/v1/losses/{loss}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         response = self.post(
             call, path, _safetensors.encode(present(loss, tensors), {}), SAFETENSORS
@@ -109,7 +106,7 @@ class Session:
         self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]
     ) -> List[Result]:
         """Evaluates several losses with one request: JSON, with tensors in base64."""
-        body = json.dumps(several(losses, fields), default=plain).encode()
+        body = json.dumps(several(losses, fields, _base64.encode), default=plain).encode()
         response = self.post(call, "/v1/evaluate", [body], JSON)
         found = json_of(response, self.url)
         try:
@@ -125,9 +122,14 @@ class Session:
         )
         return expect(response, content_type, self.url)
 
-    def get(self, call: Call, path: str) -> Any:
-        response = self.server.request("GET", path, {"Accept": JSON}, (), call)
-        return json_of(expect(response, JSON, self.url), self.url)
+    def losses(self, call: Call) -> List[Dict[str, Any]]:
+        response = self.server.request("GET", "/v1/losses", {"Accept": JSON}, (), call)
+        found: List[Dict[str, Any]] = json_of(expect(response, JSON, self.url), self.url)["losses"]
+        return found
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self.server.close()
 
     def probe(self, call: Call, path: str) -> bool:
         """Returns True if the path returns 200, False on an overload status or no
@@ -152,6 +154,10 @@ def check_timeout(timeout: Any) -> None:
         )
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout}; it must be positive, or None for no limit")
+
+
+def finite_timeout(timeout: Optional[float]) -> Optional[float]:
+    return None if timeout is None or timeout > MAX_TIMEOUT else float(timeout)
 
 
 def check_count(name: str, value: Any, minimum: int) -> None:
@@ -203,6 +209,23 @@ def tls_context(
     return context
 
 
+def fields_of(
+    loss: str,
+    parameters: Mapping[str, Any],
+    reduction: str,
+    grad: Any,
+    hess: Any,
+    dtype: Optional[str],
+    part: Mapping[str, Any],
+) -> Dict[str, str]:
+    """Returns the fields of a request other than tensors, as text."""
+    return {
+        **changed(loss, parameters),
+        **common(reduction, grad, hess, dtype),
+        **{name: text(name, value) for name, value in part.items() if is_set(value)},
+    }
+
+
 def present(loss: str, tensors: Mapping[str, Any]) -> Dict[str, Any]:
     """Returns the tensors that are not None."""
     return {
@@ -227,23 +250,33 @@ def is_extension(dtype: Any) -> bool:
     return type(dtype).__module__.startswith("pandas.") and hasattr(dtype, "na_value")
 
 
-def several(losses: Sequence[Entry], fields: Mapping[str, Any]) -> Dict[str, Any]:
+Encode = Callable[[str, Any], Any]  # of a tensor, by its name and array
+
+
+def several(
+    losses: Sequence[Entry], fields: Mapping[str, Any], encode: Encode, others: Iterable[str] = ()
+) -> Dict[str, Any]:
     """Builds the body of a request for several losses: `fields` apply to all, fields of an entry
-    only to it."""
+    only to it. `others` are names of tensors of other losses, to be encoded like tensors."""
     if isinstance(losses, (str, Mapping)):
         raise TypeError(
             f"losses is {losses!r}; it must be a sequence of names, or of mappings with a \"loss\""
         )
     entries = [entry_of(place, entry) for place, entry in enumerate(losses)]
-    tensors: Dict[str, Optional[TensorInfo]] = {"grad_output": None, "sample_weight": None}
+    tensors: Dict[str, Optional[TensorInfo]] = dict.fromkeys(
+        ("grad_output", "sample_weight", *others)
+    )
     for entry in entries:
         if entry.get("loss") in BY_NAME:
             tensors.update({info.name: info for info in BY_NAME[entry["loss"]].tensors})
     own = [
-        {name: field(name, value, tensors) for name, value in entry.items()} for entry in entries
+        {name: field(name, value, tensors, encode) for name, value in entry.items()}
+        for entry in entries
     ]
     shared = {
-        name: field(name, value, tensors) for name, value in fields.items() if value is not None
+        name: field(name, value, tensors, encode)
+        for name, value in fields.items()
+        if value is not None
     }
     return {**shared, "losses": own, "encoding": "base64"}
 
@@ -258,10 +291,12 @@ def entry_of(place: int, entry: Any) -> Dict[str, Any]:
     return dict(entry)
 
 
-def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) -> Any:
+def field(
+    name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]], encode: Encode
+) -> Any:
     """Converts a field to JSON. None in an entry overrides a shared field."""
     if name in tensors and value is not None:
-        return _base64.encode(name, as_needed(tensors[name], value))
+        return encode(name, as_needed(tensors[name], value))
     if value is None or name == "loss":
         return value
     if name == "dtype":
@@ -390,21 +425,29 @@ def fail(response: Response, url: str) -> NoReturn:
         else ""
     )
     detail = problem.get("detail") or f"{url} returned {status} {status_phrase(status)}{moved}"
-    where: Dict[str, Any] = {
-        "status": status,
-        "pointer": problem.get("pointer"),
-        "offset": problem.get("offset"),
-        "request_id": response.headers.get("X-Request-Id"),
-    }
+    raise failure(
+        status,
+        detail,
+        retry_after=retry_after(response.headers),
+        pointer=problem.get("pointer"),
+        offset=problem.get("offset"),
+        request_id=response.headers.get("X-Request-Id"),
+    )
+
+
+def failure(
+    status: int, detail: str, retry_after: Optional[float] = None, **where: Any
+) -> LossdError:
+    """Returns the exception for a status."""
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise AccessDenied(detail, **where)
+        return AccessDenied(detail, status=status, **where)
     if status in RETRIED or status == HTTPStatus.REQUEST_TIMEOUT:
-        raise Unavailable(detail, retry_after=retry_after(response.headers), **where)
+        return Unavailable(detail, status=status, retry_after=retry_after, **where)
     if 400 <= status < 500:
-        raise InvalidRequest(detail, **where)
+        return InvalidRequest(detail, status=status, **where)
     if status >= 500:
-        raise ServerError(detail, **where)
-    raise ProtocolError(detail, **where)
+        return ServerError(detail, status=status, **where)
+    return ProtocolError(detail, status=status, **where)
 
 
 def status_phrase(status: int) -> str:

@@ -1,7 +1,8 @@
 """The base of both clients: their arguments, from which copies and pickles are made."""
 import os
-from typing import Any, Dict, Optional, Tuple, TypeVar
+from typing import Any, Dict, Optional, Tuple, TypeVar, Union
 
+from ._local import URL as LOCAL_URL, LocalSession
 from ._session import Session
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -18,16 +19,22 @@ class Settings:
     uses its own environment."""
 
     _arguments: Dict[str, Any]
-    _session: Session
+    _session: Union[Session, LocalSession]
 
     def _open(self, arguments: Dict[str, Any]) -> None:
         url, token, self._token_of_environment = where(arguments["url"], arguments["token"])
         self._arguments = {**arguments, "url": url, "token": token}
-        self._session = Session(**self._arguments)
+        if url == LOCAL_URL:
+            self._session = LocalSession(**self._arguments)
+            return
+        if arguments["threads"] is not None:
+            raise ValueError(f"the url is not {LOCAL_URL}, which threads requires")
+        remote = {name: value for name, value in self._arguments.items() if name != "threads"}
+        self._session = Session(**remote)
 
     @property
     def url(self) -> str:
-        """The URL of the server."""
+        """The URL of the server, or local:."""
         return self._session.url
 
     def __repr__(self) -> str:
@@ -57,9 +64,7 @@ class Settings:
     def __setstate__(self, state: Dict[str, Any]) -> None:
         arguments = dict(state["arguments"])
         # The token is sent only to that server.
-        if (
-            state["token_of_environment"] and arguments["url"] == environment_url()
-        ):
+        if state["token_of_environment"] and arguments["url"] == environment_url():
             arguments["token"] = os.environ.get("LOSSD_TOKEN")
         self.__init__(**arguments)  # type: ignore[misc]
         self._token_of_environment = state["token_of_environment"]
@@ -71,9 +76,9 @@ def environment_url() -> str:
 
 def where(url: Optional[str], token: Optional[str]) -> Tuple[str, Optional[str], bool]:
     """Returns the URL, the token, and whether the token is from the environment. $LOSSD_TOKEN is
-    only used with $LOSSD_URL."""
+    only used with $LOSSD_URL, if that is a server."""
     if url is not None:
         return url, token, False
-    if token is not None:
+    if token is not None or environment_url() == LOCAL_URL:
         return environment_url(), token, False
     return environment_url(), os.environ.get("LOSSD_TOKEN"), True

@@ -1,0 +1,250 @@
+"""Evaluations in this process, with the library of _native.py: the counterpart of _session.py."""
+import ctypes
+import functools
+import json
+import os
+import ssl
+import sys
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from urllib.parse import quote, urlencode
+
+import numpy as np
+
+from . import _native, _safetensors
+from ._http import Call
+from ._losses import LOSSES
+from ._result import Result, Tensors
+from ._session import (
+    Certificate,
+    Entry,
+    check_count,
+    check_timeout,
+    failure,
+    fields_of,
+    finite_timeout,
+    plain,
+    present,
+    several,
+)
+
+URL = "local:"
+MAX_THREADS = 1024
+# Estimated costs, in nanoseconds of one core. Up to the first, another thread would cost more than
+# it saves. Up to the second, a call is short enough to ignore timeouts and interrupts.
+SMALL_WORK, SHORT_WORK = 100_000, 10_000_000
+WAIT = 0.1  # seconds between checks for a timeout or an interrupt
+FLOATS = {_native.DTYPES["F32"]: "float32", _native.DTYPES["F64"]: "float64"}
+PREFIXES = {_native.GRAD: "grad", _native.HESS: "hess"}
+TENSOR_NAMES = {tensor.name for info in LOSSES.values() for tensor in info.tensors}
+
+
+class LocalSession:
+    """Evaluates in this process. The arguments are those of Client."""
+
+    def __init__(
+        self,
+        url: str,
+        token: Optional[str],
+        timeout: Optional[float],
+        retries: int,
+        verify: bool,
+        cafile: Optional[str],
+        cert: Optional[Certificate],
+        ssl_context: Optional[ssl.SSLContext],
+        connections: int,
+        threads: Optional[int],
+    ) -> None:
+        check_timeout(timeout)
+        check_count("retries", retries, 0)
+        check_count("connections", connections, 1)
+        for name, is_given in (
+            ("token", token is not None),
+            ("verify", not verify),
+            ("cafile", cafile is not None),
+            ("cert", cert is not None),
+            ("ssl_context", ssl_context is not None),
+        ):
+            if is_given:
+                raise ValueError(f"the url is {URL}, without a server, which {name} requires")
+        if threads is not None:
+            check_count("threads", threads, 1)
+            if threads > MAX_THREADS:
+                raise ValueError(f"threads is {threads}; it must be at most {MAX_THREADS}")
+        self.url = URL
+        self.timeout = finite_timeout(timeout)
+        self.threads = threads
+        self._library = _native.library()
+
+    def call(self) -> Call:
+        return Call(self.timeout)
+
+    def evaluate(
+        self,
+        call: Call,
+        loss: str,
+        tensors: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        reduction: str,
+        grad: Any,
+        hess: Any,
+        dtype: Optional[str],
+        part: Mapping[str, Any],
+    ) -> Result:
+        query = fields_of(loss, parameters, reduction, grad, hess, dtype, part)
+        operands = Operands()
+        for name, value in present(loss, tensors).items():
+            operands.add(name, value)
+        error = _native.Error()
+        planned = self._library.lossd_local_plan(
+            loss.encode(),
+            query_text(tuple(query.items())),
+            *operands.arguments(),
+            ctypes.byref(error),
+        )
+        return self._finish(call, planned, error)[0]
+
+    def evaluate_several(
+        self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]
+    ) -> List[Result]:
+        operands = Operands()
+        request = several(losses, fields, operands.add, TENSOR_NAMES)
+        body = json.dumps(request, default=plain).encode()
+        error = _native.Error()
+        planned = self._library.lossd_local_plan_several(
+            body, len(body), *operands.arguments(), ctypes.byref(error)
+        )
+        return self._finish(call, planned, error)
+
+    def losses(self, call: Call) -> List[Dict[str, Any]]:
+        text = self._library.lossd_local_losses()
+        if text is None:
+            raise MemoryError
+        found: List[Dict[str, Any]] = json.loads(text)["losses"]
+        return found
+
+    def probe(self, call: Call, path: str) -> bool:
+        """Returns True: the library is loaded."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _finish(self, call: Call, planned: Any, error: _native.Error) -> List[Result]:
+        """Runs a planned call and frees it."""
+        if not planned:
+            fail(error)
+        shown = planned.contents
+        try:
+            arrays = allocate(shown)
+            if self._run(call, planned, shown.work) == _native.FAILED:
+                fail(shown.error)
+            return [result_of(shown, place, arrays[place]) for place in range(shown.losses)]
+        finally:
+            self._library.lossd_local_free(planned)  # waits for the threads that use the arrays
+
+    def _run(self, call: Call, planned: Any, work: int) -> int:
+        """Returns SUCCEEDED or FAILED. Raises if the call is cancelled or exceeds its timeout."""
+        threads = 1 if work <= SMALL_WORK else self.threads or default_threads()
+        if work <= (SMALL_WORK if threads > 1 else SHORT_WORK):
+            state: int = self._library.lossd_local_run(planned)
+            return state
+        state = self._library.lossd_local_start(planned, threads, milliseconds(call))
+        while state == _native.RUNNING:  # Python raises KeyboardInterrupt between the calls
+            state = self._library.lossd_local_wait(planned, milliseconds(call))
+        return state
+
+
+def milliseconds(call: Call) -> int:
+    """Returns how long to wait before the next check. Raises if the deadline has passed."""
+    left = call.remaining()
+    return int(1000 * (WAIT if left is None else min(left, WAIT))) + 1
+
+
+class Operands:
+    """The tensors of a request. Keeps their arrays."""
+
+    def __init__(self) -> None:
+        self._tensors: List[_native.Tensor] = []
+        self._arrays: List[Any] = []
+
+    def add(self, name: str, value: Any) -> int:
+        """Adds a tensor. Returns its index."""
+        dtype, array = _safetensors.encodable(name, value)
+        size = array.itemsize
+        if any(stride % size for stride in array.strides):  # a field of a structured array
+            array = array.copy()
+        tensor = _native.Tensor(name.encode(), address(array), _native.DTYPES[dtype], array.ndim)
+        if 0 < array.ndim <= _native.MAX_RANK:
+            tensor.shape[: array.ndim] = array.shape
+            tensor.stride[: array.ndim] = [stride // size for stride in array.strides]
+        self._tensors.append(tensor)
+        self._arrays.append(array)
+        return len(self._tensors) - 1
+
+    def arguments(self) -> Tuple[Any, int]:
+        """Returns the tensors as an array for the library, and their number."""
+        count = len(self._tensors)
+        return (_native.Tensor * count)(*self._tensors), count
+
+
+def address(array: "np.ndarray[Any, Any]") -> int:
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def query_text(fields: Tuple[Tuple[str, str], ...]) -> bytes:
+    return urlencode(fields, quote_via=quote).encode()
+
+
+def allocate(shown: _native.Call) -> List[Dict[Tuple[int, str], Any]]:
+    """Allocates the outputs: for each loss, the arrays by kind and name."""
+    arrays: List[Dict[Tuple[int, str], Any]] = [{} for _ in range(shown.losses)]
+    for place in range(shown.outputs):
+        output = shown.output[place]
+        array = np.empty(output.shape[: output.rank], FLOATS[output.dtype])
+        output.data = address(array)
+        arrays[output.loss][output.kind, (output.name or b"").decode()] = array
+    return arrays
+
+
+def result_of(shown: _native.Call, place: int, arrays: Mapping[Tuple[int, str], Any]) -> Result:
+    """Builds the result of the loss at `place`."""
+    result = shown.result[place]
+    facts = json.loads(result.facts)
+    derivatives: Dict[str, Dict[str, Any]] = {"grad": {}, "hess": {}}
+    for (kind, name), array in arrays.items():
+        if kind != _native.TERMS:
+            derivatives[PREFIXES[kind]][name] = array
+    return Result(
+        loss=arrays.get((_native.TERMS, ""), result.loss),
+        grad=Tensors(derivatives["grad"], "grad"),
+        hess=Tensors(derivatives["hess"], "hess"),
+        count=facts["count"],
+        nonfinite=facts.get("nonfinite", 0),
+        warnings=facts.get("warnings", []),
+        reduction=facts["reduction"],
+        dtype=facts["dtype"],
+        timing={"compute": shown.milliseconds},
+        request_id="",
+        partial=facts.get("partial"),
+    )
+
+
+def fail(error: _native.Error) -> NoReturn:
+    pointer = error.pointer.decode("utf-8", "replace") or None
+    raise failure(error.status, error.message.decode("utf-8", "replace"), pointer=pointer)
+
+
+def default_threads() -> int:
+    """Returns PyTorch's number of threads if it is imported, else the first number of
+    $OMP_NUM_THREADS, else the number of CPUs that the process may use."""
+    count = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    if count is not None:
+        return min(int(count()), MAX_THREADS)
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return min(int(wanted), MAX_THREADS)
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    return min(os.cpu_count() or 1, MAX_THREADS)

@@ -13,11 +13,12 @@ from lossd import _native
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / os.environ.get("LOSSD", "build/lossd")
+LIBRARY = PROGRAM.with_name("lossd-local.so")
 
 # The library that was built with the program. It is not built for the sanitizers, which Python
 # would have to be started with.
-if PROGRAM.with_name("lossd-local.so").exists():
-    os.environ.setdefault("LOSSD_LIBRARY", str(PROGRAM.with_name("lossd-local.so")))
+if LIBRARY.exists():
+    os.environ.setdefault("LOSSD_LIBRARY", str(LIBRARY))
 
 
 def start(*arguments):
@@ -52,10 +53,12 @@ def client(url):
         yield client
 
 
-@pytest.fixture
-def default_client(url):
-    """The client of functions that have none of their own."""
-    lossd.set_default_client(lossd.Client(url))
+@pytest.fixture(params=["server", "local:"])
+def default_client(request, url):
+    """The client of functions that have none of their own: one of the server, then one without."""
+    if request.param == "local:" and not _native.is_installed():
+        pytest.skip(f"{LIBRARY} is not built")
+    lossd.set_default_client(lossd.Client(url if request.param == "server" else request.param))
     yield
     lossd.default_client().close()
     lossd.set_default_client(None)
@@ -69,7 +72,7 @@ def library():
 def need_library():
     """Skips the test file if the library is not built."""
     if not _native.is_installed():
-        pytest.skip("build/lossd-local.so is not built", allow_module_level=True)
+        pytest.skip(f"{LIBRARY} is not built", allow_module_level=True)
 
 
 def run_python(source, url):

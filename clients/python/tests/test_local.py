@@ -4,6 +4,7 @@ import asyncio
 import copy
 import os
 import pickle
+import pydoc
 import signal
 import sys
 import threading
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 import lossd
+import lossd.boost
+import lossd.sklearn
 from conftest import ROOT, need, need_library, run_python
 from lossd import _local, _native
 
@@ -458,6 +461,61 @@ def test_another_version_is_an_import_error(monkeypatch):
     monkeypatch.setattr(_native, "__version__", "9.9.9")
     with pytest.raises(ImportError, match="has version .*, this package 9.9.9"):
         lossd.Client("local:")
+
+
+# ---- lossd.local ----
+
+
+def test_functions(local):
+    x, y = np.float32([[0.2, 0.8], [1, 0]]), [0, 1]
+    assert lossd.local.__all__ == ["evaluate", *lossd.LOSSES]
+    ours = lossd.local.cross_entropy(x, y, grad=True, label_smoothing=0.1)
+    assert_same_bits(ours, local.cross_entropy(x, y, grad=True, label_smoothing=0.1))
+    assert lossd.local.evaluate(["mse", "l1"], input=X, target=Y)[1].loss == local.l1(X, Y).loss
+    assert "label_smoothing" in pydoc.render_doc(lossd.local.cross_entropy)
+    assert "delta: " in pydoc.render_doc(lossd.local)
+    with pytest.raises(AttributeError, match="module 'lossd' has no attribute 'locale'"):
+        lossd.locale
+
+
+def test_functions_need_the_library(monkeypatch, url):
+    monkeypatch.setenv("LOSSD_LIBRARY", "/nothing.so")
+    program = """
+import lossd, lossd.boost, lossd.sklearn
+assert lossd.boost.xgboost("mse").used_client() is lossd.default_client()
+assert lossd.sklearn.metric("mse").used_client().url == "http://127.0.0.1:8080"
+try:
+    lossd.local.mse
+except ImportError as error:
+    assert "is not installed; looked for /nothing.so" in str(error)
+else:
+    assert False
+"""
+    run_python(program, url)
+
+
+# ---- Defaults of adapters ----
+
+
+def test_scorers_and_objectives_need_no_server(monkeypatch, client):
+    monkeypatch.delenv("LOSSD_URL", raising=False)
+    lossd.set_default_client(None)
+    objective, metric = lossd.boost.xgboost("log_cosh"), lossd.sklearn.metric("huber", delta=0.5)
+    assert objective.used_client() is metric.used_client()
+    assert metric(X, Y) == client.huber(Y, X, delta=0.5).loss
+    grad, hess = objective(np.float32(X), np.float32(Y))
+    expected = client.log_cosh(np.float32(Y), np.float32(X), reduction="sum", grad=True, hess=True)
+    assert grad.tobytes() == expected.grad.input.tobytes()
+    assert hess.tobytes() == expected.hess.input.tobytes()
+    for one in (objective, metric):
+        assert one.used_client().url == pickle.loads(pickle.dumps(one)).client.url == "local:"
+    monkeypatch.setenv("LOSSD_URL", client.url)
+    assert metric.used_client() is lossd.default_client() and metric(X, Y) > 0
+    monkeypatch.delenv("LOSSD_URL")
+    lossd.set_default_client(client)
+    assert metric.used_client() is objective.used_client() is client
+    lossd.set_default_client(None)
+    assert metric.used_client().url == "local:"
 
 
 # ---- Threads, timeouts, interrupts ----

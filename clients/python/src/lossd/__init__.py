@@ -6,10 +6,14 @@ batches.
     >>> result = client.mse([2.5, 0, 2], [3, -0.5, 2], grad=True)
     >>> result.loss, result.grad.input
 
-Client and AsyncClient have a method for every loss. Accumulator computes the loss of a dataset that
+Client and AsyncClient have a method for every loss. Without a server, Client("local:") and the
+functions of `lossd.local` evaluate in this process. Accumulator computes the loss of a dataset that
 is evaluated in batches. `lossd.torch`, `lossd.sklearn` and
 `lossd.boost` adapt the losses to PyTorch, scikit-learn, XGBoost and LightGBM; each needs its
 library."""
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._accumulator import Accumulator
 from ._async_client import AsyncClient
 from ._client import Client, default_client, set_default_client
@@ -52,6 +56,17 @@ __all__ = [
     "merge",
     "set_default_client",
 ]
+
+if TYPE_CHECKING:
+    from . import local
+
+
+def __getattr__(name: str) -> Any:
+    """Imports lossd.local on first use: it needs a library that may not be installed."""
+    if name == "local":
+        return importlib.import_module("lossd.local")
+    raise AttributeError(f"module 'lossd' has no attribute '{name}'")
+
 
 for _public in __all__:
     if isinstance(globals()[_public], type):

@@ -4,7 +4,7 @@ from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ._client import UsesClient, Client, checked
+from ._client import UsesClient, Client, adapter_client, checked
 from ._losses import BY_NAME
 from ._result import Result
 from ._table import LossInfo
@@ -61,6 +61,9 @@ class Fixed(UsesClient):
         """Raises a TypeError for an argument that the loss or the adapter does not accept."""
         taken = [name for name in fixed_arguments(info) if name not in self.fixed]
         check_arguments(info, parameters, taken)
+
+    def used_client(self) -> Client:
+        return adapter_client() if self.client is None else checked(self.client)
 
     @property
     def takes_classes(self) -> bool:

@@ -5,7 +5,9 @@ import ssl
 import threading
 from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
+from ._local import URL as LOCAL_URL
 from ._losses import LossMethods
+from ._native import is_installed
 from ._result import Result
 from ._session import Certificate, Entry, warn
 from ._settings import Settings
@@ -132,18 +134,20 @@ class Client(Settings, LossMethods[Result]):
         return result
 
 
-_default: Optional[Client] = None
+_default: Optional[Client] = None  # that of set_default_client
+_created: Dict[str, Client] = {}  # created on first use: "default" and "local"
 _default_lock = threading.Lock()
 
 
 def default_client() -> Client:
     """Returns the client used if none is given: the one passed to set_default_client, or a Client()
     created on first use."""
-    global _default
     with _default_lock:
-        if _default is None:
-            _default = Client()
-        return _default
+        if _default is not None:
+            return _default
+        if "default" not in _created:
+            _created["default"] = Client()
+        return _created["default"]
 
 
 def set_default_client(client: Optional[Client]) -> None:
@@ -151,6 +155,20 @@ def set_default_client(client: Optional[Client]) -> None:
     global _default
     with _default_lock:
         _default = client if client is None else checked(client)
+        _created.clear()
+
+
+def adapter_client() -> Client:
+    """Returns the client of scorers, metrics and objectives that have none: Client("local:") if
+    neither set_default_client nor $LOSSD_URL chooses another, and its library is installed;
+    otherwise the default client."""
+    if _default is None and "LOSSD_URL" not in os.environ:
+        with _default_lock:
+            if "local" not in _created and is_installed():
+                _created["local"] = Client(LOCAL_URL)
+            if "local" in _created:
+                return _created["local"]
+    return default_client()
 
 
 def checked(client: Any) -> Client:

@@ -83,7 +83,8 @@ def xgboost(
     Args:
         loss: its name. GET /v1/losses must show `hessian` true, as for elementwise losses and
             cross_entropy.
-        client: default lossd.default_client().
+        client: default: that of lossd.set_default_client or $LOSSD_URL, or if neither is set,
+            Client("local:") if its library is installed, else lossd.default_client().
         flat_hessian: this value times the weight replaces second derivatives that are not positive.
             Leaves divide by their sum, which is 0 for l1, quantile and the linear parts of huber.
             With 1, which LightGBM uses too, a leaf is a mean of gradients, so scale the targets to

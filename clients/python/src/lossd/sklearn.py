@@ -95,7 +95,8 @@ def metric(loss: str, *, client: Optional[Client] = None, **parameters: Any) -> 
 
     Args:
         loss: its name: "huber", "HuberLoss".
-        client: default lossd.default_client().
+        client: default: that of lossd.set_default_client or $LOSSD_URL, or if neither is set,
+            Client("local:") if its library is installed, else lossd.default_client().
         parameters: of the loss, and reduction.
     """
     return Metric(loss, client, **parameters)
@@ -118,7 +119,8 @@ def make_scorer(
             with "bce_with_logits".
         labels: targets for the two classes of a classifier if the loss is not over classes: (-1, 1)
             for soft_margin.
-        client: default lossd.default_client().
+        client: default: that of lossd.set_default_client or $LOSSD_URL, or if neither is set,
+            Client("local:") if its library is installed, else lossd.default_client().
         parameters: of the loss, and reduction.
     """
     return Scorer(loss, client, response, labels, **parameters)

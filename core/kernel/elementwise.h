@@ -21,11 +21,11 @@
  *     }
  *     static void squared_f64(struct loss_block *b)
  *     {
- *         elementwise(b, squared, NULL, NULL, 2, false, false);
+ *         elementwise(b, squared, NULL, NULL, 2, false, ANY_FORMULA);
  *     }
  *     static void squared_f32(struct loss_block *b)
  *     {
- *         elementwise(b, squared, NULL, NULL, 2, true, false);
+ *         elementwise(b, squared, NULL, NULL, 2, true, ANY_FORMULA);
  *     }
  *
  * and in the method, ELEMENTWISE_KERNELS(squared) to
@@ -64,21 +64,29 @@ typedef struct element element_formula(const loss_real in[], const loss_real p[]
                                              const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS(formula, operands)                                              \
-    DEFINE_KERNELS_OF(formula, operands, false, NULL, NULL)
+    DEFINE_KERNELS_OF(formula, operands, ANY_FORMULA, NULL, NULL)
 
-/* For a short formula whose terms are NaN or at least 0 and which rejects no element. Its sums are
-   faster. */
+/* What the loops may assume of a formula. */
+enum formula_traits {
+    ANY_FORMULA,
+    SHORT_FORMULA,      /* a few instructions; rejects no element */
+    NONNEGATIVE_FORMULA /* likewise, and its terms are NaN or at least 0: its sums are faster */
+};
+
+#define DEFINE_SHORT_KERNELS(formula, operands)                                                    \
+    DEFINE_KERNELS_OF(formula, operands, SHORT_FORMULA, NULL, NULL)
+
 #define DEFINE_NONNEGATIVE_KERNELS(formula, operands)                                              \
-    DEFINE_KERNELS_OF(formula, operands, true, NULL, NULL)
+    DEFINE_KERNELS_OF(formula, operands, NONNEGATIVE_FORMULA, NULL, NULL)
 
-#define DEFINE_KERNELS_OF(formula, operands, nonnegative, formula_f32, of_labels)                  \
+#define DEFINE_KERNELS_OF(formula, operands, traits, formula_f32, of_labels)                       \
     static void formula##_f64(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, NULL, NULL, operands, false, nonnegative);                         \
+        elementwise(b, formula, NULL, NULL, operands, false, traits);                              \
     }                                                                                              \
     static void formula##_f32(struct loss_block *b)                                                \
     {                                                                                              \
-        elementwise(b, formula, formula_f32, of_labels, operands, true, nonnegative);              \
+        elementwise(b, formula, formula_f32, of_labels, operands, true, traits);                   \
     }
 
 /*
@@ -103,7 +111,7 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
 
 /* Like DEFINE_ELEMENTWISE_KERNELS, for a loss with both formulas. */
 #define DEFINE_ELEMENTWISE_KERNELS_F32(formula, operands)                                          \
-    DEFINE_KERNELS_OF(formula, operands, false, formula##_in_f32, NULL)
+    DEFINE_KERNELS_OF(formula, operands, ANY_FORMULA, formula##_in_f32, NULL)
 
 /* The head of a formula that gives the same bits as LOSS_FORMULA_F32 if the target is 0 or 1, with
    less work. It is used for blocks of such targets. */
@@ -112,7 +120,7 @@ typedef struct element_f32 element_formula_f32(const float in[], const loss_real
                                                              const loss_real p[] ELEMENT_UNUSED)
 
 #define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
-    DEFINE_KERNELS_OF(formula, operands, false, formula##_in_f32, formula##_of_labels)
+    DEFINE_KERNELS_OF(formula, operands, ANY_FORMULA, formula##_in_f32, formula##_of_labels)
 
 /* The kernels as members of a struct loss_method. */
 #define ELEMENTWISE_KERNELS(formula) .kernel_f64 = formula##_f64, .kernel_f32 = formula##_f32
@@ -125,10 +133,22 @@ struct elementwise {
     int operands;
     int operands_present; /* leading operands that are read; the others are absent and count as 1 */
     bool f32;             /* operands and derivatives are float32 */
-    bool nonnegative;     /* no term is negative, and none is rejected; the formula is short */
-    int grads, hess;      /* number of leading operands that are differentiated once, and twice */
-    bool streams;         /* the gradient of the first operand is streamed */
+    enum formula_traits traits;
+    int grads, hess; /* number of leading operands that are differentiated once, and twice */
+    bool streams;    /* the gradient of the first operand is streamed */
 };
+
+static ALWAYS_INLINE bool is_nonnegative(const struct elementwise e)
+{
+    return e.traits == NONNEGATIVE_FORMULA;
+}
+
+/* Returns true if reduce_vector() processes the elements. With vectors of two doubles, GCC may
+   compute single elements, and assembling vectors of them would be slow. */
+static ALWAYS_INLINE bool uses_vectors(const struct elementwise e)
+{
+    return e.traits != ANY_FORMULA && SUM_WIDTH > 2;
+}
 
 static ALWAYS_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
                                           const struct elementwise e)
@@ -222,7 +242,7 @@ static ALWAYS_INLINE void reduce_lanes(struct loss_block *b, const loss_real p[]
     }
     for (int v = 0; v < WINDOW_VECTORS; v++)
         window_add(&to->window, v, read_doubles(term + v * SUM_WIDTH), to->start, WINDOW_FEW_LEVELS,
-                   e.nonnegative);
+                   is_nonnegative(e));
     memcpy(&flags, invalid, sizeof flags);
     to->invalid |= flags;
 }
@@ -251,15 +271,14 @@ static ALWAYS_INLINE void reduce_vector(struct loss_block *b, const loss_real p[
         stream_floats(b->grad_f32[0] + i, read_doubles(grad));
     else if (e.grads > 0)
         write_floats(b->grad_f32[0] + i, read_doubles(grad));
-    window_add(&to->window, v, read_doubles(term), to->start, WINDOW_FEW_LEVELS, e.nonnegative);
+    window_add(&to->window, v, read_doubles(term), to->start, WINDOW_FEW_LEVELS, is_nonnegative(e));
 }
 
-/* Adds the terms of PREFETCH_LINE elements. With vectors of two doubles, GCC may compute single
-   elements, and assembling vectors of them would be slow. */
+/* Adds the terms of PREFETCH_LINE elements. */
 static ALWAYS_INLINE void reduce_line(struct loss_block *b, const loss_real p[], size_t i,
                                       struct reduction *to, const struct elementwise e)
 {
-    if (e.nonnegative && SUM_WIDTH > 2)
+    if (uses_vectors(e))
 #pragma GCC unroll 8
         for (size_t k = 0; k < PREFETCH_LINE; k += SUM_WIDTH)
             reduce_vector(b, p, i + k, (int)(k / SUM_WIDTH) % WINDOW_VECTORS, to, e);
@@ -299,7 +318,7 @@ static ALWAYS_INLINE bool reduce_elements(struct loss_block *b, const struct ele
         invalid |= to.invalid[k];
     if (invalid)
         find_invalid(b, p, e);
-    if (e.nonnegative)
+    if (is_nonnegative(e))
         window_check_end(&to.window, to.start);
     return accumulator_close(b->sum, &to.window, WINDOW_FEW_LEVELS);
 }
@@ -309,7 +328,7 @@ static ALWAYS_INLINE bool reduce_elements_fastest(struct loss_block *b, const st
 {
     struct elementwise streaming = e;
     streaming.streams = true;
-    if (e.nonnegative && e.grads == 1 && SUM_WIDTH > 2 && (b->streams & 1) &&
+    if (uses_vectors(e) && e.grads == 1 && (b->streams & 1) &&
         (uintptr_t)b->grad_f32[0] % STREAM_ALIGNMENT == 0)
         return reduce_elements(b, streaming);
     return reduce_elements(b, e);
@@ -396,7 +415,7 @@ static ALWAYS_INLINE void elementwise_present(struct loss_block *b, const struct
 static ALWAYS_INLINE void elementwise(struct loss_block *b, element_formula *formula,
                                       element_formula_f32 *formula_f32,
                                       element_formula_f32 *of_labels, int operands, bool f32,
-                                      bool nonnegative)
+                                      enum formula_traits traits)
 {
     const struct elementwise weighted = {
         .formula = formula, .operands = operands, .operands_present = operands, .f32 = f32};
@@ -404,7 +423,7 @@ static ALWAYS_INLINE void elementwise(struct loss_block *b, element_formula *for
                                      .operands = operands,
                                      .operands_present = 2,
                                      .f32 = f32,
-                                     .nonnegative = nonnegative};
+                                     .traits = traits};
     bool weights = false;
     for (int k = 2; k < operands; k++)
         weights |= b->in[k] || b->in_f32[k];

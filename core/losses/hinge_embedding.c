@@ -17,7 +17,7 @@ LOSS_FORMULA(hinge_embedding)
         .grad = {[INPUT] = near - (y != 1 ? active : 0)},
     };
 }
-DEFINE_ELEMENTWISE_KERNELS(hinge_embedding, 2)
+DEFINE_SHORT_KERNELS(hinge_embedding, 2)
 
 static const struct loss_example example = {
     .tensors =

@@ -365,3 +365,23 @@ EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_
     NEXT(setsockopt);
     return fails(FAULT_SOCKET) ? -1 : next(fd, level, option, value, len);
 }
+
+/* ---- Files ---- */
+
+EXPORT int fsync(int fd)
+{
+    NEXT(fsync);
+    return fails(FAULT_SYNC) ? -1 : next(fd);
+}
+
+EXPORT int fdatasync(int fd)
+{
+    NEXT(fdatasync);
+    return fails(FAULT_SYNC) ? -1 : next(fd);
+}
+
+EXPORT int syncfs(int fd)
+{
+    NEXT(syncfs);
+    return fails(FAULT_SYNC) ? -1 : next(fd);
+}

@@ -1,5 +1,5 @@
 /*
- * Fault injection: memory shared by a test and the library that is preloaded into the server
+ * Fault injection: memory shared by a test and the library that is preloaded into a program
  * (faults.c). The library wraps functions of the C library that can fail, counts their calls, and
  * makes the call that the test selected fail, or it and all later ones. It can also delay calls in
  * threads that the test selects. The memory is a file that both map; $LOSSD_FAULTS is its path.
@@ -21,6 +21,7 @@ enum fault_kind {
     FAULT_EVENT = 1 << 7,     /* eventfd, epoll_create1 */
     FAULT_DUPLICATE = 1 << 8, /* fcntl with F_DUPFD or F_DUPFD_CLOEXEC */
     FAULT_SOCKET = 1 << 9,    /* socket, bind, listen, setsockopt */
+    FAULT_SYNC = 1 << 10,     /* fsync, fdatasync, syncfs */
 };
 
 struct faults {

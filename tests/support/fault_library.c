@@ -1,5 +1,5 @@
 /*
- * Loads the library of faults.h into the servers that a test starts.
+ * Loads the library of faults.h into the programs that a test starts.
  */
 #include "support/fault_library.h"
 

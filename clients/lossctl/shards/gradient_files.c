@@ -87,8 +87,40 @@ static bool write_at(int fd, const void *bytes, size_t len, uint64_t offset)
     return true;
 }
 
-static enum exit_code make_file(const struct gradient_files *files,
-                                const struct gradient_output *output, const struct shard *shard)
+/* Waits until a file is on disk. After a few files, leaves that to sync_rest(): for small files, it
+   takes milliseconds each. Returns false and sets errno on failure. */
+static bool sync_file(struct gradient_files *files, int fd)
+{
+    enum { ONE_BY_ONE = 16 };
+    if (files->synced == ONE_BY_ONE) {
+        files->unsynced = true;
+        return true;
+    }
+    files->synced++;
+    return fdatasync(fd) == 0;
+}
+
+/* Waits until the files that sync_file() has left are on disk, with all others of their file
+   systems. */
+static enum exit_code sync_rest(struct gradient_files *files)
+{
+    for (int i = 0; files->unsynced && i < files->count; i++) {
+        const char *const folder = files->output[i].folder;
+        const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const bool ok = fd >= 0 && syncfs(fd) == 0;
+        const int why = errno;
+        if (fd >= 0)
+            close(fd);
+        if (!ok)
+            return gradient_cannot_write(folder, why);
+    }
+    files->unsynced = false;
+    files->synced = 0;
+    return EXIT_OK;
+}
+
+static enum exit_code make_file(struct gradient_files *files, const struct gradient_output *output,
+                                const struct shard *shard)
 {
     char path[PATH_MAX];
     struct buffer header = {0};
@@ -103,7 +135,7 @@ static enum exit_code make_file(const struct gradient_files *files,
     const bool ok =
         fd >= 0 && write_at(fd, header.data, header.len, 0) &&
         ftruncate(fd, (off_t)(header.len + loss_tensor_bytes(&tensor))) == 0 &&
-        (!files->durable || fdatasync(fd) == 0); /* a resumed run relies on the header */
+        (!files->durable || sync_file(files, fd)); /* a resumed run relies on the header */
     const int why = errno;
     if (fd >= 0)
         close(fd);
@@ -112,8 +144,8 @@ static enum exit_code make_file(const struct gradient_files *files,
 }
 
 /* Calls `act` for each file. */
-static enum exit_code for_each(const struct gradient_files *files,
-                               enum exit_code (*act)(const struct gradient_files *files,
+static enum exit_code for_each(struct gradient_files *files,
+                               enum exit_code (*act)(struct gradient_files *files,
                                                      const struct gradient_output *output,
                                                      const struct shard *shard))
 {
@@ -139,13 +171,15 @@ static enum exit_code sync_folders(const struct gradient_files *files)
     return EXIT_OK;
 }
 
-enum exit_code gradient_files_make(const struct gradient_files *files)
+enum exit_code gradient_files_make(struct gradient_files *files)
 {
     for (int i = 0; i < files->count; i++)
         if (mkdir(files->output[i].folder, 0777) != 0 && errno != EEXIST)
             return gradient_cannot_write(files->output[i].folder, errno);
     gradient_files_remove_leftovers(files);
-    const enum exit_code code = for_each(files, make_file);
+    enum exit_code code = for_each(files, make_file);
+    if (code == EXIT_OK)
+        code = sync_rest(files);
     return code == EXIT_OK ? sync_folders(files) : code;
 }
 
@@ -167,8 +201,8 @@ static bool measure(const struct gradient_files *files, const struct gradient_ou
     return found;
 }
 
-static enum exit_code check_part(const struct gradient_files *files,
-                                 const struct gradient_output *output, const struct shard *shard)
+static enum exit_code check_part(struct gradient_files *files, const struct gradient_output *output,
+                                 const struct shard *shard)
 {
     static const char needed[] = "which the checkpoint needs", begin[] = "--restart begins anew";
     char path[PATH_MAX], other[PATH_MAX];
@@ -188,7 +222,7 @@ static enum exit_code check_part(const struct gradient_files *files,
     return fail(EXIT_INPUT, "%s, %s, is missing; %s", path, needed, begin);
 }
 
-static enum exit_code check_part_or_final(const struct gradient_files *files,
+static enum exit_code check_part_or_final(struct gradient_files *files,
                                           const struct gradient_output *output,
                                           const struct shard *shard)
 {
@@ -198,7 +232,7 @@ static enum exit_code check_part_or_final(const struct gradient_files *files,
     return final ? EXIT_OK : check_part(files, output, shard);
 }
 
-enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete)
+enum exit_code gradient_files_resume(struct gradient_files *files, bool complete)
 {
     return for_each(files, complete ? check_part_or_final : check_part);
 }
@@ -225,12 +259,12 @@ enum exit_code gradient_files_bind(struct gradient_files *files, struct loss_pla
 }
 
 /* Closes the file that is open. */
-static enum exit_code close_file(const struct gradient_files *files, struct gradient_output *output)
+static enum exit_code close_file(struct gradient_files *files, struct gradient_output *output)
 {
     char path[PATH_MAX];
     if (!output->open)
         return EXIT_OK;
-    const bool synced = !files->durable || fdatasync(output->fd) == 0;
+    const bool synced = !files->durable || sync_file(files, output->fd);
     const int why = errno;
     gradient_name(output, output->open, files->suffix, path);
     output->open = NULL;
@@ -239,7 +273,7 @@ static enum exit_code close_file(const struct gradient_files *files, struct grad
     return synced ? EXIT_OK : gradient_cannot_write(path, why);
 }
 
-static enum exit_code open_file(const struct gradient_files *files, struct gradient_output *output,
+static enum exit_code open_file(struct gradient_files *files, struct gradient_output *output,
                                 const struct shard *shard)
 {
     char path[PATH_MAX];
@@ -306,12 +340,12 @@ enum exit_code gradient_files_sync(struct gradient_files *files)
         gradient_name(output, output->open, files->suffix, path);
         return gradient_cannot_write(path, why);
     }
-    return EXIT_OK;
+    return sync_rest(files);
 }
 
 /* ---- Finishing ---- */
 
-static enum exit_code rename_file(const struct gradient_files *files,
+static enum exit_code rename_file(struct gradient_files *files,
                                   const struct gradient_output *output, const struct shard *shard)
 {
     char from[PATH_MAX], to[PATH_MAX];
@@ -331,7 +365,7 @@ enum exit_code gradient_files_close(struct gradient_files *files)
     return code;
 }
 
-enum exit_code gradient_files_finish(const struct gradient_files *files)
+enum exit_code gradient_files_finish(struct gradient_files *files)
 {
     const enum exit_code code = for_each(files, rename_file);
     if (code == EXIT_OK)

@@ -36,6 +36,10 @@ struct gradient_files {
     char suffix[GRADIENT_SUFFIX]; /* of unfinished files; "" before the run begins */
     struct gradient_output output[GRADIENT_OUTPUTS];
     int count;
+
+    /* private */
+    int synced;    /* how many files have been synced one by one since all were */
+    bool unsynced; /* files are left to be synced with all others */
 };
 
 /* Adds the derivatives with respect to tensor k. */
@@ -56,10 +60,10 @@ enum exit_code gradient_files_begin_run(struct gradient_files *files,
                                         const struct buffer *evaluation);
 /* Makes the folders, and the files in full size, after removing those that runs of the same
    evaluation have left. */
-enum exit_code gradient_files_make(const struct gradient_files *files);
+enum exit_code gradient_files_make(struct gradient_files *files);
 /* Checks that the files of the run that is resumed still exist. If it had evaluated all rows
    (`complete`), it may have renamed some. */
-enum exit_code gradient_files_resume(const struct gradient_files *files, bool complete);
+enum exit_code gradient_files_resume(struct gradient_files *files, bool complete);
 
 /* Allocates the derivatives of a step, and points its plan at them. */
 enum exit_code gradient_files_bind(struct gradient_files *files, struct loss_plan *plan);
@@ -71,7 +75,7 @@ enum exit_code gradient_files_sync(struct gradient_files *files);
 /* Closes the files that are open, after the last step. */
 enum exit_code gradient_files_close(struct gradient_files *files);
 /* Renames all files, and removes those that other runs of the same evaluation have left. */
-enum exit_code gradient_files_finish(const struct gradient_files *files);
+enum exit_code gradient_files_finish(struct gradient_files *files);
 /* Removes the unfinished files of the run with a suffix. */
 void gradient_files_remove_run(const struct gradient_files *files, const char *suffix);
 /* Removes the unfinished files of all runs of this evaluation. */

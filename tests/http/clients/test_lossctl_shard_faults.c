@@ -5,8 +5,11 @@
 #include "lossctl_run.h"
 #include "shard_files.h"
 #include "suites.h"
+#include "support/fault_library.h"
 #include "support/folder.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -403,6 +406,47 @@ START_TEST(a_crash_while_checkpoints_are_merged_loses_nothing)
 }
 END_TEST
 
+/* ---- Waiting for the disk ---- */
+
+#define TINY "$L eval mse -q --input 't/*' --target t.npy --checkpoint c --grad g "
+
+/* Writes a batch of 1000 rows to t.npy and, in 200 shards, to the folder t. */
+static void write_tiny_shards(void)
+{
+    static const struct shard_tensor t = {"t", "<f4", true, NUMBERS_REAL};
+    char file[64];
+    assert_run(OK, "mkdir t");
+    shard_write_whole(&t);
+    for (size_t i = 0; i < 200; i++) {
+        snprintf(file, sizeof file, "t/%03zu.npy", i);
+        shard_write_rows(&t, 5 * i, 5 * i + 5, file);
+    }
+}
+
+/* Runs an evaluation in which no wait for the disk fails, then one for each that can. */
+START_TEST(waits_for_the_disk_are_few_and_their_errors_reported)
+{
+    enum { MOST = 50 };
+    unsigned long long calls = MOST;
+    write_tiny_shards();
+    struct faults *const faults = fault_library_begin();
+    atomic_store(&faults->error, EIO);
+    atomic_store(&faults->kinds, FAULT_SYNC);
+    for (unsigned long long first = 0; first <= calls; first++) {
+        atomic_store(&faults->calls, 0);
+        atomic_store(&faults->first, first);
+        assert_run(first == 0 ? OK : FAILED, TINY "--restart --partial p");
+        if (first == 0)
+            calls = atomic_load(&faults->calls);
+        ck_assert_str_eq(lossctl_out, first == 0 ? "0\n" : "");
+        if (first > 0)
+            assert_has(lossctl_err, ": Input/output error\n");
+    }
+    fault_library_end();
+    ck_assert_uint_le(calls, MOST);
+}
+END_TEST
+
 /* ---- Files that killed runs leave ---- */
 
 START_TEST(interrupted_runs_do_not_continue_gradients_of_each_other)
@@ -480,6 +524,7 @@ Suite *lossctl_shard_faults_suite(void)
              checkpoints_of_other_tensors_of_the_same_files_are_refused,
              only_checkpoints_are_removed, a_result_that_cannot_be_printed_keeps_the_checkpoint,
              a_crash_while_checkpoints_are_merged_loses_nothing,
+             waits_for_the_disk_are_few_and_their_errors_reported,
              interrupted_runs_do_not_continue_gradients_of_each_other,
              gradients_of_another_run_of_the_evaluation_are_not_continued,
              files_that_killed_runs_leave_are_removed);

@@ -1,6 +1,7 @@
 #include "evaluate/partial_file.h"
 #include "files/input.h"
 #include "files/output.h"
+#include "files/replacement.h"
 #include "json/object_reader.h"
 #include "json/scanner.h"
 
@@ -135,6 +136,8 @@ enum exit_code partial_file_write(const char *path, const struct partial *partia
     struct buffer text = {0};
     partial_append(partial, &text);
     buffer_text(&text, "\n");
+    if (strcmp(path, "-") != 0)
+        replacement_remove_leftovers(path);
     const enum exit_code code = output_write_text(path, &text);
     buffer_free(&text);
     return code;

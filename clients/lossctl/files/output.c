@@ -1,17 +1,14 @@
 #include "files/output.h"
 #include "cli/progress.h"
+#include "files/replacement.h"
 #include "number/number.h"
 #include "json/tensor_json.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- Destinations ---- */
 
@@ -146,52 +143,15 @@ static bool put_all(FILE *file, const struct buffer *head, const struct loss_ten
     return fflush(file) == 0 && ok;
 }
 
-bool output_sync_folder(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    const bool ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems do not support it */
-    const int why = errno;
-    close(fd);
-    errno = why;
-    return ok;
-}
-
-/* Waits until a name is on disk. */
-static bool sync_name(const char *path)
-{
-    char copy[4096];
-    snprintf(copy, sizeof copy, "%s", path);
-    return output_sync_folder(dirname(copy));
-}
-
-/* Writes a temporary file in the same directory, then renames it to `path`. Writes directly to a
-   path that is not a regular file, such as a device. `sync`: waits until the content is on disk
-   before renaming, so that even a crash of the system leaves the old or the new content, and then
-   until the new name is. */
+/* Replaces the file at `path`; see replacement.h. */
 static enum exit_code write_file(const char *path, const struct buffer *head,
                                  const struct loss_tensor *const data[], int count, bool sync)
 {
-    char temporary[4096];
-    struct stat status;
-    const bool regular = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
-    snprintf(temporary, sizeof temporary, regular ? "%s.%ld.part" : "%s", path, (long)getpid());
-    FILE *const file = fopen(temporary, "we");
-    const bool ok =
-        file && put_all(file, head, data, count) && (!sync || !regular || fsync(fileno(file)) == 0);
-    int why = ok ? 0 : errno;
-    if (file && fclose(file) != 0 && ok)
-        why = errno;
-    if (why == 0 && regular && rename(temporary, path) != 0)
-        why = errno;
-    if (why == 0 && regular && sync && !sync_name(path))
-        why = errno;
-    if (why == 0)
+    struct replacement file;
+    if (replacement_begin(&file, path) &&
+        replacement_end(&file, put_all(file.file, head, data, count), sync))
         return EXIT_OK;
-    if (regular)
-        remove(temporary);
-    return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
+    return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(errno));
 }
 
 static enum exit_code write_path(const char *path, const struct buffer *head,
@@ -228,6 +188,8 @@ static enum exit_code write_one(const struct outputs *outputs, int first, int th
     int count;
     progress_begin("writing %s", output->path);
     enum exit_code code = encode(outputs, first, threads, &head, data, &count);
+    if (code == EXIT_OK && !is_stdout(output->path))
+        replacement_remove_leftovers(output->path);
     if (code == EXIT_OK)
         code = write_path(output->path, &head, data, count, false);
     progress_end();

@@ -26,7 +26,7 @@ struct outputs {
 enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec);
 /* Returns true if an output goes to standard output; then nothing else may be printed there. */
 bool outputs_use_stdout(const struct outputs *outputs);
-/* Writes all outputs. Each file is replaced atomically. */
+/* Writes all outputs. Each file is replaced atomically (replacement.h). */
 enum exit_code outputs_write(const struct outputs *outputs, int threads);
 
 /* Appends the header of a .npy file; the elements follow it. */
@@ -39,9 +39,5 @@ enum exit_code output_write_text(const char *path, const struct buffer *text);
 /* Prints the text of a result, and frees it: to standard output or, if other data goes there
    (`taken`), to stderr unless `quiet`. Returns EXIT_FAILED if standard output cannot be written. */
 enum exit_code output_print(struct buffer *text, bool taken, bool quiet);
-
-/* Waits until the names in a folder are on disk, where the file system supports that. Returns false
-   and sets errno on failure. */
-bool output_sync_folder(const char *path);
 
 #endif

@@ -1,6 +1,7 @@
 #include "shards/checkpoint.h"
 #include "files/input.h"
 #include "files/output.h"
+#include "files/replacement.h"
 #include "shards/gradient_names.h"
 #include "json/scanner.h"
 
@@ -170,11 +171,10 @@ static bool is_rank(const struct checkpoint *checkpoint, const char *path)
     return *after_rank(checkpoint, path) == '\0';
 }
 
-/* Returns true if it is that of a temporary file that was not renamed: FILE.rankR.PROCESS.part. */
+/* Returns true if it is that of a temporary file (replacement.h). */
 static bool is_temporary(const struct checkpoint *checkpoint, const char *path)
 {
-    const char *const rest = after_rank(checkpoint, path);
-    return *rest == '.' && strcmp(skip_digits(rest + 1), ".part") == 0;
+    return replacement_is_suffix(after_rank(checkpoint, path));
 }
 
 /* Removes the files of ranks, and temporary files. */
@@ -183,6 +183,7 @@ static void remove_ranks(const struct checkpoint *checkpoint, const glob_t *foun
     for (size_t i = 0; i < found->gl_pathc; i++)
         if (is_rank(checkpoint, found->gl_pathv[i]) || is_temporary(checkpoint, found->gl_pathv[i]))
             unlink(found->gl_pathv[i]);
+    replacement_remove_leftovers(checkpoint->path);
 }
 
 void checkpoint_remove(const struct checkpoint *checkpoint)

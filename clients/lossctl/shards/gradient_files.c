@@ -1,5 +1,6 @@
 #include "shards/gradient_files.h"
 #include "files/output.h"
+#include "files/replacement.h"
 #include "memory/block_cache.h"
 #include "shards/gradient_names.h"
 
@@ -166,7 +167,7 @@ static enum exit_code for_each(struct gradient_files *files,
 static enum exit_code sync_folders(const struct gradient_files *files)
 {
     for (int i = 0; files->durable && i < files->count; i++)
-        if (!output_sync_folder(files->output[i].folder))
+        if (!replacement_sync_folder(files->output[i].folder))
             return gradient_cannot_write(files->output[i].folder, errno);
     return EXIT_OK;
 }

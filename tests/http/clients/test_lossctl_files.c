@@ -233,6 +233,50 @@ START_TEST(file_errors_name_file_and_position)
 }
 END_TEST
 
+/* ---- Replacing ---- */
+
+#define EVAL "$L eval mse -q --local --input x.npy --target y.npy "
+
+START_TEST(files_are_replaced_atomically_through_links)
+{
+    write_small_tensors();
+    assert_run(OK, "mkdir t && echo old >t/p && ln -s t/p a && ln -s $PWD/a b && ln -s t/q c");
+    /* a disk that is full, as a limit of the size of files */
+    for (const char *link = "abc"; *link; link++) {
+        assert_run(OK,
+                   "trap '' XFSZ; { ulimit -f 0; " EVAL "--part 1/1 --partial %c; } 2>&1 | cat >&2",
+                   *link);
+        assert_has(lossctl_err, ": File too large\n");
+    }
+    assert_run(OK, "cat t/p; ls t");
+    ck_assert_str_eq(lossctl_out, "old\np\n");
+    for (const char *link = "bc"; *link; link++)
+        assert_run(OK, EVAL "--part 1/1 --partial %c >o && test -L %c && $L merge -q %c", *link,
+                   *link, *link);
+    ck_assert_str_eq(lossctl_out, small_tensors_loss);
+    assert_run(OK, "cmp t/p t/q && ls t && test -L a");
+    ck_assert_str_eq(lossctl_out, "p\nq\n");
+    assert_wrong(FAILED, "cannot write loop: Too many levels of symbolic links",
+                 "ln -s loop loop; " EVAL "--part 1/1 --partial loop");
+    /* neither a pipe nor a file that the shell has opened is replaced */
+    assert_run(OK, EVAL "--grad npy:/dev/fd/3 3>g.npy && { " EVAL "--grad npy:/dev/fd/3 3>&1 >o; } "
+                        "| cat >h.npy && cmp g.npy h.npy && ls");
+    ck_assert_ptr_null(strstr(lossctl_out, ".part"));
+}
+END_TEST
+
+START_TEST(files_that_killed_processes_leave_are_removed)
+{
+    write_small_tensors();
+    assert_run(OK, "for i in t/p g.npy; do mkdir -p t; touch $i.0123456789abcdef.part $i.99.part "
+                   "$i.0123456789abcdef; done; ln -s t/p p");
+    assert_run(OK, EVAL "--part 1/1 --partial p");
+    assert_run(OK, EVAL "--grad g.npy >o && ls g.npy* t/p*");
+    ck_assert_str_eq(lossctl_out, "g.npy\ng.npy.0123456789abcdef\ng.npy.99.part\n"
+                                  "t/p\nt/p.0123456789abcdef\nt/p.99.part\n");
+}
+END_TEST
+
 /* ---- Suite ---- */
 
 Suite *lossctl_files_suite(void)
@@ -246,6 +290,7 @@ Suite *lossctl_files_suite(void)
              gradients_are_written_in_every_format_and_to_stdout,
              fortran_order_and_big_endian_arrays_are_read_correctly, byte_order_mark_is_ignored,
              csv_header_is_detected, csv_header_option_overrides_detection,
-             file_errors_name_file_and_position);
+             file_errors_name_file_and_position, files_are_replaced_atomically_through_links,
+             files_that_killed_processes_leave_are_removed);
     return suite;
 }

@@ -238,6 +238,29 @@ function checkJobResults(evaluation, merge) {
     }
 }
 
+// Only an invalid command line fails the Job at once; faults that can be temporary do not.
+function checkJobFailures({spec}) {
+    const lossctl = join(dirname(resolve(program)), 'lossctl');
+    if (!existsSync(lossctl)) return;
+    const folder = mkdtempSync(join(tmpdir(), 'lossd-jobs-'));
+    const [{onExitCodes}] = spec.podFailurePolicy.rules;
+    const fails = (PARTS) => {
+        try {
+            runJob({spec}, folder, {JOB_COMPLETION_INDEX: '0', PARTS, THREADS: '1'});
+            return 0;
+        } catch ({status}) {
+            return status;
+        }
+    };
+    const invalid = fails('none');
+    const missing = fails('8');
+    expect(
+        same(onExitCodes.values, [invalid]) && missing > 0 && missing !== invalid,
+        `lossctl-eval exits with ${invalid} if PARTS is invalid and ${missing} without shards`,
+    );
+    rmSync(folder, {recursive: true});
+}
+
 const {'lossctl-eval': evaluation, 'lossctl-merge': merge} = all;
 for (const {metadata, spec} of [evaluation, merge]) {
     const {securityContext, containers, volumes} = spec.template.spec;
@@ -267,6 +290,11 @@ expect(
     'the Jobs have different images',
 );
 checkJobResults(evaluation, merge);
+checkJobFailures(evaluation);
+expect(
+    evaluation.spec.backoffLimitPerIndex > 0 && evaluation.spec.backoffLimit === undefined,
+    'lossctl-eval does not count the failures of each part',
+);
 
 if (faults.length > 0) {
     console.log(faults.join('\n'));

@@ -432,9 +432,9 @@ enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss
 enum loss_status loss_run_weights(const struct loss_plan *plan, int threads,
                                   struct loss_error *error);
 
-/* Returns an upper bound of the bytes that loss_run() allocates for a plan on `threads` threads;
-   SIZE_MAX on overflow. Buffers that are not yet set are assumed to be aligned. loss_run_all()
-   allocates the sum over its plans and, if there are several, about 13 KB more for each. */
+/* Returns an upper bound of the bytes that loss_run() or, for each of its plans, loss_run_all()
+   allocates on `threads` threads; SIZE_MAX on overflow. Buffers that are not yet set are assumed to
+   be aligned. */
 size_t loss_run_bytes(const struct loss_plan *plan, int threads);
 
 /* Adds another part of the same batch to `partial`. Returns false, with `partial` undefined, if a

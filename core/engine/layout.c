@@ -204,7 +204,7 @@ static bool add_array(size_t *total, size_t a, size_t b)
 size_t layout_bytes(const struct loss_plan *plan, int threads)
 {
     struct run run;
-    size_t total = 0;
+    size_t total = sizeof run + sizeof(struct run *); /* of run_all() with several plans */
     bool fits = layout_choose(&run, plan);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct operand *operand = &run.operand[k];

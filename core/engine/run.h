@@ -107,7 +107,7 @@ bool layout_allocate(struct run *run, const struct loss_plan *plan, int threads)
 void layout_free(struct run *run);
 /* Returns how many of `threads` threads have work. */
 size_t layout_threads(const struct run *run, int threads);
-/* Returns the number of bytes that layout_allocate() allocates (loss_run_bytes()). */
+/* Returns an upper bound of the bytes that are allocated to run a plan (loss_run_bytes()). */
 size_t layout_bytes(const struct loss_plan *plan, int threads);
 
 /* ---- block.c ---- */

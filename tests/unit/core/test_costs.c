@@ -98,6 +98,30 @@ static void check_memory(struct batch *batch, int threads, const char *what)
     batch_clear(batch);
 }
 
+START_TEST(stated_memory_suffices_for_several_losses)
+{
+    enum { MANY = 8, ROWS = 10 };
+    struct batch batch[MANY];
+    const struct loss_plan *plan[MANY];
+    struct loss_result result[MANY];
+    struct loss_error error;
+    size_t stated = 0, failed;
+    for (size_t i = 0; i < MANY; i++) {
+        batch_make(&batch[i], loss_at(i), ROWS, LOSS_FLOAT32, 1);
+        ck_assert_int_eq(batch_run(&batch[i], 1), LOSS_OK);
+        plan[i] = &batch[i].plan;
+        stated += loss_run_bytes(plan[i], 2);
+    }
+    counted_malloc_begin();
+    const enum loss_status status = loss_run_all(plan, MANY, 2, result, &failed, &error);
+    const size_t taken = counted_malloc_end();
+    ck_assert_int_eq(status, LOSS_OK);
+    ck_assert_msg(taken <= stated, "%zu bytes, not the %zu stated", taken, stated);
+    for (size_t i = 0; i < MANY; i++)
+        batch_free(&batch[i]);
+}
+END_TEST
+
 /* Checks every reduction, with and without derivatives and sample weights. */
 static void check_memory_of_requests(struct batch *batch, int threads, const char *what)
 {
@@ -349,7 +373,8 @@ Suite *costs_suite(void)
     tcase_add_loop_test(table, stated_memory_is_what_is_taken, 0, (int)loss_count());
     suite_add_tcase(suite, table);
     SUITE_ADD(suite, "costs_of_requests", stated_memory_of_shared_gradients_is_what_is_taken,
-              broadcasting_is_counted, reported_requests_cost_what_they_take);
+              stated_memory_suffices_for_several_losses, broadcasting_is_counted,
+              reported_requests_cost_what_they_take);
     if (getenv("LOSSD_COSTS")) {
         TCase *measuring = tcase_create("costs_measured");
         tcase_set_timeout(measuring, 900);

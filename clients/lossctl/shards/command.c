@@ -79,9 +79,10 @@ static enum exit_code read_part(const char *text, struct shard_job *job)
     if (!text)
         return EXIT_OK;
     if (number_read_i64(text, &part, &end) != NUMBER_OK || *end != '/' ||
-        number_read_i64(end + 1, &parts, &end) != NUMBER_OK || *end || part < 1 || part > parts ||
-        parts > MAX_PARTS)
+        number_read_i64(end + 1, &parts, &end) != NUMBER_OK || *end || part < 1 || part > parts)
         return fail(EXIT_USAGE, "--part is '%s'; it must be K/N, with K from 1 to N", text);
+    if (parts > MAX_PARTS)
+        return fail(EXIT_USAGE, "--part is '%s'; there can be at most %d parts", text, MAX_PARTS);
     job->part = (uint64_t)part;
     job->parts = (uint64_t)parts;
     return EXIT_OK;

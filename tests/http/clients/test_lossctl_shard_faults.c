@@ -192,6 +192,7 @@ START_TEST(faults_of_the_command_line_are_refused)
         {MSE "--part 0/2", "--part is '0/2'; it must be K/N, with K from 1 to N"},
         {MSE "--part 3/2", "--part is '3/2'; it must be K/N, with K from 1 to N"},
         {MSE "--part 1", "--part is '1'; it must be K/N, with K from 1 to N"},
+        {MSE "--part 1/2000000", "--part is '1/2000000'; there can be at most 1000000 parts"},
         {MSE "--restart", "--restart needs --checkpoint FILE"},
         {MSE "--checkpoint-every 3", "--checkpoint-every needs --checkpoint FILE"},
         {MSE "--checkpoint ''", "--checkpoint is ''; it must be a file name"},

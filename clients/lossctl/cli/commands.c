@@ -17,8 +17,8 @@ const struct option_spec option_specs[OPT_COUNT] = {
                     "certificate authorities (PEM) to verify the server's certificate with",
                     COMPLETE_FILES, NULL},
     [OPT_CERT] = {"cert", "FILE", NULL, "client certificate (PEM)", COMPLETE_FILES, NULL},
-    [OPT_KEY] = {"key", "FILE", NULL, "private key (PEM) of the client certificate", COMPLETE_FILES,
-                 NULL},
+    [OPT_CERT_KEY] = {"cert-key", "FILE", NULL, "private key (PEM) of the client certificate",
+                      COMPLETE_FILES, NULL},
     [OPT_TIMEOUT] = {"timeout", "SECONDS", NULL,
                      "maximum duration of a request, which is also sent to the server; default 600",
                      COMPLETE_NOTHING, NULL},
@@ -112,7 +112,7 @@ const struct option_spec option_specs[OPT_COUNT] = {
 /* Sets of options. */
 #define BIT(option) (UINT64_C(1) << (option))
 #define SERVER_OPTIONS                                                                             \
-    (BIT(OPT_URL) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) |         \
+    (BIT(OPT_URL) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_CERT_KEY) |    \
      BIT(OPT_TIMEOUT))
 #define LOCAL_OPTIONS (BIT(OPT_LOCAL) | BIT(OPT_THREADS) | BIT(OPT_ISA))
 #define SHARD_OPTIONS                                                                              \

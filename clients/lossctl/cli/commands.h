@@ -17,7 +17,7 @@ enum option_id {
     OPT_TOKEN_FILE,
     OPT_CACERT,
     OPT_CERT,
-    OPT_KEY,
+    OPT_CERT_KEY,
     OPT_TIMEOUT,
     OPT_THREADS,
     OPT_ISA,

@@ -83,7 +83,7 @@ enum exit_code connection_open(struct connection *c, const struct arguments *a)
     double timeout;
     *c = (struct connection){.cacert = a->value[OPT_CACERT],
                              .cert = a->value[OPT_CERT],
-                             .key = a->value[OPT_KEY],
+                             .key = a->value[OPT_CERT_KEY],
                              .can_be_local = command_takes(a->command, OPT_LOCAL)};
     if (read_url(c, a->value[OPT_URL] ? a->value[OPT_URL] : default_url) != EXIT_OK)
         return EXIT_USAGE;

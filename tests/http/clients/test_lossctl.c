@@ -53,6 +53,12 @@ START_TEST(every_loss_and_command_has_help)
         assert_has(lossctl_out, "--sample-weight");
     }
     assert_has(lossctl_out, "--temperature NUMBER"); /* of info_nce, the last */
+    for (size_t i = 0; i < loss_count(); i++) {
+        assert_run(OK, "$L eval %s --help | grep -o '^  --[a-z0-9-]*' | sort | uniq -d",
+                   loss_at(i)->name);
+        /* no two options have the same name; dice:batch=true sets the parameter */
+        ck_assert_str_eq(lossctl_out, strcmp(loss_at(i)->name, "dice") == 0 ? "  --batch\n" : "");
+    }
     assert_run(OK, "$L --version");
     assert_has(lossctl_out, "lossctl " LOSS_VERSION "\nbuilt with ");
     assert_has(lossctl_out, ", libcurl ");

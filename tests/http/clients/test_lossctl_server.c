@@ -203,8 +203,8 @@ START_TEST(tls_certificates_are_sent_and_verified)
     assert_run(OK, "python3 s.py >port 2>/dev/null & S=$!; for i in $(seq 100); do test -s port || "
                    "sleep 0.1; done; "
                    "U=https://localhost:$(cat port); $L list --url $U --cacert cert.pem --cert "
-                   "cert.pem --key key.pem; A=$?; "
-                   "$L list --url $U --cert cert.pem --key key.pem; B=$?; $L list --url $U "
+                   "cert.pem --cert-key key.pem; A=$?; "
+                   "$L list --url $U --cert cert.pem --cert-key key.pem; B=$?; $L list --url $U "
                    "--cacert cert.pem; C=$?; "
                    "kill $S; echo $A $B $C");
     ck_assert_str_eq(lossctl_out, "its_own  T\n0 3 3\n");

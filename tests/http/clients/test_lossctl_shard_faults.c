@@ -179,6 +179,9 @@ START_TEST(faults_of_the_command_line_are_refused)
          "reduction 'none' has no partial result: its terms are not reduced"},
         {"$L eval dice:batch=true --input d.npy --target d.npy --part 1/1",
          "dice has no partial result: "},
+        {"$L eval info_nce --query 'x-*.npy' --key 'y-*.npy'",
+         "info_nce has no partial result: each query is compared with every key of its batch, so "
+         "that its batches cannot be split"},
         {MSE "--url http://localhost", "--url cannot be used with shards: this process evaluates "
                                        "shards, not a server"},
         {MSE "--terms t.npy",

@@ -21,18 +21,33 @@ static enum exit_code run(const struct arguments *arguments)
     return arguments->command->run(arguments);
 }
 
+/* Refuses commands that all ranks would repeat. */
+static enum exit_code check_ranks(const struct arguments *arguments,
+                                  const struct launcher *launcher)
+{
+    char text[LAUNCHER_TEXT];
+    if (!launcher->name || arguments->value[OPT_HELP] || arguments->command->ranks != RANKS_REFUSED)
+        return EXIT_OK;
+    return fail(EXIT_USAGE,
+                "%s, which would all run `lossctl %s`; only `lossctl eval` divides its "
+                "work among ranks",
+                launcher_describe(launcher, text), arguments->command->name);
+}
+
 static enum exit_code read_and_run(int argc, char *argv[])
 {
     static struct arguments arguments; /* too large for the stack */
     const struct launcher launcher = launcher_find();
-    /* Of several ranks, only rank 0 reports an invalid command line. */
-    const bool hold = argc >= 2 && strcmp(argv[1], "eval") == 0 && launcher.rank > 0;
-    fail_hold(hold);
+    fail_hold(launcher.rank > 0); /* only rank 0 reports an invalid command line */
     enum exit_code code = arguments_read(&arguments, argc, argv);
     if (code == EXIT_OK)
-        code = run(&arguments);
-    else if (hold)
+        code = check_ranks(&arguments, &launcher);
+    if (code != EXIT_OK) {
         launcher_let_rank_0_print(&launcher);
+    } else {
+        fail_hold(launcher.rank > 0 && arguments.command->ranks == RANKS_TOGETHER);
+        code = run(&arguments);
+    }
     arguments_free(&arguments);
     return code;
 }

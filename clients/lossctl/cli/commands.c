@@ -186,6 +186,7 @@ const struct command commands[] = {
         .max = 1,
         .completion = COMPLETE_LOSSES,
         .loss_options = true,
+        .ranks = RANKS_TOGETHER,
         .run = command_eval,
     },
     {
@@ -204,6 +205,7 @@ const struct command commands[] = {
         .max = 32,
         .completion = COMPLETE_LOSSES,
         .loss_options = true,
+        .ranks = RANKS_REFUSED,
         .run = command_compare,
     },
     {
@@ -247,6 +249,7 @@ const struct command commands[] = {
                    BIT(OPT_FORMATS) | BIT(OPT_CONNECTIONS) | BIT(OPT_RATE) | BIT(OPT_WARM_UP) |
                    BIT(OPT_DURATION) | BIT(OPT_WITH_GRAD) | BIT(OPT_LIMIT) | BIT(OPT_JSON_FILE) |
                    BIT(OPT_HTML) | BIT(OPT_QUIET) | BIT(OPT_HELP),
+        .ranks = RANKS_REFUSED,
         .run = command_bench,
     },
     {

@@ -68,6 +68,13 @@ extern const struct option_spec option_specs[OPT_COUNT];
 
 struct arguments;
 
+/* What several ranks do that a launcher such as mpirun has started. */
+enum command_ranks {
+    RANKS_ALONE,    /* each runs the command */
+    RANKS_REFUSED,  /* the command fails: each would do all of the work */
+    RANKS_TOGETHER, /* they divide the work among themselves */
+};
+
 struct command {
     const char *name;
     const char *arguments; /* placeholders for the arguments: "LOSS" */
@@ -79,6 +86,7 @@ struct command {
     enum completion completion;
     const char *words; /* for COMPLETE_WORDS: possible arguments */
     bool loss_options; /* the arguments are losses, whose tensors and parameters are options */
+    enum command_ranks ranks;
     enum exit_code (*run)(const struct arguments *arguments);
 };
 extern const struct command commands[];

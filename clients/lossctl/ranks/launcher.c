@@ -1,6 +1,7 @@
 #include "ranks/launcher.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,6 +42,14 @@ struct launcher launcher_find(void)
         return launcher;
     }
     return (struct launcher){.name = NULL, .size = 1};
+}
+
+const char *launcher_describe(const struct launcher *launcher, char text[LAUNCHER_TEXT])
+{
+    snprintf(text, LAUNCHER_TEXT,
+             launcher->size > 0 ? "%s has started %d ranks" : "%s has started ranks",
+             launcher->name, launcher->size);
+    return text;
 }
 
 void launcher_let_rank_0_print(const struct launcher *launcher)

@@ -31,27 +31,20 @@ static bool find(const char *name, char path[PATH_MAX])
     return false;
 }
 
-/* Begins an error: "mpirun has started 4 ranks". */
-static const char *started(const struct launcher *launcher, char text[64])
-{
-    snprintf(text, 64, launcher->size > 0 ? "%s has started %d ranks" : "%s has started ranks",
-             launcher->name, launcher->size);
-    return text;
-}
-
 static enum exit_code load(const struct launcher *launcher, const struct mpi_module **module)
 {
     const char *const name = implementations[launcher->mpi].name;
-    char path[PATH_MAX], text[64];
+    char path[PATH_MAX], text[LAUNCHER_TEXT];
     if (!find(name, path))
         return fail(EXIT_USAGE,
                     "%s, but lossctl-%s.so, which connects them, is not built: install %s, "
                     "and run `make mpi`",
-                    started(launcher, text), name, implementations[launcher->mpi].package);
+                    launcher_describe(launcher, text), name,
+                    implementations[launcher->mpi].package);
     void *const file = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!file)
         return fail(EXIT_USAGE, "%s, but the module that connects them cannot be loaded: %s",
-                    started(launcher, text), dlerror());
+                    launcher_describe(launcher, text), dlerror());
     const struct mpi_module *const table = dlsym(file, MPI_MODULE_SYMBOL);
     if (!table || strcmp(table->version, LOSS_VERSION) != 0)
         return fail(EXIT_USAGE, "%s is not a module of lossctl " LOSS_VERSION, path);
@@ -71,9 +64,9 @@ enum exit_code module_load(const struct launcher *launcher, const struct mpi_mod
 
 enum exit_code module_fail_apart(const struct launcher *launcher)
 {
-    char text[64];
+    char text[LAUNCHER_TEXT];
     return fail(EXIT_USAGE,
                 "%s, but does not connect them; use `srun --mpi=pmix` with Open MPI, `srun "
                 "--mpi=pmi2` with MPICH, or mpirun",
-                started(launcher, text));
+                launcher_describe(launcher, text));
 }

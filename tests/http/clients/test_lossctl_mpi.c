@@ -211,6 +211,35 @@ START_TEST(tasks_of_srun_without_mpi_are_refused)
 }
 END_TEST
 
+#define RANK(n) "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=" n " $L "
+
+START_TEST(commands_that_ranks_would_repeat_are_refused)
+{
+    static const char *const commands[] = {"bench", "compare"};
+    for (int i = 0; i < 2; i++) {
+        const char *const arguments = i == 1 ? "mse l1 --local --input x.npy --target x.npy" : "";
+        assert_run(USAGE, RANK("0") "%s %s", commands[i], arguments);
+        assert_has(lossctl_err,
+                   "lossctl: mpirun has started 4 ranks, which would all run `lossctl ");
+        assert_has(lossctl_err, "`; only `lossctl eval` divides its work among ranks\n");
+        ck_assert_str_eq(lossctl_out, "");
+        assert_run(USAGE, RANK("1") "%s %s", commands[i], arguments);
+        ck_assert_str_eq(lossctl_out, "");
+        ck_assert_str_eq(lossctl_err, "");
+        assert_run(OK, RANK("1") "%s --help", commands[i]);
+    }
+    /* an invalid command line is reported once; other commands run on each rank */
+    assert_run(USAGE, RANK("0") "list --no");
+    assert_has(lossctl_err, "list has no option --no");
+    assert_run(USAGE, RANK("1") "list --no");
+    ck_assert_str_eq(lossctl_err, "");
+    assert_run(OK, RANK("1") "list --local");
+    assert_has(lossctl_out, "mse");
+    assert_run(UNREACHABLE, RANK("1") "doctor");
+    assert_has(lossctl_err, "lossctl: ");
+}
+END_TEST
+
 /* ---- Checkpoints ---- */
 
 /* Starts three ranks with the arguments of $a that write a checkpoint after each row, and waits for
@@ -279,7 +308,8 @@ Suite *lossctl_mpi_suite(void)
     TCase *const slow = suite_add_case(suite, "lossctl_mpi_slow", 120, setup, teardown);
     TCase *const tcase = suite_add_case(suite, "lossctl_mpi", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    CASE_ADD(tcase, tasks_of_srun_without_mpi_are_refused);
+    CASE_ADD(tcase, tasks_of_srun_without_mpi_are_refused,
+             commands_that_ranks_would_repeat_are_refused);
     if (is_here(OPENMPI))
         tcase_add_loop_test(slow, ranks_have_the_loss_and_gradients_of_one_process, 0, 3);
     for (int i = 0; i < MPIS; i++) {

@@ -82,46 +82,57 @@ static bool is_contiguous(const struct loss_tensor *tensor)
     return contiguous;
 }
 
-static enum loss_status import_tensor(const struct local_tensor *in, struct loss_tensor *out,
-                                      struct loss_error *error)
+/* Reads the tensor described at `numbers`. Returns the number of integers that describe it; 0 if it
+   has too many dimensions. */
+static size_t import_tensor(const int64_t *numbers, struct loss_tensor *out)
 {
+    enum { ADDRESS, DTYPE, RANK, SHAPE };
     static const char nothing = 0;
-    char path[64];
-    snprintf(path, sizeof path, "/%s", in->name);
-    if (in->rank > LOSS_MAX_RANK)
-        return loss_fail_at(error, LOSS_MALFORMED, path, "%s: shape has more than %d numbers",
-                            in->name, LOSS_MAX_RANK);
-    const void *const data = in->data ? in->data : &nothing; /* of an empty array */
-    *out = (struct loss_tensor){
-        .data = (void *)(uintptr_t)data, .dtype = (enum loss_dtype)in->dtype, .rank = in->rank};
-    for (int axis = 0; axis < in->rank; axis++) {
-        out->shape[axis] = (size_t)in->shape[axis];
-        out->stride[axis] = (ptrdiff_t)in->stride[axis];
+    const size_t rank = (size_t)numbers[RANK];
+    if (rank > LOSS_MAX_RANK)
+        return 0;
+    *out = (struct loss_tensor){.data = (void *)(intptr_t)numbers[ADDRESS],
+                                .dtype = (enum loss_dtype)numbers[DTYPE],
+                                .rank = (int)rank};
+    if (!out->data) /* of an empty array */
+        out->data = (void *)(uintptr_t)&nothing;
+    const int64_t size = (int64_t)loss_dtype_size(out->dtype);
+    for (size_t axis = 0; axis < rank; axis++) {
+        out->shape[axis] = (size_t)numbers[SHAPE + axis];
+        out->stride[axis] = (ptrdiff_t)(numbers[SHAPE + rank + axis] / size);
     }
     out->strided = !is_contiguous(out);
-    return LOSS_OK;
+    return SHAPE + 2 * rank;
 }
 
-static enum loss_status import_tensors(struct call *call, const struct local_tensor *tensors,
-                                       struct loss_error *error)
+static enum loss_status import_operands(struct call *call, const struct local_operands *operands,
+                                        struct loss_error *error)
 {
-    for (size_t i = 0; i < call->attached.count; i++)
-        if (import_tensor(&tensors[i], &call->tensor[i], error) != LOSS_OK)
-            return error->status;
+    const int64_t *numbers = operands->numbers;
+    const char *name = operands->names;
+    char path[64];
+    for (size_t i = 0; i < operands->count; i++) {
+        const size_t read = import_tensor(numbers, &call->tensor[i]);
+        snprintf(path, sizeof path, "/%s", name);
+        if (read == 0)
+            return loss_fail_at(error, LOSS_MALFORMED, path, "%s: shape has more than %d numbers",
+                                name, LOSS_MAX_RANK);
+        numbers += read;
+        name += strlen(name) + 1;
+    }
     return LOSS_OK;
 }
 
 /* ---- Planning ---- */
 
-/* Makes the attached tensors those of the request, by name. */
-static enum loss_status read_tensors(struct call *call, struct fields *fields,
-                                     const struct local_tensor *tensors)
+/* Makes the attached tensors those of the request. `name` is the first of their names. */
+static enum loss_status read_tensors(struct call *call, struct fields *fields, const char *name)
 {
     struct evaluation *const e = &call->evaluation;
     fields->json.body = NULL; /* errors have no offsets */
-    for (size_t i = 0; i < call->attached.count; i++) {
-        object_reader_set_key(&fields->json, tensors[i].name);
-        const int k = fields_find(e->request.loss, tensors[i].name);
+    for (size_t i = 0; i < call->attached.count; i++, name += strlen(name) + 1) {
+        object_reader_set_key(&fields->json, name);
+        const int k = fields_find(e->request.loss, name);
         if (k < 0 || k >= EVALUATION_TENSORS)
             return fields_unknown(fields, "tensor");
         evaluation_attach(&e->tensor[k], &call->tensor[i], FORM_NESTED);
@@ -131,7 +142,7 @@ static enum loss_status read_tensors(struct call *call, struct fields *fields,
 }
 
 static enum loss_status plan_one(struct call *call, const char *loss, const char *query,
-                                 const struct local_tensor *tensors, struct loss_error *error)
+                                 const struct local_operands *operands, struct loss_error *error)
 {
     struct evaluation *const e = &call->evaluation;
     struct fields fields;
@@ -142,8 +153,9 @@ static enum loss_status plan_one(struct call *call, const char *loss, const char
     e->quota = &call->quota;
     fields_begin(&fields, e, error);
     if (query_string_read(&fields, query) != LOSS_OK ||
-        import_tensors(call, tensors, error) != LOSS_OK ||
-        read_tensors(call, &fields, tensors) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
+        import_operands(call, operands, error) != LOSS_OK ||
+        read_tensors(call, &fields, operands->names) != LOSS_OK ||
+        evaluation_plan(e, error) != LOSS_OK)
         return error->status;
     call->shown.losses = 1;
     call->shown.work = e->plan.work;
@@ -151,14 +163,15 @@ static enum loss_status plan_one(struct call *call, const char *loss, const char
 }
 
 static enum loss_status plan_several(struct call *call, const char *body, size_t len,
-                                     const struct local_tensor *tensors, struct loss_error *error)
+                                     const struct local_operands *operands,
+                                     struct loss_error *error)
 {
     struct multi_loss *const s = &call->multi_loss;
     call->several = true;
     multi_loss_init(s, body, len);
     s->attached = &call->attached;
     s->quota = &call->quota;
-    if (import_tensors(call, tensors, error) != LOSS_OK || multi_loss_read(s, error) != LOSS_OK ||
+    if (import_operands(call, operands, error) != LOSS_OK || multi_loss_read(s, error) != LOSS_OK ||
         multi_loss_plan(s, error) != LOSS_OK)
         return error->status;
     call->shown.losses = s->count;
@@ -257,12 +270,11 @@ static struct call *new_call(size_t tensors)
 
 /* Plans with plan_several() if `loss` is NULL. The calling thread may round in any direction. */
 static struct local_call *plan(const char *loss, const char *text, size_t len,
-                               const struct local_tensor *tensors, size_t count,
-                               struct local_error *out)
+                               const struct local_operands *operands, struct local_error *out)
 {
     struct loss_error error;
     fenv_t environment;
-    struct call *const call = new_call(count);
+    struct call *const call = new_call(operands->count);
     if (!call) {
         quota_insufficient(&error);
         export_error(&error, out);
@@ -270,8 +282,8 @@ static struct local_call *plan(const char *loss, const char *text, size_t len,
     }
     fegetenv(&environment);
     fesetenv(FE_DFL_ENV);
-    enum loss_status status = loss ? plan_one(call, loss, text, tensors, &error)
-                                   : plan_several(call, text, len, tensors, &error);
+    enum loss_status status = loss ? plan_one(call, loss, text, operands, &error)
+                                   : plan_several(call, text, len, operands, &error);
     if (status == LOSS_OK)
         status = describe_outputs(call, &error);
     fesetenv(&environment);
@@ -283,17 +295,17 @@ static struct local_call *plan(const char *loss, const char *text, size_t len,
 }
 
 struct local_call *lossd_local_plan(const char *loss, const char *query,
-                                    const struct local_tensor *tensors, size_t count,
+                                    const struct local_operands *operands,
                                     struct local_error *error)
 {
-    return plan(loss, query, 0, tensors, count, error);
+    return plan(loss, query, 0, operands, error);
 }
 
 struct local_call *lossd_local_plan_several(const char *body, size_t len,
-                                            const struct local_tensor *tensors, size_t count,
+                                            const struct local_operands *operands,
                                             struct local_error *error)
 {
-    return plan(NULL, body, len, tensors, count, error);
+    return plan(NULL, body, len, operands, error);
 }
 
 void lossd_local_free(struct local_call *shown)

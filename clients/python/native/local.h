@@ -3,7 +3,7 @@
  * which repeats these declarations) calls with ctypes. Requests have the fields of the HTTP API,
  * and fail with its errors; their tensors and results are in the memory of the caller.
  *
- *     call = lossd_local_plan("mse", "grad=true", tensors, 2, &error);
+ *     call = lossd_local_plan("mse", "grad=true", &operands, &error);
  *     ...                              set `data` of each of call->output
  *     lossd_local_run(call);           or lossd_local_start() and lossd_local_wait()
  *     ...                              read call->result, or call->error
@@ -18,14 +18,15 @@
 
 #pragma GCC visibility push(default)
 
-/* An operand. The caller keeps it until the call is freed; its numbers are not written to. */
-struct local_tensor {
-    const char *name;
-    const void *data;
-    int32_t dtype; /* enum loss_dtype */
-    int32_t rank;  /* if it is more than LOSS_MAX_RANK, the request is rejected */
-    int64_t shape[LOSS_MAX_RANK];
-    int64_t stride[LOSS_MAX_RANK]; /* in elements; may be 0 or negative */
+/* Operands. The caller keeps their elements, which are not written to, until the call is freed. The
+   description is in a form that Python makes quickly. */
+struct local_operands {
+    const char *names; /* the name of each, with its NUL */
+    /* Of each, without gaps: the address of its first element, its dtype (enum loss_dtype), its
+       rank, its shape, and as many strides in bytes, which are multiples of the size of an element,
+       and may be 0 or negative. */
+    const int64_t *numbers;
+    size_t count;
 };
 
 enum local_output_kind { LOCAL_TERMS, LOCAL_GRAD, LOCAL_HESS };
@@ -70,14 +71,14 @@ const char *lossd_local_version(void);
 /* Plans the evaluation of a loss. `query` has the other fields, as in a URL. The result is owned by
    the caller. On failure, returns NULL and sets *error. */
 struct local_call *lossd_local_plan(const char *loss, const char *query,
-                                    const struct local_tensor *tensors, size_t count,
+                                    const struct local_operands *operands,
                                     struct local_error *error);
 
 /* Plans the evaluation of several losses. `body` is a request of POST /v1/evaluate in JSON, whose
-   tensors are indices in `tensors`; body[len] is NUL; it must live as long as the call. Otherwise
+   tensors are indices of `operands`; body[len] is NUL; it must live as long as the call. Otherwise
    like lossd_local_plan(). */
 struct local_call *lossd_local_plan_several(const char *body, size_t len,
-                                            const struct local_tensor *tensors, size_t count,
+                                            const struct local_operands *operands,
                                             struct local_error *error);
 
 /* Evaluates on the calling thread only. Call this or lossd_local_start() once. */

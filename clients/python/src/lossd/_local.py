@@ -1,5 +1,5 @@
 """Evaluations in this process, with the library of _native.py: the counterpart of _session.py."""
-import ctypes
+import array
 import functools
 import json
 import os
@@ -98,8 +98,8 @@ class LocalSession:
         planned = self._library.lossd_local_plan(
             loss.encode(),
             query_text(tuple(query.items())),
-            *operands.arguments(),
-            ctypes.byref(error),
+            operands.described(),
+            error,
         )
         return self._finish(call, planned, error)[0]
 
@@ -111,7 +111,7 @@ class LocalSession:
         body = json.dumps(request, default=plain).encode()
         error = _native.Error()
         planned = self._library.lossd_local_plan_several(
-            body, len(body), *operands.arguments(), ctypes.byref(error)
+            body, len(body), operands.described(), error
         )
         return self._finish(call, planned, error)
 
@@ -164,31 +164,32 @@ class Operands:
     """The tensors of a request. Keeps their arrays."""
 
     def __init__(self) -> None:
-        self._tensors: List[_native.Tensor] = []
+        self._names: List[str] = []
         self._arrays: List[Any] = []
+        self._numbers = array.array("q")
 
     def add(self, name: str, value: Any) -> int:
         """Adds a tensor. Returns its index."""
-        dtype, array = _safetensors.encodable(name, value)
-        size = array.itemsize
-        if any(stride % size for stride in array.strides):  # a field of a structured array
-            array = array.copy()
-        tensor = _native.Tensor(name.encode(), address(array), _native.DTYPES[dtype], array.ndim)
-        if 0 < array.ndim <= _native.MAX_RANK:
-            tensor.shape[: array.ndim] = array.shape
-            tensor.stride[: array.ndim] = [stride // size for stride in array.strides]
-        self._tensors.append(tensor)
-        self._arrays.append(array)
-        return len(self._tensors) - 1
+        dtype, numbers = _safetensors.encodable(name, value)
+        strides = numbers.strides
+        if any(stride % numbers.itemsize for stride in strides):  # a field of a structured array
+            numbers = numbers.copy()
+            strides = numbers.strides
+        self._numbers.extend(
+            (address(numbers), _native.DTYPES[dtype], numbers.ndim, *numbers.shape, *strides)
+        )
+        self._names.append(name)
+        self._arrays.append(numbers)
+        return len(self._names) - 1
 
-    def arguments(self) -> Tuple[Any, int]:
-        """Returns the tensors as an array for the library, and their number."""
-        count = len(self._tensors)
-        return (_native.Tensor * count)(*self._tensors), count
+    def described(self) -> _native.Operands:
+        """Returns the description for the library, which refers to this object."""
+        names = "\0".join(self._names).encode()
+        return _native.Operands(names, self._numbers.buffer_info()[0], len(self._names))
 
 
-def address(array: "np.ndarray[Any, Any]") -> int:
-    found: int = array.__array_interface__["data"][0]
+def address(numbers: "np.ndarray[Any, Any]") -> int:
+    found: int = numbers.__array_interface__["data"][0]
     return found
 
 
@@ -202,20 +203,20 @@ def allocate(shown: _native.Call) -> List[Dict[Tuple[int, str], Any]]:
     arrays: List[Dict[Tuple[int, str], Any]] = [{} for _ in range(shown.losses)]
     for place in range(shown.outputs):
         output = shown.output[place]
-        array = np.empty(output.shape[: output.rank], FLOATS[output.dtype])
-        output.data = address(array)
-        arrays[output.loss][output.kind, (output.name or b"").decode()] = array
+        written = np.empty(output.shape[: output.rank], FLOATS[output.dtype])
+        output.data = address(written)
+        arrays[output.loss][output.kind, (output.name or b"").decode()] = written
     return arrays
 
 
 def result_of(shown: _native.Call, place: int, arrays: Mapping[Tuple[int, str], Any]) -> Result:
     """Builds the result of the loss at `place`."""
     result = shown.result[place]
-    facts = json.loads(result.facts)
+    facts = json.loads(result.facts.decode())
     derivatives: Dict[str, Dict[str, Any]] = {"grad": {}, "hess": {}}
-    for (kind, name), array in arrays.items():
+    for (kind, name), written in arrays.items():
         if kind != _native.TERMS:
-            derivatives[PREFIXES[kind]][name] = array
+            derivatives[PREFIXES[kind]][name] = written
     return Result(
         loss=arrays.get((_native.TERMS, ""), result.loss),
         grad=Tensors(derivatives["grad"], "grad"),

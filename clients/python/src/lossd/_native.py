@@ -20,14 +20,11 @@ DTYPES = {
 Sizes = ctypes.c_int64 * MAX_RANK
 
 
-class Tensor(ctypes.Structure):
+class Operands(ctypes.Structure):
     _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("data", ctypes.c_void_p),
-        ("dtype", ctypes.c_int32),
-        ("rank", ctypes.c_int32),
-        ("shape", Sizes),
-        ("stride", Sizes),
+        ("names", ctypes.c_char_p),
+        ("numbers", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
     ]
 
 
@@ -134,13 +131,14 @@ def load() -> Any:
 
 def declare(found: Any) -> None:
     """Sets the types of the functions."""
-    call, tensors = ctypes.POINTER(Call), ctypes.POINTER(Tensor)
-    error, size = ctypes.POINTER(Error), ctypes.c_size_t
+    call, error = ctypes.POINTER(Call), ctypes.POINTER(Error)
+    operands = ctypes.POINTER(Operands)
+    text = ctypes.c_char_p
     for name, result, arguments in (
-        ("version", ctypes.c_char_p, []),
-        ("losses", ctypes.c_char_p, []),
-        ("plan", call, [ctypes.c_char_p, ctypes.c_char_p, tensors, size, error]),
-        ("plan_several", call, [ctypes.c_char_p, size, tensors, size, error]),
+        ("version", text, []),
+        ("losses", text, []),
+        ("plan", call, [text, text, operands, error]),
+        ("plan_several", call, [text, ctypes.c_size_t, operands, error]),
         ("run", ctypes.c_int, [call]),
         ("start", ctypes.c_int, [call, ctypes.c_int, ctypes.c_int]),
         ("wait", ctypes.c_int, [call, ctypes.c_int]),

@@ -95,6 +95,9 @@ def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
     if isinstance(value, BFloat16):
         return "BF16", np.asarray(value.bits, "<u2")
     array = array_of(name, value)
+    known = NAMES.get(array.dtype)
+    if known is not None:
+        return known, array
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes, which JAX uses
         return "BF16", array.view("<u2")
     dtype = array.dtype.newbyteorder("<")

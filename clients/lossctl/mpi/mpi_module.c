@@ -5,11 +5,11 @@
 #include <mpi.h>
 #include <stdint.h>
 
-static MPI_Request request = MPI_REQUEST_NULL; /* what is in progress ... */
-static MPI_Datatype type = MPI_DATATYPE_NULL;  /* ... and of a reduction, the type, ... */
-static MPI_Op operation = MPI_OP_NULL;         /* ... and operation */
-static mpi_combine *combine_values;
-static size_t value_size;
+static MPI_Request request = MPI_REQUEST_NULL; /* the reduction or broadcast in progress */
+static MPI_Datatype type = MPI_DATATYPE_NULL;  /* of its elements */
+static MPI_Op operation = MPI_OP_NULL;         /* of a reduction */
+static mpi_combine *combine_values;            /* what `operation` calls */
+static size_t value_size;                      /* bytes of a value of a reduction */
 
 static bool start(int *rank, int *size)
 {
@@ -31,7 +31,7 @@ static int unite_on_node(unsigned char *bits, int len)
     return size;
 }
 
-/* The function of `operation`. */
+/* Combines `count` values: the function that MPI calls for `operation`. */
 static void combine_all(void *from, void *into, int *count, MPI_Datatype *of)
 {
     (void)of; /* is `type` */
@@ -49,7 +49,8 @@ static void begin_reduce(void *value, size_t size, mpi_combine *combine)
     MPI_Iallreduce(MPI_IN_PLACE, value, 1, type, operation, MPI_COMM_WORLD, &request);
 }
 
-/* MPI counts with an int, so long bytes are sent as a few blocks. */
+/* MPI counts elements with an int, so the elements are blocks. Their remainder is sent first, by a
+   broadcast that blocks. */
 static void begin_broadcast(void *bytes, size_t len)
 {
     enum { BLOCK = 1 << 20 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Returns the number in an environment variable; `none` if there is none. */
+/* Returns the number in an environment variable; `none` if it is not set or not such a number. */
 static int number(const char *variable, int none)
 {
     char *end;
@@ -16,8 +16,8 @@ static int number(const char *variable, int none)
 
 struct launcher launcher_find(void)
 {
-    /* mpirun can start its processes with srun, so srun is last. Slurm sets the variables of a step
-       only in the tasks of srun, not in a batch script. */
+    /* mpirun can start its processes with srun, so srun comes after mpirun. Slurm sets the
+       variables of a step only in the tasks of srun, not in a batch script. */
     static const struct {
         const char *name, *size, *rank, *node_rank;
         enum launcher_mpi mpi;

@@ -6,10 +6,11 @@
 #include "mpi/mpi_module.h"
 #include "ranks/launcher.h"
 
-/* Loads the module for the implementation of a launcher: from the folder of this program, or from
-   ../lib/lossd. Returns EXIT_USAGE if there is none; one rank on each machine says so. */
+/* Loads the module for the MPI of a launcher, from the folder of this program or from ../lib/lossd
+   relative to it. Sets *module, which stays loaded. If the module is missing or cannot be loaded,
+   returns EXIT_USAGE, and one rank on each machine prints the reason. */
 enum exit_code module_load(const struct launcher *launcher, const struct mpi_module **module);
-/* Reports that the launcher has started several ranks that are not connected. */
+/* Reports that the launcher has started ranks that are not connected. Returns EXIT_USAGE. */
 enum exit_code module_fail_apart(const struct launcher *launcher);
 
 #endif

@@ -157,8 +157,8 @@ static bool is_signal(const struct rank_report *report)
     return report->code >= EXIT_SIGNAL;
 }
 
-/* Returns true if the code of `a` comes before that of `b`: failures, from the lowest rank on, then
-   signals. */
+/* Returns true if the code of `a` takes precedence over that of `b`: failures come before signals,
+   and lower ranks before higher ones. */
 static bool comes_before(const struct rank_report *a, const struct rank_report *b)
 {
     if (a->code == EXIT_OK || b->code == EXIT_OK)

@@ -37,7 +37,7 @@ void checkpoint_free(struct checkpoint *checkpoint)
 
 /* ---- Reading ---- */
 
-/* Fails because a line of the file is not that of this evaluation. */
+/* Reports that a line of the checkpoint, `then`, is not that of this evaluation, `now`. */
 static enum exit_code differs(const char *path, const char *then, const char *now)
 {
     return fail(EXIT_INPUT,
@@ -51,8 +51,8 @@ static enum exit_code fail_not_checkpoint(const char *path)
     return fail(EXIT_INPUT, "%s is not a checkpoint; choose another name", path);
 }
 
-/* Sets the suffix of unfinished files to that in the line at *text, or compares them, and moves
- *text past the line. */
+/* Reads the suffix of unfinished files from the line at *text, and moves *text past the line. If
+   files->suffix is already set, both must be the same. */
 static enum exit_code check_suffix(const struct checkpoint *checkpoint, const char *path,
                                    const char **text)
 {
@@ -116,8 +116,8 @@ static enum exit_code read_file(const struct checkpoint *checkpoint, const char 
     return code;
 }
 
-/* Adds the checkpoint at `path` to a merger, unless `known` (may be NULL) has its rows already.
-   Sets rows, if not NULL, to its rows. */
+/* Adds the checkpoint at `path` to a merger, unless `known`, if not NULL, contains all its rows.
+   Appends its rows to `rows`, if not NULL. */
 static enum exit_code add_file(const struct checkpoint *checkpoint, const char *path,
                                struct partial_merger *merger, const struct buffer *known,
                                struct buffer *rows)
@@ -138,7 +138,7 @@ static enum exit_code add_file(const struct checkpoint *checkpoint, const char *
 
 /* ---- Files of ranks ---- */
 
-/* Finds the files whose names begin as those of ranks. Call globfree() in any case. */
+/* Finds the files whose names begin with FILE.rankR. Call globfree() in any case. */
 static enum exit_code find_ranks(const struct checkpoint *checkpoint, glob_t *found)
 {
     struct buffer pattern = {0};

@@ -1,4 +1,4 @@
-/* lossctl eval: reads tensors whole, or over shards in steps. */
+/* lossctl eval: evaluates shards in steps; for tensors that are read whole, calls eval_files(). */
 #include "cli/arguments.h"
 #include "evaluate/eval.h"
 #include "evaluate/outcome.h"
@@ -15,8 +15,8 @@
 
 /* ---- Options ---- */
 
-/* Returns true if the command line asks for an evaluation over shards, or there are several ranks,
-   which would otherwise evaluate the same. */
+/* Returns true if the command line asks for an evaluation over shards, or if there are several
+   ranks: without shards, each would evaluate all rows. */
 static bool is_sharded(const struct arguments *a, const struct ranks *ranks)
 {
     static const enum option_id options[] = {
@@ -32,7 +32,7 @@ static bool is_sharded(const struct arguments *a, const struct ranks *ranks)
     return false;
 }
 
-/* Checks the name of the checkpoint, which is removed at the end. */
+/* Checks the name of the checkpoint. It must be a file of its own, which is removed at the end. */
 static enum exit_code check_checkpoint(const char *path, const char *partial)
 {
     if (path && strcmp(path, "-") == 0)
@@ -42,7 +42,8 @@ static enum exit_code check_checkpoint(const char *path, const char *partial)
     return EXIT_OK;
 }
 
-/* Refuses options of an evaluation that reads tensors whole. */
+/* Rejects options that apply only to tensors that are read whole, and options that are incomplete
+   or contradict each other. */
 static enum exit_code check_options(const struct arguments *a)
 {
     static const struct {

@@ -40,7 +40,8 @@ uint32_t gradient_files_mask(const struct gradient_files *files, bool hess)
     return mask;
 }
 
-/* Returns true if the file of a shard is written: the rows begin in or after it. */
+/* Returns true if the file of a shard is written: the shard begins within files->rows. Shards
+   without rows at the end of the batch belong to the last part. */
 static bool has_file(const struct gradient_files *files, const struct shard *shard)
 {
     return shard->first >= files->rows.first &&
@@ -49,7 +50,7 @@ static bool has_file(const struct gradient_files *files, const struct shard *sha
 
 /* ---- Making ---- */
 
-/* Returns the tensor of the file of a shard. */
+/* Returns the tensor in the file of a shard, which has the dtype of the computation. */
 static struct loss_tensor tensor_of(const struct gradient_files *files, const struct shard *shard)
 {
     struct loss_tensor tensor = shard->tensor;
@@ -57,7 +58,7 @@ static struct loss_tensor tensor_of(const struct gradient_files *files, const st
     return tensor;
 }
 
-/* Appends the header of the file of a shard. */
+/* Appends the header of the file of a shard. Raw numbers have none. */
 static void append_header(const struct gradient_files *files, const struct gradient_output *output,
                           const struct shard *shard, struct buffer *header)
 {
@@ -184,8 +185,8 @@ enum exit_code gradient_files_make(struct gradient_files *files)
     return code == EXIT_OK ? sync_folders(files) : code;
 }
 
-/* Reads the size of the file with a suffix, and the size that it must have. Returns false if there
-   is no such file. */
+/* Sets size[0] to the size of the file with a suffix (0 if there is none), and size[1] to the size
+   that it must have. Returns true if the file exists. */
 static bool measure(const struct gradient_files *files, const struct gradient_output *output,
                     const struct shard *shard, const char *suffix, uint64_t size[2])
 {
@@ -352,7 +353,7 @@ static enum exit_code rename_file(struct gradient_files *files,
     char from[PATH_MAX], to[PATH_MAX];
     gradient_name(output, shard, files->suffix, from);
     gradient_name(output, shard, "", to);
-    /* A run that a checkpoint resumes may have renamed it. */
+    /* If this run resumes another one, that may have renamed the file already. */
     if (rename(from, to) != 0 && (errno != ENOENT || access(to, F_OK) != 0))
         return gradient_cannot_write(to, errno);
     return EXIT_OK;

@@ -12,7 +12,7 @@
 
 enum {
     GRADIENT_OUTPUTS = 2 * LOSS_MAX_TENSORS,
-    GRADIENT_SUFFIX = sizeof ".01234567-89abcdef.part"
+    GRADIENT_SUFFIX = sizeof ".01234567-89abcdef.part" /* bytes, with the NUL */
 };
 
 /* The derivatives with respect to one tensor. */
@@ -32,7 +32,7 @@ struct gradient_output {
 struct gradient_files {
     const struct shard_batch *batch; /* borrowed */
     bool durable; /* what is written must survive a crash of the system once it is synced */
-    struct partial_rows rows;     /* that files are written for; begins and ends with a shard */
+    struct partial_rows rows;     /* whose files are written; begin and end where shards do */
     char suffix[GRADIENT_SUFFIX]; /* of unfinished files; "" before the run begins */
     struct gradient_output output[GRADIENT_OUTPUTS];
     int count;
@@ -42,7 +42,8 @@ struct gradient_files {
     bool unsynced; /* files are left to be synced with all others */
 };
 
-/* Adds the derivatives with respect to tensor k. */
+/* Adds the gradients with respect to tensor k or, if `hess`, the diagonals of the Hessian, to be
+   written to `folder`, which is copied. Returns EXIT_USAGE if `folder` is empty. */
 enum exit_code gradient_files_add(struct gradient_files *files, int k, bool hess,
                                   const char *folder);
 /* Returns the bit set of the tensors that have gradients or, if `hess`, Hessians. */
@@ -52,10 +53,11 @@ uint32_t gradient_files_mask(const struct gradient_files *files, bool hess);
    derivatives. */
 void gradient_files_describe(const struct gradient_files *files, struct buffer *out);
 
-/* Checks the names of the files. Returns EXIT_USAGE if two files have the same name, or if a folder
-   contains shards of the batch. */
+/* Checks the names of the files. Returns EXIT_USAGE if two files have the same name, if a folder
+   contains shards of the batch, or if its name is that of a file. */
 enum exit_code gradient_files_check(const struct gradient_files *files);
-/* Chooses the suffix of a run. `evaluation` describes what it evaluates. */
+/* Sets files->suffix for a new run. `evaluation` is a text that describes what the run evaluates:
+   the suffix contains its hash. */
 enum exit_code gradient_files_begin_run(struct gradient_files *files,
                                         const struct buffer *evaluation);
 /* Makes the folders, and the files in full size, after removing those that runs of the same

@@ -11,7 +11,8 @@ const struct shard_list *gradient_list(const struct gradient_files *files,
                                        const struct gradient_output *output);
 /* Returns the part of a path after its last slash. */
 const char *gradient_base_name(const char *path);
-/* Writes the name of the file of a shard, and a suffix, to `path` of PATH_MAX bytes. */
+/* Writes the name of the file of a shard, and a suffix, to `path` of PATH_MAX bytes. Returns
+   EXIT_FAILED if it is too long. */
 enum exit_code gradient_name(const struct gradient_output *output, const struct shard *shard,
                              const char *suffix, char *path);
 /* Returns true if a text is the suffix of an unfinished file, of any run. */

@@ -4,12 +4,13 @@
 
 #include <stdbool.h>
 
-/* Catches both signals from now on, once: a second one ends the process. Returns a flag that one of
-   them sets, for loss_control.cancel. */
+/* Catches each of the two signals once from now on: if the same signal arrives again, it ends the
+   process. Returns a flag in static memory that the first signal sets, for loss_control.cancel. */
 const bool *interrupt_catch(void);
-/* Sets the flag, because another rank has received a signal. */
+/* Records a signal and sets the flag. This is the handler of both signals; it is also called if
+   another rank has received one. */
 void interrupt_raise(int number);
-/* Returns the number of the signal that came; 0 if none has. */
+/* Returns the number of the last signal, or 0 if there was none. */
 int interrupt_signal(void);
 
 #endif

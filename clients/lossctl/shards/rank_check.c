@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Appends lines that are the same on all ranks. */
+/* Appends lines that must be the same on all ranks. */
 static void describe(const struct shard_job *job, struct buffer *text)
 {
     partial_append(&job->result, text);
@@ -15,14 +15,15 @@ static void describe(const struct shard_job *job, struct buffer *text)
     buffer_append(text, "", 1);
 }
 
-/* Compares texts line by line. */
+/* Compares two texts line by line. Reports the first lines that differ. */
 static enum exit_code compare(const struct shard_job *job, const char *here, const char *there)
 {
     while (*here || *there) {
         const size_t len = strcspn(here, "\n"), other = strcspn(there, "\n");
         if (len != other || memcmp(here, there, len) != 0)
             return fail(EXIT_INPUT,
-                        "rank %d evaluates another batch than rank 0: '%.*s' there, '%.*s' here",
+                        "rank %d does not evaluate the same batch as rank 0: '%.*s' on rank 0, "
+                        "'%.*s' here",
                         job->ranks->rank, (int)other, there, (int)len, here);
         here += len + (here[len] == '\n');
         there += other + (there[other] == '\n');

@@ -4,9 +4,9 @@
 
 #include "shards/shard_job.h"
 
-/* Compares the job, which has been planned, with that of rank 0: options, paths, sizes and rows of
-   shards. Returns EXIT_INPUT if they differ, as they do if machines have different files. All ranks
-   must call this. */
+/* Compares the job, which has been planned, with that of rank 0: options, and paths, sizes and rows
+   of shards. Returns EXIT_INPUT if they differ, for example because the machines have different
+   files. All ranks must call this. */
 enum exit_code rank_check(struct shard_job *job);
 
 #endif

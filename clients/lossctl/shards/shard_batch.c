@@ -47,24 +47,25 @@ static void set_tensors(struct loss_request *request, uint32_t given,
         given >> EVALUATION_SAMPLE_WEIGHT & 1 ? &tensor[EVALUATION_SAMPLE_WEIGHT] : NULL;
 }
 
-/* Names the first shard that has another number of rows than that of the other tensor. */
+/* Reports the first pair of shards with different numbers of rows or, if the tensors have different
+   numbers of shards, their total numbers of rows. */
 static enum exit_code rows_differ(const struct shard_list *a, const struct shard_list *b)
 {
     for (size_t i = 0; a->spec.count == b->spec.count && i < a->spec.count; i++)
         if (a->shard[i].rows != b->shard[i].rows)
             return fail(EXIT_INPUT,
                         "%s has %" PRIu64 " rows and %s has %" PRIu64 "; %s and %s must have "
-                        "equally many in all",
+                        "the same number of rows in total",
                         a->shard[i].path, a->shard[i].rows, b->shard[i].path, b->shard[i].rows,
                         a->name, b->name);
     return fail(EXIT_INPUT,
                 "%s has %" PRIu64 " rows in %zu files and %s has %" PRIu64 " rows in %zu files; "
-                "they must have equally many",
+                "they must have the same number of rows",
                 a->name, a->rows, a->spec.count, b->name, b->rows, b->spec.count);
 }
 
-/* Explains why tensors in several files do not fit together: they have different numbers of rows.
-   Returns EXIT_OK if they have not. */
+/* Reports tensors in several files that have different numbers of rows, which explains a failed
+   plan better than its own error. Returns EXIT_OK if there are none. */
 static enum exit_code compare_rows(const struct shard_batch *batch)
 {
     const struct shard_list *first = NULL;
@@ -107,7 +108,7 @@ static enum exit_code plan_whole(struct shard_batch *batch)
     return is_usage(&error) ? fail(EXIT_USAGE, "%s", error.message) : fail_error(NULL, &error);
 }
 
-/* Finds the tensors that have rows. */
+/* Finds the tensors that have rows: sets `split`, `uncut` and `rows`. */
 static enum exit_code find_split(struct shard_batch *batch)
 {
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
@@ -140,8 +141,10 @@ static enum exit_code number_own(struct shard_batch *batch)
         if (!is_split(batch, k) || list->axis != LOSS_OWN)
             continue;
         if (list->spec.count != first->spec.count)
-            return fail(EXIT_INPUT, "%s has %zu files and %s has %zu; each file needs its own",
-                        first->name, first->spec.count, list->name, list->spec.count);
+            return fail(EXIT_INPUT,
+                        "%s has %zu files and %s has %zu; each file of %s needs its own file of %s",
+                        first->name, first->spec.count, list->name, list->spec.count, first->name,
+                        list->name);
         for (size_t i = 0; i < list->spec.count; i++) {
             list->shard[i].first = first->shard[i].first;
             list->shard[i].rows = first->shard[i].rows;
@@ -277,7 +280,7 @@ uint64_t shard_batch_step_end(const struct shard_batch *batch, struct partial_ro
     return rows.end;
 }
 
-/* Maps rows of a tensor. */
+/* Maps the rows of a step of tensor k. */
 static enum exit_code open_rows(struct shard_step *step, const struct shard_batch *batch, int k,
                                 bool ahead)
 {

@@ -16,9 +16,9 @@ struct shard_batch {
     uint64_t rows;         /* of the whole batch */
 
     /* private */
-    uint32_t split; /* bit set of the tensors that have rows; all rows share the others */
-    uint32_t uncut; /* bit set of the tensors whose shards cannot be cut between rows */
-    uint64_t step_rows;
+    uint32_t split;     /* bit set of the tensors that have rows; all rows share the others */
+    uint32_t uncut;     /* bit set of the tensors whose shards cannot be cut between rows */
+    uint64_t step_rows; /* maximum number of rows of a step; UINT64_MAX: a step is a whole shard */
     struct loss_tensor shared[EVALUATION_TENSORS];
     struct shard_window window[EVALUATION_TENSORS]; /* of the shared ones */
 };
@@ -38,7 +38,7 @@ enum exit_code shard_batch_add(struct shard_batch *batch, int k, const char *tex
    share. `step_rows` is the maximum number of rows of a step; 0 chooses it. Returns EXIT_USAGE if
    the batch cannot be split, or EXIT_INPUT if the tensors do not fit together. */
 enum exit_code shard_batch_plan(struct shard_batch *batch, uint64_t step_rows);
-/* Describes the batch: see partial_begin(). */
+/* Initializes `partial` with a description of the batch and no rows: see partial_begin(). */
 void shard_batch_describe(const struct shard_batch *batch, struct partial *partial);
 /* Appends lines that describe all shards: see shard_list_describe(). */
 void shard_batch_describe_files(const struct shard_batch *batch, enum shard_detail detail,
@@ -48,8 +48,8 @@ void shard_batch_describe_files(const struct shard_batch *batch, enum shard_deta
 enum exit_code shard_batch_close_shared(struct shard_batch *batch);
 void shard_batch_free(struct shard_batch *batch);
 
-/* Returns the last row up to `row` at which the batch can be cut. There, a shard of each tensor in
-   `whole`, and of each whose shards cannot be cut, begins. */
+/* Returns the last row, at most `row`, at which the batch can be cut: a shard begins there in each
+   tensor of the bit set `whole`, and in each tensor whose shards cannot be cut. */
 uint64_t shard_batch_cut(const struct shard_batch *batch, uint64_t row, uint32_t whole);
 
 /* Returns the end of the step that begins at rows.first: at most rows.end, within one shard of each

@@ -4,8 +4,8 @@
 
 /* ---- Shares ---- */
 
-/* Returns the row at a position in a set that is not empty; the end of the set at its number of
-   rows. */
+/* Returns the row at `position` in a set of rows. If `position` is the number of rows in the set,
+   returns the row after the last; 0 if the set is empty. */
 static uint64_t row_at(const struct buffer *set, uint64_t position)
 {
     struct partial_rows rows = {0, 0};
@@ -41,7 +41,7 @@ struct position {
     uint64_t next; /* row */
 };
 
-/* Moves to the next step. Returns false after the last. */
+/* Writes the rows of the next step to `step`. Returns false after the last. */
 static bool next_step(const struct shard_batch *batch, struct position *at,
                       struct partial_rows *step)
 {
@@ -61,7 +61,7 @@ static bool next_step(const struct shard_batch *batch, struct position *at,
 /* Evaluates a step whose tensors are mapped. */
 typedef enum exit_code evaluate_step(struct shard_eval *eval, const struct shard_step *step);
 
-/* Plans a step. */
+/* Plans a step, whose evaluation writes its result to `sums`. */
 static enum exit_code plan_step(struct shard_eval *eval, const struct shard_step *step,
                                 const struct loss_request *request, struct loss_plan *plan,
                                 struct loss_partial *sums)
@@ -74,7 +74,7 @@ static enum exit_code plan_step(struct shard_eval *eval, const struct shard_step
     return EXIT_OK;
 }
 
-/* Adds the result of a step, or reports its error. */
+/* Adds the result of a step, or reports its error. Returns EXIT_SIGNAL if it was cancelled. */
 static enum exit_code add_step(struct shard_eval *eval, const struct shard_step *step,
                                enum loss_status status, const struct loss_partial *sums,
                                const struct loss_error *error)
@@ -137,7 +137,7 @@ static enum exit_code evaluate(struct shard_eval *eval, const struct shard_step 
     return eval->checkpoint && checkpoint_is_due(eval->checkpoint) ? keep(eval) : EXIT_OK;
 }
 
-/* Evaluates a step, after opening the next one if there is one. */
+/* Evaluates a step and closes it. First opens the next one if there is one. */
 static enum exit_code run_step(struct shard_eval *eval, evaluate_step *run, struct shard_step *step,
                                struct shard_step *next, const struct partial_rows *next_rows)
 {

@@ -71,7 +71,8 @@ static enum exit_code plan(struct shard_job *job)
 
 /* ---- Checkpoints ---- */
 
-/* Reads the checkpoint into job->result. Only rank 0 calls this. */
+/* Discards the checkpoint with --restart; otherwise reads it into job->result. Only rank 0 calls
+   this. */
 static enum exit_code load(struct shard_job *job)
 {
     enum exit_code code = job->restart ? checkpoint_discard(&job->saved) : EXIT_OK;
@@ -79,7 +80,7 @@ static enum exit_code load(struct shard_job *job)
         code = checkpoint_load(&job->saved, &job->result);
     const uint64_t done = row_set_rows(&job->result.rows);
     if (code == EXIT_OK && done == 0) {
-        job->gradients.suffix[0] = '\0'; /* that run may not have made all its files */
+        job->gradients.suffix[0] = '\0'; /* the previous run may not have made all its files */
         return checkpoint_discard(&job->saved);
     }
     if (code == EXIT_OK && !progress_is_disabled())
@@ -103,7 +104,7 @@ static enum exit_code begin_run(struct shard_job *job)
     return code;
 }
 
-/* Reads the checkpoint, if there is one. */
+/* Initializes the checkpoint. Rank 0 also reads it, and chooses the names of unfinished files. */
 static enum exit_code resume(struct shard_job *job)
 {
     enum exit_code code = EXIT_OK;
@@ -130,7 +131,8 @@ static enum exit_code share_suffix(struct shard_job *job)
     return code;
 }
 
-/* Finds this rank's share of the rows that are left to evaluate, and of those to weigh. */
+/* Finds this rank's share of the rows of the part that are left to evaluate, and of the rows of the
+   whole batch, whose weights it adds. */
 static enum exit_code deal(struct shard_job *job)
 {
     struct buffer *const done = &job->result.rows;
@@ -148,7 +150,7 @@ static enum exit_code deal(struct shard_job *job)
     return failed ? fail_memory() : EXIT_OK;
 }
 
-/* Makes the files for gradients, or finds those of the run that wrote the checkpoint. */
+/* Makes the files for gradients, or checks those of the run that wrote the checkpoint. */
 static enum exit_code prepare_gradients(struct shard_job *job)
 {
     job->cancel = interrupt_catch(); /* from now on, there are files to remove */

@@ -23,13 +23,14 @@ struct shard_job {
 
     /* private */
     struct checkpoint saved;
-    struct buffer rows, left; /* of the part; and those that the checkpoint does not have */
-    struct buffer share;      /* of them, those that this rank evaluates ... */
-    struct buffer weights;    /* ... and those whose weights it adds */
-    struct partial own;       /* the result of the rows that this rank has evaluated */
-    uint64_t done;            /* how many rows of the part have been evaluated, by all ranks */
-    bool made;                /* the files for gradients have been made */
-    const bool *cancel;       /* becomes true when a signal ends the job */
+    struct buffer rows;    /* the rows of the part */
+    struct buffer left;    /* those of them that the checkpoint does not contain */
+    struct buffer share;   /* the rows of `left` that this rank evaluates */
+    struct buffer weights; /* the rows of the whole batch whose weights this rank adds */
+    struct partial own;    /* the result of the rows that this rank has evaluated */
+    uint64_t done;         /* how many rows of the part have been evaluated, by all ranks */
+    bool made;             /* the files for gradients have been made */
+    const bool *cancel;    /* becomes true when a signal ends the job */
 };
 
 /* Starts a job of one part without gradients. Call shard_job_free() in any case. */

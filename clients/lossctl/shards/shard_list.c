@@ -10,7 +10,7 @@
 
 /* ---- Headers ---- */
 
-/* Describes a file that is shorter or longer than its tensor. `row_bytes` is 0 if a row is not
+/* Reports a file that is shorter or longer than its tensor. `row_bytes` is 0 if a row is not
    contiguous. */
 static enum exit_code wrong_size(const struct shard *shard, size_t row_bytes, uint64_t rows)
 {
@@ -136,7 +136,8 @@ size_t shard_row_bytes(const struct loss_tensor *tensor)
     return bytes;
 }
 
-/* Checks that a shard has the dtype and the dimensions after that of the rows of the first. */
+/* Checks that a shard has the same dtype, and the same dimensions after that of the rows, as the
+   first one. */
 static enum exit_code compare(const struct shard_list *list, const struct shard *shard)
 {
     const struct loss_tensor *const tensor = &shard->tensor, *const first = &list->shard->tensor;
@@ -153,7 +154,7 @@ static enum exit_code compare(const struct shard_list *list, const struct shard 
                        loss_dtype_name(first->dtype));
 }
 
-/* Checks that the file has as many bytes as its tensor. */
+/* Checks that a .npy file ends with its tensor. Other formats are checked when they are read. */
 static enum exit_code check_size(const struct shard_list *list, const struct shard *shard)
 {
     if (shard->format != SHARD_NPY ||

@@ -23,8 +23,8 @@ struct shard_list {
     const char *text; /* borrowed: the value of its option */
     struct shard_spec spec;
     struct shard *shard; /* owned: spec.count of them */
-    int axis; /* the dimension of the rows, as of loss_sample_axis(); LOSS_SHARED if the tensors
-                 have fewer dimensions */
+    int axis;      /* the dimension of the rows, from loss_sample_axis(); LOSS_SHARED if the tensors
+                      have fewer dimensions */
     uint64_t rows; /* of all shards; 0 without a dimension of rows */
 };
 
@@ -33,15 +33,16 @@ struct shard_list {
    and dimensions as the first. Call shard_list_free() in any case. */
 enum exit_code shard_list_open(struct shard_list *list, const struct loss_descriptor *loss, int k,
                                const char *name, const char *text);
-/* Appends a line for each shard: its tensor, path, size, and place in the file, and the time at
-   which it was modified or the number of its rows. */
 enum shard_detail { SHARD_WITH_TIMES, SHARD_WITH_ROWS };
+/* Appends a line for each shard: the name of the tensor, the path and size of the file, the time at
+   which it was modified or its number of rows, and where in the file the tensor begins. */
 void shard_list_describe(const struct shard_list *list, enum shard_detail detail,
                          struct buffer *out);
 void shard_list_free(struct shard_list *list);
 
-/* Returns the tensor of all rows: the dimension of the rows is their number. Other dimensions that
-   differ between shards (those before that of the rows) are the largest. */
+/* Returns the shape and dtype of all shards together. The dimension of the rows is list->rows.
+   Other dimensions that differ between shards (those before that of the rows) are the largest; with
+   LOSS_OWN, each dimension is the sum of those of the shards. */
 struct loss_tensor shard_list_whole(const struct shard_list *list);
 
 /* Returns the index of the shard that contains a row, which must be less than list->rows. */

@@ -20,7 +20,8 @@ static bool begins(const char *text, const char *prefix)
 
 /* ---- Prefix ---- */
 
-/* Advances *text past the prefix of a format. Returns SHARD_DETECT if there is none. */
+/* Advances *text past the prefix of a format. Returns SHARD_DETECT if there is none, or if a file
+   has the name *text, prefix included. */
 static enum shard_format skip_prefix(const char **text)
 {
     static const struct {

@@ -26,8 +26,9 @@ struct shard_spec {
    can read. */
 bool shard_spec_matches(const char *text);
 
-/* Finds the files of `text`, which is borrowed. Patterns are sorted by the bytes of the path.
-   Returns EXIT_INPUT if there are none, or if a list cannot be read. Call shard_spec_free() in any
+/* Finds the files that `text`, which is borrowed, names. Those of a pattern are sorted by the bytes
+   of their paths. Returns EXIT_INPUT if there are none, if a list cannot be read or contains a path
+   twice, or EXIT_USAGE if raw numbers are not described correctly. Call shard_spec_free() in any
    case. */
 enum exit_code shard_spec_read(struct shard_spec *spec, const char *text);
 void shard_spec_free(struct shard_spec *spec);

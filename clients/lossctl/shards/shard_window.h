@@ -10,7 +10,7 @@
 
 #include "cli/fail.h"
 
-/* What tells whether a file has changed. */
+/* The size and time of a file. If either differs later, the file has changed. */
 struct shard_stamp {
     uint64_t size; /* bytes */
     struct timespec modified;
@@ -32,9 +32,9 @@ struct shard_window {
 enum exit_code shard_stamp_read(struct shard_stamp *stamp, const char *path);
 bool shard_stamp_same(const struct shard_stamp *a, const struct shard_stamp *b);
 
-/* Maps `len` bytes from `offset` on. With `ahead`, the kernel starts to read them. Returns
-   EXIT_INPUT if the stamp of the file is not `stamp`. The window must not be moved until it is
-   closed. */
+/* Maps `len` bytes from `offset` on. Borrows `path`. With `ahead`, the kernel starts to read the
+   bytes. Returns EXIT_INPUT if the file cannot be mapped, or if its stamp is not `stamp`. The
+   window must not be moved until it is closed. */
 enum exit_code shard_window_open(struct shard_window *window, const char *path,
                                  const struct shard_stamp *stamp, uint64_t offset, size_t len,
                                  bool ahead);

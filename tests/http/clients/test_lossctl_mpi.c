@@ -170,8 +170,8 @@ START_TEST(ranks_evaluate_the_same_batch)
 {
     write_classes();
     assert_ranks_fail(INPUT,
-                      "rank 1 evaluates another batch than rank 0: 'checkpoint none' there, "
-                      "'checkpoint c' here",
+                      "rank 1 does not evaluate the same batch as rank 0: 'checkpoint none' on "
+                      "rank 0, 'checkpoint c' here",
                       "%s -np 1 " EVAL " : -np 1 " EVAL " --checkpoint c", mpis[_i].run);
 }
 END_TEST

@@ -83,12 +83,12 @@ START_TEST(tensors_that_do_not_fit_are_named)
                  MSE);
     shard_write_rows(&x, 0, 498, "x-1.npy");
     assert_wrong(INPUT,
-                 "x-1.npy has 498 rows and y-1.npy has 499; input and target must have equally "
-                 "many in all",
+                 "x-1.npy has 498 rows and y-1.npy has 499; input and target must have the same "
+                 "number of rows in total",
                  MSE);
     assert_wrong(INPUT,
                  "input has 999 rows in 3 files and target has 501 rows in 2 files; they must have "
-                 "equally many",
+                 "the same number of rows",
                  "$L eval mse --input 'x-*.npy' --target 'y-[02].npy'");
     shard_write_rows(&x, 0, 499, "x-1.npy");
     static const float class_weights[3] = {1, 2, 3};

@@ -133,7 +133,9 @@ START_TEST(sequences_are_evaluated_in_whole_files)
     /* targets in one row: each file has its own */
     assert_run(OK, "$L eval ctc -q --log-probs 'p-*.npy' --targets 'o-*.npy' --input-lengths n.npy "
                    "--target-lengths m.npy");
-    assert_wrong(INPUT, "log_probs has 2 files and targets has 1; each file needs its own",
+    assert_wrong(INPUT,
+                 "log_probs has 2 files and targets has 1; each file of log_probs needs its own "
+                 "file of targets",
                  "$L eval ctc -q --log-probs 'p-*.npy' --targets m.npy --input-lengths n.npy "
                  "--target-lengths m.npy");
 }

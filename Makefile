@@ -482,7 +482,7 @@ DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENC
 # References and peers are compiled for this CPU; lossd is compiled as it is shipped.
 PEER_FLAGS  := -O3 -march=native
 
-bench bench-quick bench-smoke: $(BUILD)/lossd $(DRIVERS)
+bench bench-quick bench-smoke: $(BUILD)/lossd $(DRIVERS) $(LOCAL)
 bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others; writes build/bench.{json,svg}
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 

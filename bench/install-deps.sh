@@ -3,8 +3,8 @@
 # their names. Does not start nginx.
 set -eu
 
-packages='g++ python3-torch python3-numpy python3-fastapi python3-uvicorn libsimdjson-dev
-          libfast-float-dev libdouble-conversion-dev nginx'
+packages='g++ python3-torch python3-numpy python3-scipy python3-xgboost python3-fastapi
+          python3-uvicorn libsimdjson-dev libfast-float-dev libdouble-conversion-dev nginx'
 
 missing=
 for package in $packages; do

@@ -25,6 +25,8 @@ TITLES = {
     18: "Small batches on one thread, against PyTorch with blocks kept (times faster)",
     19: "Time per element (marked: changes of more than 20 % from one size to the next)",
     20: "mse over shards, against one rank of one thread (times faster; share of its CPUs)",
+    21: "Loss and gradient in a Python process, against Python's libraries (times faster)",
+    22: "Training of XGBoost with an objective of lossd.boost, against its own (times slower)",
 }
 
 

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import figures_binary
 import figures_core
 import figures_http
+import figures_python
 import figures_several
 import figures_text
 from chart import write_chart
@@ -30,6 +31,7 @@ GROUPS = {
     "http": {(8, 9, 10, 11, 12): figures_http.figures},
     "binary": {(13, 14): figures_binary.figures},
     "several": {(15,): figures_several.figures},
+    "python": {(21, 22): figures_python.figures},
 }
 
 # rounds: number of turns of each program; repetitions: measurements per turn, of which the median

@@ -31,7 +31,7 @@ URL = "local:"
 MAX_THREADS = 1024
 # Estimated costs, in nanoseconds of one core. Up to the first, another thread would cost more than
 # it saves. Up to the second, a call is short enough to ignore timeouts and interrupts.
-SMALL_WORK, SHORT_WORK = 100_000, 10_000_000
+SMALL_WORK, SHORT_WORK = 200_000, 10_000_000
 WAIT = 0.1  # seconds between checks for a timeout or an interrupt
 FLOATS = {_native.DTYPES["F32"]: "float32", _native.DTYPES["F64"]: "float64"}
 PREFIXES = {_native.GRAD: "grad", _native.HESS: "hess"}

@@ -96,7 +96,7 @@ START_TEST(accepts_configured_host_names)
     ck_assert_int_eq(response.status, 200);
     ask_with("GET", "/v1/losses/mse", "a.loss.example", "");
     ck_assert_int_eq(response.status, 421);
-    server_process_free(&server);
+    kill_server();
     start_server(ARGUMENTS("--threads=2", "--listen=127.0.0.1:0", "--allowed-hosts=*"));
     ask_with("GET", "/v1/losses/mse", "anything.example", "");
     ck_assert_int_eq(response.status, 200);
@@ -108,7 +108,7 @@ START_TEST(beyond_loopback_accepts_any_host_name_unless_listed)
     start_server(ARGUMENTS("--threads=2", "--listen=0.0.0.0:0", "--allow-unauthenticated"));
     ask_with("GET", "/v1/losses/mse", "anything.example", "");
     ck_assert_int_eq(response.status, 200);
-    server_process_free(&server);
+    kill_server();
     start_server(ARGUMENTS("--threads=2", "--listen=0.0.0.0:0", "--allow-unauthenticated",
                            "--allowed-hosts=loss.example"));
     ask_with("GET", "/v1/losses/mse", "loss.example", "");

@@ -185,14 +185,13 @@ static loss_real weight_of(const struct loss_block *b, size_t i)
 /* Computes term i. */
 static ALWAYS_INLINE void evaluate(struct loss_block *b, size_t i, const struct options options)
 {
-    const size_t n = b->elements_per_term[INPUT];
-    struct row row = {.n = n, .cancel = b->cancel};
+    struct row row = {.n = b->elements_per_term[INPUT], .cancel = b->cancel};
     if (options.f32) {
-        row.x_f32 = b->in_f32[INPUT] + i * n;
-        row.y_f32 = b->in_f32[TARGET] + i * n;
+        row.x_f32 = b->in_f32[INPUT] + i * b->stride[INPUT];
+        row.y_f32 = b->in_f32[TARGET] + i * b->stride[TARGET];
     } else {
-        row.x = b->in[INPUT] + i * n;
-        row.y = b->in[TARGET] + i * n;
+        row.x = b->in[INPUT] + i * b->stride[INPUT];
+        row.y = b->in[TARGET] + i * b->stride[TARGET];
     }
     const loss_real w = weight_of(b, i), scale = w * b->scale[i], factor = options.jaccard ? 2 : 1,
                     smooth = b->number[SMOOTH];

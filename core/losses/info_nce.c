@@ -85,7 +85,7 @@ static void normalize(struct loss_block *b)
         const struct pair_state own = state_of(b, b->first + i);
         *own.scale = b->scale[i];
         for (int k = QUERY; k <= KEY; k++) {
-            const loss_real *x = b->in[k] + i * n;
+            const loss_real *x = b->in[k] + i * b->stride[k];
             own.norm[k] = vmax(EPS, norm(x, n, b->cancel)); /* may be NaN */
             for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
                 for (size_t c = s.first; c < s.end; c++)

@@ -139,6 +139,90 @@ START_TEST(rows_of_classes_may_be_strided)
 }
 END_TEST
 
+/* Copies what is at index 0 of an axis to the other indices, or fills these with 0xff, which is NaN
+   or -1. */
+static void repeat_along(const struct loss_tensor *tensor, int axis, bool fill)
+{
+    size_t outer = 1, inner = loss_dtype_size(tensor->dtype);
+    for (int a = 0; a < tensor->rank; a++)
+        *(a < axis ? &outer : &inner) *= a == axis ? 1 : tensor->shape[a];
+    for (size_t o = 0; o < outer; o++) {
+        char *const first = (char *)tensor->data + o * tensor->shape[axis] * inner;
+        for (size_t i = 1; i < tensor->shape[axis]; i++)
+            if (fill)
+                memset(first + i * inner, 0xff, inner);
+            else
+                memcpy(first + i * inner, first, inner);
+    }
+}
+
+/* Does that along the axes of a bit set. */
+static void repeat_axes(const struct loss_tensor *tensor, unsigned axes, bool fill)
+{
+    for (int axis = 0; axis < tensor->rank; axis++)
+        if (axes >> axis & 1)
+            repeat_along(tensor, axis, fill);
+}
+
+/* Gives a row-major tensor stride 0 along the axes of a bit set. */
+static void share_axes(struct loss_tensor *tensor, unsigned axes)
+{
+    ptrdiff_t stride = 1;
+    tensor->strided = true;
+    for (int a = tensor->rank - 1; a >= 0; a--) {
+        tensor->stride[a] = axes >> a & 1 ? 0 : stride;
+        stride *= (ptrdiff_t)tensor->shape[a];
+    }
+}
+
+static void expect_same_results(const struct batch *a, const struct batch *b, int k, unsigned axes)
+{
+    const struct loss_descriptor *const loss = a->request.loss;
+    ck_assert_msg(memcmp(&a->result.loss, &b->result.loss, sizeof(double)) == 0,
+                  "%s: %s with stride 0 along axes %#x: %.17g, not %.17g", loss->name,
+                  loss->tensors[k].name, axes, b->result.loss, a->result.loss);
+    for (int g = 0; g < LOSS_MAX_TENSORS; g++)
+        if (a->plan.grad_mask >> g & 1)
+            ck_assert_msg(memcmp(a->plan.grad[g].data, b->plan.grad[g].data,
+                                 loss_tensor_bytes(&a->plan.grad[g])) == 0,
+                          "%s: gradient of %s, with %s of stride 0 along axes %#x", loss->name,
+                          loss->tensors[g].name, loss->tensors[k].name, axes);
+}
+
+/* Repeats tensor k along axes, as copies and with stride 0. Returns false if it lacks an axis. */
+static bool check_repeated(const struct loss_descriptor *loss, enum loss_dtype dtype, int k,
+                           unsigned axes)
+{
+    struct batch batch;
+    batch_make(&batch, loss, 60, dtype, 1);
+    batch_all_gradients(&batch);
+    const bool has_axes = batch.request.tensor[k] && axes < 1u << batch.tensor[k].rank;
+    if (has_axes) {
+        repeat_axes(&batch.tensor[k], axes, false);
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        struct batch shared = batch;
+        shared.request.tensor[k] = &shared.tensor[k];
+        share_axes(&shared.tensor[k], axes);
+        repeat_axes(&batch.tensor[k], axes, true);
+        ck_assert_int_eq(batch_run(&shared, 1), LOSS_OK);
+        expect_same_results(&batch, &shared, k, axes);
+        batch_clear(&shared);
+    }
+    batch_free(&batch);
+    return has_axes;
+}
+
+/* _i enumerates losses, and for each loss both dtypes. */
+START_TEST(repeated_indices_may_share_memory)
+{
+    const struct loss_descriptor *const loss = loss_at((size_t)_i / 2);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        for (unsigned axes = 1; check_repeated(loss, _i % 2 ? LOSS_FLOAT64 : LOSS_FLOAT32, k, axes);
+             axes++)
+            ;
+}
+END_TEST
+
 START_TEST(broadcast_gradients_are_summed_to_the_shape_of_their_tensor)
 {
     double x[] = {1, 2}, y[] = {10, 20, 30};
@@ -212,6 +296,8 @@ END_TEST
 Suite *core_operands_suite(void)
 {
     Suite *suite = suite_create("core_operands");
+    TCase *repeated = suite_add_case(suite, "repeated", 60, NULL, NULL);
+    tcase_add_loop_test(repeated, repeated_indices_may_share_memory, 0, 2 * (int)loss_count());
     SUITE_ADD(suite, "operands", every_dtype_is_read_as_its_number,
               half_precision_covers_subnormals_infinities_and_nan,
               strided_and_unaligned_operands_are_read_in_place, rows_of_classes_may_be_strided,

@@ -11,7 +11,7 @@
    SOON_MS after it is cancelled. Kernels check every few milliseconds. The time is the CPU time of
    the process, so that a busy machine does not matter. */
 #define LONG_WORK 3e9
-#if defined __SANITIZE_THREAD__ /* makes kernels about ten times slower */
+#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__ /* up to ten times slower */
 enum { BEGIN_MS = 20, SOON_MS = 2500 };
 #else
 enum { BEGIN_MS = 20, SOON_MS = 250 };

@@ -225,7 +225,7 @@ static enum loss_status describe_outputs(struct call *call, struct loss_error *e
     for (size_t i = 0; i < shown->losses; i++) {
         const struct loss_plan *const plan = &evaluation_at(call, i)->plan;
         if (plan->reduction == LOSS_NONE)
-            add_output(call, i, LOCAL_TERMS, NULL, &plan->output);
+            add_output(call, i, LOCAL_TERMS, "", &plan->output);
         add_derivatives(call, i, LOCAL_GRAD, plan->grad_mask, plan->grad);
         add_derivatives(call, i, LOCAL_HESS, plan->hess_mask, plan->hess);
     }

@@ -29,12 +29,12 @@ struct local_operands {
     size_t count;
 };
 
-enum local_output_kind { LOCAL_TERMS, LOCAL_GRAD, LOCAL_HESS };
+enum local_output_kind { LOCAL_TERMS, LOCAL_GRAD, LOCAL_HESS }; /* also indices in Python */
 
 /* An array that the call writes. */
 struct local_output {
     void *data;       /* set by the caller: row-major */
-    const char *name; /* of the tensor that a derivative is of; NULL for terms */
+    const char *name; /* of the tensor that a derivative is of; "" for terms */
     int32_t loss;     /* the index of the loss in the request */
     int32_t kind;     /* enum local_output_kind */
     int32_t dtype;    /* enum loss_dtype */

@@ -34,7 +34,6 @@ MAX_THREADS = 1024
 SMALL_WORK, SHORT_WORK = 200_000, 10_000_000
 WAIT = 0.1  # seconds between checks for a timeout or an interrupt
 FLOATS = {_native.DTYPES["F32"]: "float32", _native.DTYPES["F64"]: "float64"}
-PREFIXES = {_native.GRAD: "grad", _native.HESS: "hess"}
 TENSOR_NAMES = {tensor.name for info in LOSSES.values() for tensor in info.tensors}
 
 
@@ -138,7 +137,7 @@ class LocalSession:
             arrays = allocate(shown)
             if self._run(call, planned, shown.work) == _native.FAILED:
                 fail(shown.error)
-            return [result_of(shown, place, arrays[place]) for place in range(shown.losses)]
+            return [result_of(shown, place, *arrays[place]) for place in range(shown.losses)]
         finally:
             self._library.lossd_local_free(planned)  # waits for the threads that use the arrays
 
@@ -198,29 +197,28 @@ def query_text(fields: Tuple[Tuple[str, str], ...]) -> bytes:
     return urlencode(fields, quote_via=quote).encode()
 
 
-def allocate(shown: _native.Call) -> List[Dict[Tuple[int, str], Any]]:
-    """Allocates the outputs: for each loss, the arrays by kind and name."""
-    arrays: List[Dict[Tuple[int, str], Any]] = [{} for _ in range(shown.losses)]
+Arrays = Dict[str, Any]  # by the name of a tensor
+
+
+def allocate(shown: _native.Call) -> List[Tuple[Arrays, Arrays, Arrays]]:
+    """Allocates the outputs: for each loss, the terms (named ""), gradients and Hessians."""
+    arrays: List[Tuple[Arrays, Arrays, Arrays]] = [({}, {}, {}) for _ in range(shown.losses)]
     for place in range(shown.outputs):
         output = shown.output[place]
         written = np.empty(output.shape[: output.rank], FLOATS[output.dtype])
         output.data = address(written)
-        arrays[output.loss][output.kind, (output.name or b"").decode()] = written
+        arrays[output.loss][output.kind][output.name.decode()] = written
     return arrays
 
 
-def result_of(shown: _native.Call, place: int, arrays: Mapping[Tuple[int, str], Any]) -> Result:
+def result_of(shown: _native.Call, place: int, terms: Arrays, grad: Arrays, hess: Arrays) -> Result:
     """Builds the result of the loss at `place`."""
     result = shown.result[place]
     facts = json.loads(result.facts.decode())
-    derivatives: Dict[str, Dict[str, Any]] = {"grad": {}, "hess": {}}
-    for (kind, name), written in arrays.items():
-        if kind != _native.TERMS:
-            derivatives[PREFIXES[kind]][name] = written
     return Result(
-        loss=arrays.get((_native.TERMS, ""), result.loss),
-        grad=Tensors(derivatives["grad"], "grad"),
-        hess=Tensors(derivatives["hess"], "hess"),
+        loss=terms.get("", result.loss),
+        grad=Tensors(grad, "grad"),
+        hess=Tensors(hess, "hess"),
         count=facts["count"],
         nonfinite=facts.get("nonfinite", 0),
         warnings=facts.get("warnings", []),

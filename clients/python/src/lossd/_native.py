@@ -10,7 +10,6 @@ from ._version import __version__
 
 MAX_RANK = 16
 SUCCEEDED, FAILED, RUNNING = range(3)
-TERMS, GRAD, HESS = range(3)
 # enum loss_dtype, by the names of safetensors.
 DTYPES = {
     "F64": 1, "F32": 2, "F16": 3, "BF16": 4, "I64": 5, "I32": 6, "I16": 7, "I8": 8, "U64": 9,

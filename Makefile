@@ -128,7 +128,7 @@ endif
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(NATIVE): INCLUDES := -Icore -Iproto -Iclients/python/native
-$(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
+$(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Iclients/python/native -Itests
 # The test asks the compiler which features these flags allow.
 MARCH_TEXT = '"$(filter -m%,$(MARCH_$(1)))"'
 $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(CC)"' \
@@ -254,7 +254,7 @@ $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 
 # tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
-$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) \
+$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(NATIVE) $(PROTO) \
                             $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd \

@@ -48,6 +48,7 @@ static const struct {
     {"accuracy", accuracy_suite, PART_UNTIMED},
     {"row_independence", row_independence_suite, PART_UNTIMED},
     {"parts", parts_suite, PART_UNTIMED},
+    {"native", native_suite, PART_UNTIMED},
     {"exact_sums", exact_sums_suite, PART_UNTIMED},
     {"sequences", sequences_suite, PART_UNTIMED},
     {"cancel", cancel_suite, PART_TIMED},

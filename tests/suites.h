@@ -27,6 +27,7 @@ Suite *accuracy_suite(void);
 Suite *row_independence_suite(void);
 Suite *exact_sums_suite(void);
 Suite *parts_suite(void);
+Suite *native_suite(void);
 Suite *sequences_suite(void);
 Suite *cancel_suite(void);
 Suite *costs_suite(void);

@@ -13,6 +13,7 @@ void *__wrap_realloc(void *block, size_t size);
 
 static atomic_bool counting;
 static atomic_size_t bytes;
+static atomic_size_t failing; /* the allocations up to the one that fails; 0: none fails */
 
 static void count(size_t size)
 {
@@ -32,20 +33,34 @@ size_t counted_malloc_end(void)
     return atomic_load(&bytes);
 }
 
+void counted_malloc_fail(size_t index)
+{
+    atomic_store(&failing, index);
+}
+
+/* Returns true if this allocation fails. */
+static bool fails(void)
+{
+    size_t left = atomic_load_explicit(&failing, memory_order_relaxed);
+    while (left > 0 && !atomic_compare_exchange_weak(&failing, &left, left - 1))
+        ;
+    return left == 1;
+}
+
 void *__wrap_malloc(size_t size)
 {
     count(size);
-    return __real_malloc(size);
+    return fails() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t number, size_t size)
 {
     count(number * size);
-    return __real_calloc(number, size);
+    return fails() ? NULL : __real_calloc(number, size);
 }
 
 void *__wrap_realloc(void *block, size_t size)
 {
     count(size);
-    return __real_realloc(block, size);
+    return fails() ? NULL : __real_realloc(block, size);
 }

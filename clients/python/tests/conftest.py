@@ -15,10 +15,9 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / os.environ.get("LOSSD", "build/lossd")
 LIBRARY = PROGRAM.with_name("lossd-local.so")
 
-# The library that was built with the program. It is not built for the sanitizers, which Python
-# would have to be started with.
-if LIBRARY.exists():
-    os.environ.setdefault("LOSSD_LIBRARY", str(LIBRARY))
+# The library that was built with the program, and no other. It is not built for the sanitizers,
+# which Python would have to be started with.
+os.environ.setdefault("LOSSD_LIBRARY", str(LIBRARY))
 
 
 def start(*arguments):
@@ -66,7 +65,7 @@ def default_client(request, url):
 
 def library():
     """Returns the environment variable that names the library for evaluations in the process."""
-    return {name: os.environ[name] for name in ("LOSSD_LIBRARY",) if name in os.environ}
+    return {"LOSSD_LIBRARY": os.environ["LOSSD_LIBRARY"]}
 
 
 def need_library():

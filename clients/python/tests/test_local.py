@@ -414,7 +414,8 @@ def test_options_of_servers_are_errors(kind, name, value):
         kind("local:", **{name: value})
 
 
-def test_numbers_of_threads(url):
+def test_numbers_of_threads(url, place):
+    assert lossd.Client("local:", threads=np.int64(2)).mse(X, Y).count == 3
     for threads, error in ((0, ValueError), (2000, ValueError), (1.5, TypeError)):
         with pytest.raises(error, match="threads is"):
             lossd.Client("local:", threads=threads)

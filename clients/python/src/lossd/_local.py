@@ -2,6 +2,7 @@
 import array
 import functools
 import json
+import operator
 import os
 import ssl
 import sys
@@ -71,7 +72,7 @@ class LocalSession:
                 raise ValueError(f"threads is {threads}; it must be at most {MAX_THREADS}")
         self.url = URL
         self.timeout = finite_timeout(timeout)
-        self.threads = threads
+        self.threads = None if threads is None else operator.index(threads)
         self._library = _native.library()
 
     def call(self) -> Call:

@@ -12,7 +12,7 @@
    the process, so that a busy machine does not matter. */
 #define LONG_WORK 3e9
 #if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__ /* up to ten times slower */
-enum { BEGIN_MS = 20, SOON_MS = 2500 };
+enum { BEGIN_MS = 20, SOON_MS = 5000 };
 #else
 enum { BEGIN_MS = 20, SOON_MS = 250 };
 #endif

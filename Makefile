@@ -207,8 +207,8 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
-# The library of the Python package. Python loads it without other libraries than those of the C
-# compiler, so jansson is linked statically if possible.
+# The library of the Python package needs only the C library: jansson is linked statically if
+# possible, and clients/python/native/parallel.c replaces OpenMP.
 $(BUILD)/libproto.a: $(PROTO)
 	@rm -f $@
 	$(call say,AR $@)
@@ -217,7 +217,8 @@ $(BUILD)/libproto.a: $(PROTO)
 LIBJANSSON ?= $(or $(filter /%,$(shell $(CC) -print-file-name=libjansson.a)),-ljansson)
 $(BUILD)/lossd-local.so: $(NATIVE) $(BUILD)/libproto.a $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-z,defs -Wl,--exclude-libs,ALL -Wl,--gc-sections -o $@ $^ \
+	$(Q)$(CC) $(FLAGS_$(MODE)) $(LDFLAGS) -shared -Wl,-z,defs -Wl,--exclude-libs,ALL \
+	    -Wl,--gc-sections -o $@ $^ \
 	    $(LIBJANSSON) -lm -pthread
 
 # The assembler includes these files.
@@ -254,7 +255,16 @@ $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 
 # tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
-$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(NATIVE) $(PROTO) \
+# The tests contain both functions parallel_for: this one by another name.
+NATIVE_PARALLEL := $(BUILD)/tests/native_parallel.o
+$(NATIVE_PARALLEL): clients/python/native/parallel.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Dparallel_for=native_parallel_for -Icore -Iclients/python/native \
+	    -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) \
+                            $(filter-out %/parallel.o,$(NATIVE)) $(NATIVE_PARALLEL) \
                             $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd \
@@ -635,4 +645,5 @@ help: ## list the targets
 	    while IFS="$$(printf '\t')" read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
 
 -include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d))
--include $(patsubst %.o,%.d,$(PROTO) $(SERVER) $(CTL) $(NATIVE) $(ASSETS) $(TESTS))
+-include $(patsubst %.o,%.d,$(PROTO) $(SERVER) $(CTL) $(NATIVE) $(NATIVE_PARALLEL) $(ASSETS) \
+                             $(TESTS))

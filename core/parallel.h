@@ -1,4 +1,5 @@
-/* The only OpenMP regions of the library. */
+/* The only OpenMP regions of the library, and of the programs. The library of the Python package
+   replaces them by threads of its own. */
 #ifndef CORE_PARALLEL_H
 #define CORE_PARALLEL_H
 

@@ -1,8 +1,7 @@
 #include "worker.h"
+#include "thread.h"
 
-#include <fenv.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -42,7 +41,6 @@ static void init(void)
 static void *work(void *context)
 {
     struct worker *const worker = context;
-    fesetenv(FE_DFL_ENV);
     pthread_mutex_lock(&lock);
     while (worker->job) {
         struct worker_job *const job = worker->job;
@@ -67,25 +65,15 @@ static void *work(void *context)
 static bool create(struct worker_job *job)
 {
     struct worker *const worker = malloc(sizeof *worker);
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_t thread;
     if (!worker)
         return false;
     worker->job = job;
     init_condition(&worker->wake);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* Python's threads handle signals */
-    const bool created = pthread_create(&thread, &attributes, work, worker) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (!created) {
-        pthread_cond_destroy(&worker->wake);
-        free(worker);
-    }
-    return created;
+    if (thread_start(work, worker))
+        return true;
+    pthread_cond_destroy(&worker->wake);
+    free(worker);
+    return false;
 }
 
 bool worker_start(struct worker_job *job)

@@ -1,11 +1,7 @@
 /*
- * Runs work on threads of this library, which are separate from those of Python.
- *
- * libgomp gives each thread that opens a parallel region its own team. After fork() the team of the
- * forking thread no longer exists, and a region on that thread hangs. A region on a new thread
- * creates a new team, so the threads of this file work in the child as well.
- *
- * A thread that has finished its work is kept, with its team, for the next one.
+ * Runs work on another thread, so that a thread of Python can wait for it with a timeout, and
+ * handle signals meanwhile. A thread that has finished its work is kept for the next one. Works in
+ * the child of a fork.
  */
 #ifndef NATIVE_WORKER_H
 #define NATIVE_WORKER_H
@@ -20,9 +16,8 @@ struct worker_job {
     bool started, finished;
 };
 
-/* Calls job->run(job->context) on another thread, with all signals blocked and the default
-   floating-point environment. `job` must live until it has finished. Returns false if there is no
-   memory for a thread. */
+/* Calls job->run(job->context) on a thread of thread.h. `job` must live until it has finished.
+   Returns false if a thread cannot be created. */
 bool worker_start(struct worker_job *job);
 
 /* Waits until the job has finished, at most `milliseconds` (negative: without limit). Returns true

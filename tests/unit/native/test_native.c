@@ -7,6 +7,8 @@
 #include "suites.h"
 #include "support/counted_malloc.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,6 +186,70 @@ START_TEST(calls_run_after_a_fork)
 }
 END_TEST
 
+/* ---- Loops ---- */
+
+void native_parallel_for(size_t n, int threads, void (*body)(void *context, size_t i, int thread),
+                         void *context);
+
+enum { LOOP = 3000, THREADS = 4 };
+
+struct loop {
+    atomic_int calls[LOOP], inside[THREADS]; /* of each thread: how many are in the body */
+    atomic_int used;                         /* bit set of threads */
+};
+
+static void visit(void *context, size_t i, int thread)
+{
+    struct loop *const loop = context;
+    ck_assert_int_lt(thread, THREADS);
+    ck_assert_int_eq(atomic_fetch_add(&loop->inside[thread], 1), 0);
+    atomic_fetch_add(&loop->calls[i], 1);
+    atomic_fetch_or(&loop->used, 1 << thread);
+    if (i == 0) /* the others do not wait for this one */
+        usleep(20000);
+    atomic_fetch_sub(&loop->inside[thread], 1);
+}
+
+/* Runs a loop of `n` indices. Returns the bit set of the threads that it used. */
+static int run_loop(size_t n)
+{
+    struct loop loop = {0};
+    native_parallel_for(n, THREADS, visit, &loop);
+    for (size_t i = 0; i < LOOP; i++)
+        ck_assert_int_eq(loop.calls[i], i < n);
+    return loop.used;
+}
+
+static void *run_loops(void *context)
+{
+    (void)context;
+    for (size_t n = 0; n < LOOP; n += 100)
+        run_loop(n);
+    return NULL;
+}
+
+START_TEST(loops_call_their_body_once_for_each_index)
+{
+    pthread_t thread[3];
+    ck_assert_int_eq(run_loop(1), 1);
+    ck_assert_int_ne(run_loop(LOOP) & ~1, 0); /* helpers join while a thread sleeps */
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, run_loops, NULL), 0);
+    run_loops(NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        run_loops(NULL);
+        _exit(run_loop(LOOP) > 1 ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
 START_TEST(losses_are_described_once)
 {
     const char *const text = lossd_local_losses();
@@ -199,7 +265,8 @@ Suite *native_suite(void)
     TCase *tcase = suite_add_case(suite, "native", 60, fill, NULL);
     CASE_ADD(tcase, calls_write_results_and_outputs,
              invalid_requests_have_status_pointer_and_no_offset, freeing_a_call_cancels_it,
-             calls_run_after_a_fork, losses_are_described_once);
+             calls_run_after_a_fork, loops_call_their_body_once_for_each_index,
+             losses_are_described_once);
     tcase_add_loop_test(tcase, failed_allocations_are_errors, 0, 4);
     return suite;
 }

@@ -1,5 +1,5 @@
 /*
- * lossd in the process of its caller: what the Python package (clients/python/src/lossd/_native.py,
+ * lossd in the process of its caller: what the Python package (clients/python/src/lossd/_library.py,
  * which repeats these declarations) calls with ctypes. Requests have the fields of the HTTP API,
  * and fail with its errors; their tensors and results are in the memory of the caller.
  *

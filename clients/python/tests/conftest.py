@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lossd
-from lossd import _native
+from lossd import _library
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / os.environ.get("LOSSD", "build/lossd")
@@ -55,7 +55,7 @@ def client(url):
 @pytest.fixture(params=["server", "local:"])
 def default_client(request, url):
     """The client of functions that have none of their own: one of the server, then one without."""
-    if request.param == "local:" and not _native.is_installed():
+    if request.param == "local:" and not _library.is_installed():
         pytest.skip(f"{LIBRARY} is not built")
     lossd.set_default_client(lossd.Client(url if request.param == "server" else request.param))
     yield
@@ -70,7 +70,7 @@ def library():
 
 def need_library():
     """Skips the test file if the library is not built."""
-    if not _native.is_installed():
+    if not _library.is_installed():
         pytest.skip(f"{LIBRARY} is not built", allow_module_level=True)
 
 

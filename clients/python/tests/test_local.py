@@ -5,6 +5,7 @@ import copy
 import os
 import pickle
 import pydoc
+import shutil
 import signal
 import sys
 import threading
@@ -17,7 +18,7 @@ import lossd
 import lossd.boost
 import lossd.sklearn
 from conftest import ROOT, need, need_library, run_python
-from lossd import _local, _native
+from lossd import _library, _local
 
 sys.path.append(str(ROOT / "bench"))
 from operands import Problem  # noqa: E402
@@ -447,7 +448,7 @@ def test_environment(monkeypatch):
 
 
 def test_a_missing_library_is_an_import_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(_native, "_library", None)
+    monkeypatch.setattr(_library, "_library", None)
     monkeypatch.setenv("LOSSD_LIBRARY", str(tmp_path / "nothing.so"))
     with pytest.raises(ImportError, match=r"is not installed; looked for .*nothing\.so\. `make`"):
         lossd.Client("local:")
@@ -457,9 +458,23 @@ def test_a_missing_library_is_an_import_error(monkeypatch, tmp_path):
         lossd.Client("local:")
 
 
+def test_an_installed_package_contains_the_library(tmp_path, monkeypatch, url):
+    shutil.copytree(ROOT / "clients/python/src/lossd", tmp_path / "lossd")
+    shutil.copy(os.environ["LOSSD_LIBRARY"], tmp_path / "lossd/_native.so")
+    program = f"""
+import os, sys
+del os.environ["LOSSD_LIBRARY"]
+sys.path.insert(0, {str(tmp_path)!r})
+import lossd
+assert lossd.__file__.startswith({str(tmp_path)!r})
+assert lossd.local.mse([1.0, 2], [0.0, 0]).loss == 2.5
+"""
+    run_python(program, url)
+
+
 def test_another_version_is_an_import_error(monkeypatch):
-    monkeypatch.setattr(_native, "_library", None)
-    monkeypatch.setattr(_native, "__version__", "9.9.9")
+    monkeypatch.setattr(_library, "_library", None)
+    monkeypatch.setattr(_library, "__version__", "9.9.9")
     with pytest.raises(ImportError, match="has version .*, this package 9.9.9"):
         lossd.Client("local:")
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from ._local import URL as LOCAL_URL
 from ._losses import LossMethods
-from ._native import is_installed
+from ._library import is_installed
 from ._result import Result
 from ._session import Certificate, Entry, warn
 from ._settings import Settings

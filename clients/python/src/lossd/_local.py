@@ -1,4 +1,4 @@
-"""Evaluations in this process, with the library of _native.py: the counterpart of _session.py."""
+"""Evaluations in this process, with the library of _library.py: the counterpart of _session.py."""
 import array
 import functools
 import json
@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from . import _native, _safetensors
+from . import _library, _safetensors
 from ._http import Call
 from ._losses import LOSSES
 from ._result import Result, Tensors
@@ -34,7 +34,7 @@ MAX_THREADS = 1024
 # it saves. Up to the second, a call is short enough to ignore timeouts and interrupts.
 SMALL_WORK, SHORT_WORK = 200_000, 10_000_000
 WAIT = 0.1  # seconds between checks for a timeout or an interrupt
-FLOATS = {_native.DTYPES["F32"]: "float32", _native.DTYPES["F64"]: "float64"}
+FLOATS = {_library.DTYPES["F32"]: "float32", _library.DTYPES["F64"]: "float64"}
 TENSOR_NAMES = {tensor.name for info in LOSSES.values() for tensor in info.tensors}
 
 
@@ -73,7 +73,7 @@ class LocalSession:
         self.url = URL
         self.timeout = finite_timeout(timeout)
         self.threads = None if threads is None else operator.index(threads)
-        self._library = _native.library()
+        self._library = _library.library()
 
     def call(self) -> Call:
         return Call(self.timeout)
@@ -94,7 +94,7 @@ class LocalSession:
         operands = Operands()
         for name, value in present(loss, tensors).items():
             operands.add(name, value)
-        error = _native.Error()
+        error = _library.Error()
         planned = self._library.lossd_local_plan(
             loss.encode(),
             query_text(tuple(query.items())),
@@ -109,7 +109,7 @@ class LocalSession:
         operands = Operands()
         request = several(losses, fields, operands.add, TENSOR_NAMES)
         body = json.dumps(request, default=plain).encode()
-        error = _native.Error()
+        error = _library.Error()
         planned = self._library.lossd_local_plan_several(
             body, len(body), operands.described(), error
         )
@@ -129,14 +129,14 @@ class LocalSession:
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _finish(self, call: Call, planned: Any, error: _native.Error) -> List[Result]:
+    def _finish(self, call: Call, planned: Any, error: _library.Error) -> List[Result]:
         """Runs a planned call and frees it."""
         if not planned:
             fail(error)
         shown = planned.contents
         try:
             arrays = allocate(shown)
-            if self._run(call, planned, shown.work) == _native.FAILED:
+            if self._run(call, planned, shown.work) == _library.FAILED:
                 fail(shown.error)
             return [result_of(shown, place, *arrays[place]) for place in range(shown.losses)]
         finally:
@@ -149,7 +149,7 @@ class LocalSession:
             state: int = self._library.lossd_local_run(planned)
             return state
         state = self._library.lossd_local_start(planned, threads, milliseconds(call))
-        while state == _native.RUNNING:  # Python raises KeyboardInterrupt between the calls
+        while state == _library.RUNNING:  # Python raises KeyboardInterrupt between the calls
             state = self._library.lossd_local_wait(planned, milliseconds(call))
         return state
 
@@ -176,16 +176,16 @@ class Operands:
             numbers = numbers.copy()
             strides = numbers.strides
         self._numbers.extend(
-            (address(numbers), _native.DTYPES[dtype], numbers.ndim, *numbers.shape, *strides)
+            (address(numbers), _library.DTYPES[dtype], numbers.ndim, *numbers.shape, *strides)
         )
         self._names.append(name)
         self._arrays.append(numbers)
         return len(self._names) - 1
 
-    def described(self) -> _native.Operands:
+    def described(self) -> _library.Operands:
         """Returns the description for the library, which refers to this object."""
         names = "\0".join(self._names).encode()
-        return _native.Operands(names, self._numbers.buffer_info()[0], len(self._names))
+        return _library.Operands(names, self._numbers.buffer_info()[0], len(self._names))
 
 
 def address(numbers: "np.ndarray[Any, Any]") -> int:
@@ -201,7 +201,7 @@ def query_text(fields: Tuple[Tuple[str, str], ...]) -> bytes:
 Arrays = Dict[str, Any]  # by the name of a tensor
 
 
-def allocate(shown: _native.Call) -> List[Tuple[Arrays, Arrays, Arrays]]:
+def allocate(shown: _library.Call) -> List[Tuple[Arrays, Arrays, Arrays]]:
     """Allocates the outputs: for each loss, the terms (named ""), gradients and Hessians."""
     arrays: List[Tuple[Arrays, Arrays, Arrays]] = [({}, {}, {}) for _ in range(shown.losses)]
     for place in range(shown.outputs):
@@ -212,7 +212,9 @@ def allocate(shown: _native.Call) -> List[Tuple[Arrays, Arrays, Arrays]]:
     return arrays
 
 
-def result_of(shown: _native.Call, place: int, terms: Arrays, grad: Arrays, hess: Arrays) -> Result:
+def result_of(
+    shown: _library.Call, place: int, terms: Arrays, grad: Arrays, hess: Arrays
+) -> Result:
     """Builds the result of the loss at `place`."""
     result = shown.result[place]
     facts = json.loads(result.facts.decode())
@@ -231,7 +233,7 @@ def result_of(shown: _native.Call, place: int, terms: Arrays, grad: Arrays, hess
     )
 
 
-def fail(error: _native.Error) -> NoReturn:
+def fail(error: _library.Error) -> NoReturn:
     pointer = error.pointer.decode("utf-8", "replace") or None
     raise failure(error.status, error.message.decode("utf-8", "replace"), pointer=pointer)
 

@@ -1,7 +1,7 @@
 /*
- * lossd in the process of its caller: what the Python package calls with ctypes
- * (clients/python/src/lossd/_library.py repeats these declarations). Requests have the fields of the
- * HTTP API, and fail with its errors; their tensors and results are in the memory of the caller.
+ * lossd in the process of its caller: what the Python package calls with ctypes. Requests have the
+ * fields of the HTTP API, and fail with its errors; their tensors and results are in the memory of
+ * the caller. clients/python/src/lossd/_library.py repeats these declarations.
  *
  *     call = lossd_local_plan("mse", "grad=true", &operands, &error);
  *     ...                              set `data` of each of call->output

@@ -21,7 +21,7 @@ static enum exit_code run(const struct arguments *arguments)
     return arguments->command->run(arguments);
 }
 
-/* Refuses commands that all ranks would repeat. */
+/* Rejects a command that each of several ranks would run from beginning to end. */
 static enum exit_code check_ranks(const struct arguments *arguments,
                                   const struct launcher *launcher)
 {
@@ -29,7 +29,7 @@ static enum exit_code check_ranks(const struct arguments *arguments,
     if (!launcher->name || arguments->value[OPT_HELP] || arguments->command->ranks != RANKS_REFUSED)
         return EXIT_OK;
     return fail(EXIT_USAGE,
-                "%s, which would all run `lossctl %s`; only `lossctl eval` divides its "
+                "%s, which would each run all of `lossctl %s`; only `lossctl eval` divides its "
                 "work among ranks",
                 launcher_describe(launcher, text), arguments->command->name);
 }

@@ -12,8 +12,7 @@ enum { MAX_ITEMS = 64, MAX_SCENARIOS = 4096, MAX_CONNECTIONS = 4096 };
 
 /* ---- Options ---- */
 
-/* Returns true if the text up to the next comma is name=value, a parameter of the preceding loss.
- */
+/* Returns true if the text begins with NAME=VALUE, a parameter of the preceding loss. */
 static bool is_value(const char *text)
 {
     return text[strcspn(text, "=:,")] == '=';
@@ -53,10 +52,9 @@ static enum exit_code read_number(const char *text, enum option_id option, long 
     errno = 0;
     const long long number = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || number < 1 || number > max)
-        return fail(
-            EXIT_USAGE,
-            "--%s contains '%s'; it must be a list of integers from 1 to %ld, separated by commas",
-            option_specs[option].name, text, max);
+        return fail(EXIT_USAGE,
+                    "--%s contains '%s'; expected integers from 1 to %ld, separated by commas",
+                    option_specs[option].name, text, max);
     *value = (long)number;
     return EXIT_OK;
 }
@@ -86,7 +84,8 @@ static enum exit_code read_loss(const char *spec, struct axes *axes)
     return EXIT_OK;
 }
 
-/* Reads one axis, which points into *copy. The caller frees *copy. */
+/* Reads one axis from its option, or from `fallback` if that is not given. Sets *copy to the text,
+   which the caller frees: the specs of the losses point into it. */
 static enum exit_code read_axis(const struct arguments *a, enum option_id option,
                                 const char *fallback, struct axes *axes, char **copy)
 {
@@ -166,7 +165,8 @@ static enum exit_code read_options(const struct arguments *a, struct bench *benc
 
 /* ---- Scenarios ---- */
 
-/* Sends the request once. The response must be identical to that of this program. */
+/* Sends the request once. Fails unless the body of the response is identical to that of this
+   program. Sets the sizes of both bodies in `scenario`. */
 static enum exit_code check_response(struct connection *connection, const struct payload *payload,
                                      const struct task *task, struct scenario *scenario)
 {
@@ -315,7 +315,7 @@ enum exit_code command_bench(const struct arguments *a)
     if (code == EXIT_OK)
         code = check_limits(&bench);
     if (code == EXIT_OK && load_interrupted())
-        code = fail(EXIT_FAILED, "interrupted: the results cover only the time before");
+        code = fail(EXIT_FAILED, "interrupted; the results cover only the time until then");
     connection_close(&connection);
     free(bench.scenario);
     free(bench.losses);

@@ -2,7 +2,8 @@
 
 enum { SUB = 1 << HISTOGRAM_BITS };
 
-/* Each duration below SUB has a bucket of its own. */
+/* Returns the bucket of a duration in nanoseconds. Each one below SUB has its own; those from 2^44
+   on share the last. */
 static size_t bucket_of(uint64_t ns)
 {
     if (ns < SUB)

@@ -9,15 +9,17 @@
 #include <stdint.h>
 
 /* Each power of two has 2^HISTOGRAM_BITS buckets, so a bucket is at most 1/128 as wide as the
-   durations in it. 2^44 nanoseconds are five hours. */
+   durations in it. Durations of 2^44 nanoseconds (five hours) or more are in the last bucket. */
 enum { HISTOGRAM_BITS = 7, HISTOGRAM_BUCKETS = (44 - HISTOGRAM_BITS + 1) << HISTOGRAM_BITS };
 
 struct histogram {
-    uint64_t count, min, max; /* nanoseconds; min and max are 0 while the histogram is empty */
-    double sum;
+    uint64_t count;
+    uint64_t min, max; /* nanoseconds; 0 while the histogram is empty */
+    double sum;        /* nanoseconds */
     uint64_t bucket[HISTOGRAM_BUCKETS];
 };
 
+/* Adds a duration in nanoseconds. Counts a negative one as 0. */
 void histogram_add(struct histogram *histogram, double ns);
 /* Returns the duration in milliseconds that a fraction (0 to 1) of all durations does not exceed;
    0 if the histogram is empty. */

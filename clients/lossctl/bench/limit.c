@@ -11,7 +11,8 @@ static const struct {
     {"max", LATENCY_MAX}, {"mean", LATENCY_MEAN}, {"errors", ERRORS}, {"throughput", THROUGHPUT}};
 enum { NAMES = sizeof names / sizeof names[0] };
 
-/* Parses the text after the '='. Returns false if it is not a valid value of the quantity. */
+/* Parses the text after the '='. A percentage of errors changes the quantity to ERROR_RATE. Returns
+   false if the text is not a valid value of the quantity. */
 static bool read_bound(struct limit *limit, const char *text)
 {
     static const struct {

@@ -10,7 +10,7 @@ struct limit {
     const char *text; /* borrowed, as given */
 };
 
-/* Parses a limit such as "p99=50ms". Returns EXIT_USAGE if `text` is not a limit. */
+/* Parses a limit such as "p99=50ms". Borrows `text`. Returns EXIT_USAGE if it is not a limit. */
 enum exit_code limit_read(struct limit *limit, const char *text);
 /* Returns true if the scenario meets the limit. A scenario without responses meets none. */
 bool limit_is_met(const struct scenario *scenario, const struct limit *limit);

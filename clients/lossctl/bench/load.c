@@ -14,7 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 5000, EVENTS = 64 }; /* how long to wait for responses after the end */
+enum {
+    GRACE_MS = 5000, /* how long to wait for responses after the end of the measurement */
+    EVENTS = 64,     /* maximum number per epoll_wait() */
+};
 
 /* A connection, idle or with a request in flight. */
 struct slot {
@@ -24,6 +27,7 @@ struct slot {
     char why[CURL_ERROR_SIZE];
 };
 
+/* Times are nanoseconds of CLOCK_MONOTONIC. */
 struct load {
     const struct load_settings *settings;
     struct load_result *result;
@@ -120,10 +124,11 @@ static void send_request(struct load *load, struct slot *slot, double since)
     slot->since = since;
     slot->why[0] = '\0';
     load->busy++;
-    curl_multi_add_handle(load->multi, slot->curl); /* fails only if memory runs out */
+    /* Fails only if memory runs out; then the slot stays busy, and the request counts as broken. */
+    curl_multi_add_handle(load->multi, slot->curl);
 }
 
-/* Records the outcome of a request. */
+/* Records the outcome of a request that was due during the measurement. Ignores others. */
 static void record(struct load *load, const struct slot *slot, CURLcode code, double now)
 {
     struct load_result *const result = load->result;
@@ -162,7 +167,7 @@ static void take_responses(struct load *load)
     }
 }
 
-/* Sends requests that are due on idle connections. In a closed loop, one is always due. */
+/* Uses idle connections to send the requests that are due. In a closed loop, one is always due. */
 static void send_due(struct load *load)
 {
     const double now = now_ns();
@@ -178,8 +183,8 @@ static void send_due(struct load *load)
 
 /* ---- Event loop ---- */
 
-/* Waits for sockets, libcurl's deadline, the next request or `until`, whichever comes first, then
-   runs libcurl. */
+/* Waits at most 0.1 s for sockets, libcurl's deadline, the next request or `until`, whichever comes
+   first. Then runs libcurl, and records the responses that have arrived. */
 static void run_once(struct load *load, double until)
 {
     struct epoll_event events[EVENTS];
@@ -188,7 +193,7 @@ static void run_once(struct load *load, double until)
     if (load->step > 0 && load->next < wake && load->busy < load->settings->connections)
         wake = load->next;
     const double now = now_ns();
-    /* at least every 0.1 s, to update the progress and check for signals */
+    /* The caller updates the progress and checks for signals. */
     wake = wake > now + 1e8 ? now + 1e8 : wake;
     const double at = wake > now ? wake : now + 1;
     const struct itimerspec when = {.it_value = {(time_t)(at / 1e9), (long)fmod(at, 1e9)}};
@@ -241,8 +246,8 @@ static void show(const struct load *load, double start, double now)
     progress_set(now - start, load->end - start);
 }
 
-/* Counts requests due from `next` on. No connection was free for them: they waited until the end.
- */
+/* Counts the requests due from `next` to the end, for which no connection was free. Their latency
+   is the time that they waited until the end. */
 static void count_unsent(struct load *load, double next)
 {
     if (load->step <= 0)
@@ -315,8 +320,8 @@ static bool add_headers(struct load *load, const struct connection *connection)
     if (connection->authorization &&
         !(load->headers = curl_slist_append(NULL, connection->authorization)))
         return false;
-    /* Without an Accept header, the response has the format of the request. 100-continue would cost
-       a round trip. */
+    /* Without an Accept header, the response has the format of the request. Without Expect, libcurl
+       does not wait a round trip for 100 Continue. */
     return add_header(load, "Content-Type", payload->content_type) &&
            add_header(load, "Accept", "") && add_header(load, "Expect", "") &&
            (payload->header_length == 0 ||

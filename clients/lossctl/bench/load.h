@@ -1,7 +1,7 @@
 /*
  * A load generator: repeats one request on persistent connections, from one thread.
  *
- * In a closed loop, each connection sends its next request when its response has arrived. That
+ * In a closed loop, each connection sends its next request when its response has arrived. This mode
  * measures throughput, and the latency of the server alone. At a fixed rate, requests are due on a
  * schedule that does not depend on the responses, and a latency counts from the time when its
  * request was due. A stall therefore counts for every request that it delays. Requests that got no
@@ -24,9 +24,9 @@ struct load_settings {
                                  warm-up are not counted */
 };
 
-enum { LOAD_INTERVALS = 120 }; /* maximum; the length of each is a multiple of 0.1 s */
+enum { LOAD_INTERVALS = 120 }; /* maximum number; their length is a multiple of 0.1 s */
 
-/* Responses that arrived within one interval of the measurement. */
+/* Responses with status 200 that arrived within one interval of the measurement. */
 struct load_interval {
     uint64_t requests;
     double p50, p99, max; /* milliseconds */
@@ -34,7 +34,7 @@ struct load_interval {
 
 struct load_result {
     struct histogram latency;  /* latencies of requests answered with 200, and of unsent requests */
-    uint64_t answered;         /* counted responses with status 200 */
+    uint64_t answered;         /* responses with status 200 */
     uint64_t refused;          /* responses with another status */
     uint64_t broken;           /* requests without a response */
     uint64_t unsent;           /* due, but no connection was free before the end */
@@ -46,13 +46,14 @@ struct load_result {
     struct load_interval series[LOAD_INTERVALS];
 };
 
-/* Runs for the given time, or until SIGINT, which is not an error. Fills `result`. */
+/* Runs for the time in `settings`, or until SIGINT arrives, which is not an error; then waits up to
+   five seconds for the last responses. Fills `result`. */
 enum exit_code load_run(const struct connection *connection, const struct load_settings *settings,
                         struct load_result *result);
-/* Returns true if SIGINT has arrived. */
+/* Returns true if SIGINT has arrived during any load_run(). */
 bool load_interrupted(void);
 
-/* Returns the number of requests that were not answered with 200. */
+/* Returns the number of requests that were sent but not answered with 200. */
 uint64_t load_errors(const struct load_result *result);
 /* Returns the number of requests per second that were answered with 200. */
 double load_throughput(const struct load_result *result);

@@ -2,8 +2,9 @@
 
 #include <math.h>
 
-/* The size of the image, and the margins around the plot. */
-enum { WIDTH = 560, HEIGHT = 260, LEFT = 64, RIGHT = 12, TOP = 30, BOTTOM = 44, TICKS = 5 };
+/* The size of the image, and the margins around the plot, in units of its viewBox. */
+enum { WIDTH = 560, HEIGHT = 260, LEFT = 64, RIGHT = 12, TOP = 30, BOTTOM = 44 };
+enum { TICKS = 5 }; /* approximate number of ticks of an axis */
 
 struct frame {
     double x_min, x_max, y_min, y_max; /* range of y, or of log10(y) if log_y */
@@ -26,7 +27,8 @@ static bool is_plotted(const struct plot *plot, double y)
     return isfinite(y) && (!plot->log_y || y > 0);
 }
 
-/* Encloses all points. A linear scale begins at 0, a logarithmic one at a power of ten. */
+/* Returns a frame that encloses all points; x_min is infinite if there are none. A linear scale of
+   y begins at 0, a logarithmic one at a power of ten. */
 static struct frame frame_of(const struct plot *plot)
 {
     struct frame f = {INFINITY, -INFINITY, INFINITY, -INFINITY, plot->log_y};

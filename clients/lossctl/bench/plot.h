@@ -1,5 +1,5 @@
 /* Line plots as SVG elements within an HTML page, which defines the colors of the classes line0,
-   line1, line2, grid and axis. */
+   line1, line2, grid and axis. Texts are not escaped: they must not contain '<', '&' or quotes. */
 #ifndef LOSSCTL_BENCH_PLOT_H
 #define LOSSCTL_BENCH_PLOT_H
 
@@ -17,8 +17,8 @@ struct plot_line {
 };
 
 struct plot {
-    const char *title, *x_label, *y_label; /* plain text: not escaped */
-    bool log_y;                            /* values that are not positive are omitted */
+    const char *title, *x_label, *y_label;
+    bool log_y; /* values that are not positive are omitted */
     int lines;
     struct plot_line line[PLOT_LINES];
     int ticks; /* named ticks of the x axis; 0: chosen from the data */

@@ -7,7 +7,7 @@
 
 /* ---- Table ---- */
 
-/* Latencies are repeatable to three digits. */
+/* Appends a latency with up to three decimals, fewer if it is 10 ms or more: four digits in all. */
 static void put_ms(struct buffer *out, double ms)
 {
     int decimals = 3;
@@ -69,7 +69,7 @@ static void put_series(const struct load_result *result, struct buffer *out)
     buffer_text(out, "]");
 }
 
-/* Appends the largest latency and the count of each non-empty bucket. */
+/* Appends the largest latency in milliseconds and the count of each non-empty bucket. */
 static void put_histogram(const struct histogram *h, struct buffer *out)
 {
     buffer_text(out, ",\"histogram\":[");

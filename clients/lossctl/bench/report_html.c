@@ -115,7 +115,8 @@ static void plot_time(const struct load_result *result, struct buffer *out)
         out);
 }
 
-/* Percentiles, up to the last that the number of requests supports; x is the number of nines. */
+/* Plots percentiles, up to the last that the number of requests supports. x is the number of nines:
+   1 is 90 %, 2 is 99 %. */
 static void plot_percentiles(const struct histogram *h, struct buffer *out)
 {
     enum { POINTS = 121 };

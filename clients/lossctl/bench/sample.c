@@ -4,9 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Vectors; rows; rows of classes with one label each; pairs of rows with
-   one label each; sequences of rows with labels and lengths. */
-enum layout { VECTOR, ROWS, CLASSES, PAIRS, SEQUENCES, LAYOUTS };
+/* The shapes of a batch. */
+enum layout {
+    VECTOR,    /* every tensor is a vector */
+    ROWS,      /* every tensor has rows */
+    CLASSES,   /* rows with a value for each class, and one label per row */
+    PAIRS,     /* two tensors with rows, and one label per row */
+    SEQUENCES, /* sequences of rows, their labels, and the lengths of both */
+    LAYOUTS
+};
 
 /* xorshift64* (G. Marsaglia, S. Vigna); uniform in (0, 1). */
 static double uniform(uint64_t *state)
@@ -69,7 +75,8 @@ static bool fits(const struct loss_descriptor *loss, enum layout layout, size_t 
     return layout != CLASSES || indexed;
 }
 
-/* For sequences, indices include lengths, chosen so that the labels fit into the steps. */
+/* Returns a class in [0, columns) for a random value. Tensors 2 and 3 of sequences are the lengths
+   of inputs and labels, chosen so that the labels fit into the steps. */
 static int64_t index_value(double value, enum layout layout, int k, size_t columns)
 {
     if (layout == SEQUENCES && k == 2)
@@ -77,7 +84,8 @@ static int64_t index_value(double value, enum layout layout, int k, size_t colum
     return (int64_t)(value * (double)(layout == SEQUENCES && k == 3 ? columns / 2 : columns));
 }
 
-/* Returns a value in (0, 1), which is a valid probability. Some targets are 1, a valid label. */
+/* Returns a value from 0.25 to 0.75, which is a valid probability, or for some targets 1, which is
+   also a valid label. */
 static float real_value(double value, bool target)
 {
     return target && value > 0.6 ? 1 : 0.25F + 0.5F * (float)value;

@@ -9,8 +9,9 @@ struct sample {
     void *data[LOSS_MAX_TENSORS]; /* owned */
 };
 
-/* Sets the required tensors of a task. The predictions have about `n` elements; rows of classes
-   have `columns` columns. */
+/* Sets the required tensors of a task, whose data `sample` owns: call sample_free() after
+   task_free(), in any case. The predictions have about `n` elements, in rows of `columns` if they
+   are not a vector. Returns EXIT_USAGE if the loss accepts no such batch. */
 enum exit_code sample_fill(struct sample *sample, struct task *task, size_t n, size_t columns);
 void sample_free(struct sample *sample);
 

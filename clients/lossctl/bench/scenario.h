@@ -11,7 +11,7 @@ struct scenario {
     enum payload_format format;
     int connections;
     size_t request_bytes, response_bytes; /* bytes of the bodies */
-    bool ran;
+    bool ran;                             /* `result` is valid */
     struct load_result result;
 };
 
@@ -32,9 +32,9 @@ enum quantity {
 /* Returns a quantity of a scenario that ran: milliseconds, a count, a fraction or requests/s. */
 double scenario_quantity(const struct scenario *scenario, enum quantity quantity);
 
+enum { SCENARIO_LABEL = 256 }; /* bytes of a label */
 /* Writes "mse, 1000 elements, json, 8 connections" to `text`, which has SCENARIO_LABEL bytes, and
    returns it. */
-enum { SCENARIO_LABEL = 256 };
 const char *scenario_label(const struct scenario *scenario, char *text);
 
 #endif

@@ -8,11 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The state of parsing. */
 struct parser {
     struct arguments *out;
     char *const *argv;
-    int argc, at;
+    int argc, at; /* `at`: index of the argument that is being parsed */
 };
 
 /* ---- Names ---- */
@@ -48,7 +47,8 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* Returns true if a flag of `len` bytes names an option. Underscores and hyphens are equivalent. */
+/* Returns true if a flag of `len` bytes names an option. An underscore in the flag matches a hyphen
+   in the option. */
 static bool is_option(const char *option, const char *flag, size_t len)
 {
     if (strlen(option) != len)
@@ -212,7 +212,8 @@ static void read_environment(struct arguments *a)
     }
 }
 
-/* Selects the instruction set, before any computation, and updates the losses. */
+/* Selects the instruction set, before any computation. Then finds the losses again, because a
+   descriptor keeps the instruction set that was selected when it was returned. */
 static enum exit_code choose_isa(struct arguments *a)
 {
     char names[128] = "auto";

@@ -5,7 +5,10 @@
 #include "cli/loss_options.h"
 #include "formats/csv.h"
 
-enum { MAX_FIELDS = 64, MAX_REPEATED = 32 };
+enum {
+    MAX_FIELDS = 64,   /* maximum number of loss options on a command line */
+    MAX_REPEATED = 32, /* and of options of the table */
+};
 
 /* A loss option with the value given for it. */
 struct loss_argument {
@@ -17,7 +20,7 @@ struct arguments {
     const struct command *command;
     const char **argument; /* owned: positional arguments, after the command's name */
     int count;
-    const struct loss_descriptor **loss; /* owned: the loss that each argument names */
+    const struct loss_descriptor **loss; /* owned: the loss that each argument names, or NULL */
     const char *value[OPT_COUNT]; /* NULL: not given; "": no value; the last value if repeated */
     bool from_environment[OPT_COUNT];
     struct {
@@ -29,8 +32,9 @@ struct arguments {
     int fields;
 };
 
-/* Parses argv[1...], which `arguments` borrows. Returns EXIT_USAGE if the command line is invalid.
-   Missing arguments are not an error if --help is given. Call arguments_free() in any case. */
+/* Parses argv[1...], which `arguments` borrows, and selects the instruction set of --isa. Returns
+   EXIT_USAGE if the command line is invalid. Missing arguments are not an error if --help is given.
+   Call arguments_free() in any case. */
 enum exit_code arguments_read(struct arguments *arguments, int argc, char *const argv[]);
 void arguments_free(struct arguments *arguments);
 
@@ -40,10 +44,11 @@ const struct loss_descriptor *arguments_find_loss(const char *name);
 /* Like arguments_find_loss(), for a name that values can follow: huber:delta=0.5. */
 const struct loss_descriptor *arguments_find_loss_spec(const char *spec);
 
-/* Reads an option that is an integer or a number in [min, max]. Writes `fallback` if the option was
-   not given. */
+/* Reads an option that is an integer in [min, max]. Writes `fallback` if the option was not given.
+   Returns EXIT_USAGE if the value is invalid. */
 enum exit_code arguments_integer(const struct arguments *arguments, enum option_id option, long min,
                                  long max, long fallback, long *value);
+/* Like arguments_integer(), for a number that need not be an integer. */
 enum exit_code arguments_number(const struct arguments *arguments, enum option_id option,
                                 double min, double max, double fallback, double *value);
 /* Reads --header: whether CSV files have a header row. */

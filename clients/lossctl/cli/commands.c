@@ -51,8 +51,8 @@ const struct option_spec option_specs[OPT_COUNT] = {
                      COMPLETE_FILES, NULL},
     [OPT_PART] =
         {"part", "K/N", NULL,
-         "evaluate only part K of N, 1 to N, of the rows; --partial writes its result. With "
-         "gradients, parts begin with whole shards",
+         "evaluate only part K of N (K from 1 to N) of the rows; --partial writes its result; with "
+         "gradients, parts consist of whole shards",
          COMPLETE_NOTHING, NULL},
     [OPT_STEP_ROWS] =
         {"step-rows", "N", NULL,
@@ -65,14 +65,16 @@ const struct option_spec option_specs[OPT_COUNT] = {
                         COMPLETE_FILES, NULL},
     [OPT_CHECKPOINT_EVERY] = {"checkpoint-every", "SECONDS", NULL,
                               "time between two checkpoints; default 10", COMPLETE_NOTHING, NULL},
-    [OPT_RESTART] = {"restart", NULL, NULL, "discard the checkpoint, and begin anew",
+    [OPT_RESTART] = {"restart", NULL, NULL, "discard the checkpoint and start over",
                      COMPLETE_NOTHING, NULL},
     [OPT_LOSSES] = {"losses", "LOSS,...", NULL,
                     "losses to measure, optionally with parameters: huber:delta=2; default mse",
                     COMPLETE_LOSSES, NULL},
     [OPT_SIZES] = {"sizes", "N,...", NULL, "number of elements in the predictions; default 1000",
                    COMPLETE_NOTHING, NULL},
-    [OPT_CLASSES] = {"classes", "N", NULL, "columns of predictions that have rows; default 10",
+    [OPT_CLASSES] = {"classes", "N", NULL,
+                     "number of columns, such as classes, of predictions that have rows; default "
+                     "10",
                      COMPLETE_NOTHING, NULL},
     [OPT_FORMATS] = {"formats", "NAME,...", NULL,
                      "formats of requests and responses: json, base64 (within JSON), safetensors, "
@@ -92,9 +94,9 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_WITH_GRAD] = {"grad", NULL, NULL, "also request the gradient of the predictions",
                        COMPLETE_NOTHING, NULL},
     [OPT_LIMIT] = {"limit", "NAME=VALUE", NULL,
-                   "fail if the result exceeds this limit; can be repeated: p50, p90, p99, p99.9, "
-                   "max or mean (maximum: 50ms, 800us, 2s), errors (maximum: 0, 0.1%), throughput "
-                   "(minimum: requests per second)",
+                   "fail if a result does not meet this limit; can be repeated: p50, p90, p99, "
+                   "p99.9, max or mean (maximum: 50ms, 800us, 2s), errors (maximum: 0, 0.1%), "
+                   "throughput (minimum: requests per second)",
                    COMPLETE_WORDS, "p50= p90= p99= p99.9= max= mean= errors= throughput="},
     [OPT_JSON_FILE] = {"json", "FILE", NULL,
                        "write all results to FILE as JSON; - is standard output, instead of the "
@@ -103,8 +105,8 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_HTML] = {"html", "FILE", NULL, "write a self-contained report with plots to FILE",
                   COMPLETE_FILES, NULL},
     [OPT_JSON] = {"json", NULL, NULL, "print JSON", COMPLETE_NOTHING, NULL},
-    [OPT_QUIET] = {"quiet", NULL, NULL, "print no progress and no warnings", COMPLETE_NOTHING,
-                   NULL},
+    [OPT_QUIET] = {"quiet", NULL, NULL, "print only results, without progress, warnings and labels",
+                   COMPLETE_NOTHING, NULL},
     [OPT_HELP] = {"help", NULL, NULL, "print the options of this command and exit",
                   COMPLETE_NOTHING, NULL},
 };
@@ -169,8 +171,8 @@ const struct command commands[] = {
             "shard. Ctrl-C writes a checkpoint, and exits with 130.\n"
             "mpirun and srun start several ranks, which share the rows of one evaluation: the loss "
             "is bit-identical to that of one process, and rank 0 prints it. Each rank uses the "
-            "CPUs that it is bound to. This needs the module for their MPI: lossctl-openmpi.so or "
-            "lossctl-mpich.so.",
+            "CPUs that it is bound to. Several ranks need the module for their MPI: "
+            "lossctl-openmpi.so or lossctl-mpich.so.",
         .examples =
             "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy\n"
             "lossctl eval cross_entropy --local --batch batch.safetensors --reduction none --terms "
@@ -259,7 +261,7 @@ const struct command commands[] = {
         .doc =
             "Checks that the server is reachable and ready, prints its version, build and limits, "
             "measures the latency of a small request, and checks that every loss gives the same "
-            "result as this program, bit by bit.",
+            "result as this program, bit for bit.",
         .examples = "lossctl doctor --url https://losses.example.org --token-file token",
         .options = SERVER_OPTIONS | COMMON_OPTIONS,
         .run = command_doctor,

@@ -22,8 +22,8 @@ enum option_id {
     OPT_THREADS,
     OPT_ISA,
     /* eval */
-    OPT_BATCH,
-    OPT_HEADER,
+    OPT_BATCH,  /* also of compare */
+    OPT_HEADER, /* also of compare */
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,
@@ -68,11 +68,11 @@ extern const struct option_spec option_specs[OPT_COUNT];
 
 struct arguments;
 
-/* What several ranks do that a launcher such as mpirun has started. */
+/* How a command runs if a launcher such as mpirun has started several ranks. */
 enum command_ranks {
-    RANKS_ALONE,    /* each runs the command */
-    RANKS_REFUSED,  /* the command fails: each would do all of the work */
-    RANKS_TOGETHER, /* they divide the work among themselves */
+    RANKS_ALONE,    /* each rank runs it */
+    RANKS_REFUSED,  /* it fails, because each rank would do all of the work */
+    RANKS_TOGETHER, /* the ranks divide the work among themselves */
 };
 
 struct command {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COLUMN = 30 };
+enum { COLUMN = 30 }; /* where descriptions begin */
 
 /* Prints an option and its value in one column, and its description in the other. */
 static void print_option(FILE *out, const char *name, const char *value, const char *doc)

@@ -14,7 +14,7 @@ static const struct {
 };
 enum { COMMON = sizeof common / sizeof common[0] };
 
-/* Writes the option name of an API name. */
+/* Sets the name of the option to `prefix` and an API name, with hyphens instead of underscores. */
 static void set_option(struct loss_option *option, const char *prefix, const char *name)
 {
     snprintf(option->option, sizeof option->option, "%s%s", prefix, name);
@@ -40,7 +40,7 @@ static void set_tensor(struct loss_option *option, const struct loss_descriptor 
                  loss->tensors[k].shape, loss->tensors[k].optional ? " (optional)" : "");
 }
 
-/* "; at least 0", "; above 0, at most 1" */
+/* Appends the range of a parameter: "; at least 0", "; above 0, at most 1". */
 static void append_range(char *text, size_t size, const struct loss_param_spec *spec)
 {
     const size_t len = strlen(text);

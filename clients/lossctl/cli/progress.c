@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 enum {
-    FIRST_MS = 1000, /* delay before anything is shown; bars: since the first operation */
+    FIRST_MS = 1000, /* until a bar appears, since the first operation began; until a line appears,
+                        since the current one began */
     FLASH_MS = 150,  /* an operation shorter than this shows no bar */
     BAR_MS = 100,    /* between two updates of the bar */
     LINE_MS = 5000,  /* between two plain lines */

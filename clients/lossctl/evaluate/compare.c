@@ -28,7 +28,8 @@ static bool has_own(const struct task *task, const char *name)
     return task->fields.seen >> fields_find(task->loss, name) & 1;
 }
 
-/* Sets those command-line options that the loss accepts. */
+/* Sets the fields and tensors of the command line and of --batch that the loss has, except those
+   that its own specification sets. */
 static enum exit_code set_common(struct comparison *c, struct task *task)
 {
     enum exit_code code = EXIT_OK;
@@ -82,8 +83,8 @@ struct shared {
 };
 enum { SHARED = 64 };
 
-/* Appends each tensor of a task to `outside`, unless a previous task has. A tensor that the loss
-   needs in another dtype goes into its own entry. */
+/* Appends each tensor of a task to `outside`, unless that already contains one of the same name. If
+   the loss needs the tensor in another dtype, appends it to `entry`, the fields of that loss. */
 static enum exit_code put_tensors(struct task *task, struct shared shared[SHARED], int *count,
                                   struct buffer *outside, struct buffer *entry)
 {
@@ -151,7 +152,8 @@ static enum exit_code read_response(struct comparison *c, const struct http_resp
     json_t *const tree =
         json_loadb(response->body.data, response->body.len, JSON_DECODE_INT_AS_REAL, NULL);
     const json_t *const results = json_object_get(tree, "results");
-    const bool valid = json_array_size(results) == (size_t)c->count;
+    const size_t found = json_array_size(results);
+    const bool valid = found == (size_t)c->count;
     for (int i = 0; i < c->count && valid; i++) {
         const json_t *const result = json_array_get(results, (size_t)i);
         struct outcome *const outcome = &c->outcome[i];
@@ -169,7 +171,9 @@ static enum exit_code read_response(struct comparison *c, const struct http_resp
         }
     }
     json_decref(tree);
-    return valid ? EXIT_OK : fail(EXIT_REFUSED, "invalid response: expected %d results", c->count);
+    return valid ? EXIT_OK
+                 : fail(EXIT_REFUSED, "invalid response: found %zu results, expected %d", found,
+                        c->count);
 }
 
 static enum exit_code run_remote(struct comparison *c)

@@ -10,8 +10,8 @@
 
 /* ---- Request ---- */
 
-/* Opens the tensors of the loss that the batch contains, except those given by their own options.
- */
+/* Opens the tensors of the loss in the batch, except those that have been opened before. Returns
+   EXIT_INPUT if it contains none. */
 static enum exit_code open_batch(struct task *task, struct input_files *files, const char *spec)
 {
     bool any = false;

@@ -21,7 +21,8 @@ struct outcome {
 };
 
 void outcome_free(struct outcome *outcome);
-/* Sets the outcome of an evaluation in parts. It points into itself: it must not be moved. */
+/* Sets the outcome of an evaluation in parts. The outcome points into itself, so it must not be
+   moved; outcome_free() is not needed. */
 void outcome_set_partial(struct outcome *outcome, const struct partial *partial);
 
 /* Appends members of a JSON object: "loss":0.5,"reduction":"mean", ... */
@@ -32,7 +33,7 @@ void outcome_put_text(const struct outcome *outcome, enum loss_reduction reducti
                       enum loss_dtype dtype, struct buffer *out);
 /* Appends a line with the rows of a partial result, if they are known. */
 void outcome_put_rows(const struct partial *partial, struct buffer *out);
-/* Appends one line for each warning, each after `prefix`. */
+/* Appends a line if terms are not finite, and one for each warning, each after `prefix`. */
 void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out);
 
 #endif

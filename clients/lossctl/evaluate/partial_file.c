@@ -18,10 +18,10 @@ static enum exit_code fail_not_partial(const struct input_file *file)
                 file->label);
 }
 
-/* What the members of an object show: it is a partial result, or contains one. */
+/* Members that tell what an object is. */
 struct members {
-    bool format;
-    const char *partial; /* the value of "partial"; NULL: none */
+    bool format;         /* it has a "format": it is a partial result */
+    const char *partial; /* the value of "partial": it contains a partial result; NULL: none */
 };
 
 static enum loss_status find_member(struct object_reader *json, void *context)

@@ -42,7 +42,8 @@ void payload_put_base64(struct buffer *out, const char *name, const struct loss_
     buffer_text(out, "\"}}");
 }
 
-/* Appends numbers as text: nested arrays, or a flat array of indices. */
+/* Appends "name": and the numbers as text: nested arrays, or an object with a shape and a flat
+   array if they are indices. */
 static void put_text(struct buffer *out, const char *name, const struct loss_tensor *tensor)
 {
     buffer_printf(out, "\"%s\":", name);
@@ -58,7 +59,8 @@ static void put_text(struct buffer *out, const char *name, const struct loss_ten
     buffer_text(out, "]}");
 }
 
-/* Appends the fields that are not tensors, after at least one other member. */
+/* Appends the fields that are not tensors. Another member must precede them: each begins with a
+   comma. */
 static void put_fields(struct buffer *out, const struct task *task)
 {
     if (task->json.len > 0)

@@ -1,5 +1,5 @@
-/* An evaluation as the body of a request, in each format that the server accepts, and the expected
-   response. */
+/* An evaluation as the body of a request, in each format that `lossctl bench` measures, and the
+   expected response. */
 #ifndef LOSSCTL_EVALUATE_PAYLOAD_H
 #define LOSSCTL_EVALUATE_PAYLOAD_H
 
@@ -12,7 +12,7 @@ enum payload_format {
     PAYLOAD_OIP,
     PAYLOAD_FORMATS
 };
-/* "json" and so on. */
+/* The names of the formats, as in `lossctl bench --formats`. */
 extern const char *const payload_names[PAYLOAD_FORMATS];
 
 struct payload {
@@ -23,10 +23,10 @@ struct payload {
     struct buffer body;   /* owned; followed by a NUL */
 };
 
-/* Encodes a prepared task. */
+/* Encodes a prepared task. Call payload_free() in any case. */
 enum exit_code payload_make(struct payload *payload, struct task *task, enum payload_format format);
-/* Computes the response in this process. The caller frees `response`. Returns EXIT_INPUT if the
-   request is invalid. */
+/* Computes the body of the response in this process. On success, the caller frees `response` with
+   buffer_free(). Returns EXIT_INPUT if the status would not be 200. */
 enum exit_code payload_expected_response(const struct payload *payload, const struct task *task,
                                          struct buffer *response);
 void payload_free(struct payload *payload);

@@ -131,7 +131,7 @@ enum exit_code task_prepare(struct task *task)
             continue;
         e->tensor[k] = task->input[k].source;
         if (task->input[k].file)
-            e->len += task->input[k].file->len; /* the limit on broadcasting for requests */
+            e->len += task->input[k].file->len; /* limits broadcasting, as the body on a server */
         *evaluation_place(e, k) = &e->tensor[k].tensor;
     }
     if (evaluation_plan(e, &task->error) != LOSS_OK)

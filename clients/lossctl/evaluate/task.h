@@ -39,9 +39,10 @@ enum exit_code task_set(struct task *task, const char *name, const char *value);
 enum exit_code task_set_spec(struct task *task, const char *spec);
 /* Sets tensor k to one in memory, which must outlive the task. */
 void task_set_tensor(struct task *task, int k, const struct loss_tensor *tensor);
-/* Plans, and decodes all tensors. */
+/* Plans the evaluation, decodes all tensors and allocates the outputs. */
 enum exit_code task_prepare(struct task *task);
-/* Evaluates: in this process if `connection` is NULL. */
+/* Evaluates a prepared task, in this process if `connection` is NULL, otherwise on the server. Call
+   outcome_free() in any case. */
 enum exit_code task_run(struct task *task, struct connection *connection, struct outcome *outcome);
 void task_free(struct task *task);
 
@@ -54,12 +55,13 @@ struct task_copies {
 void task_free_copies(struct task_copies *copies);
 
 /* Writes a contiguous view of operand k of a prepared task, copied to `copies` if it is strided.
-   Returns false if there is no such operand, or if copies->failed. */
+   Returns false if there is no such operand, or, with copies->failed set, if memory runs out. */
 bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct task_copies *copies);
 
-/* Builds a request in safetensors: the path with its query, which ends in a NUL, and the header of
-   the file. Writes up to TASK_SEGMENTS segments: that header, then the tensors, not copied. */
-enum { TASK_SEGMENTS = 1 + EVALUATION_TENSORS };
+enum { TASK_SEGMENTS = 1 + EVALUATION_TENSORS }; /* maximum number of segments of a request */
+/* Builds a request in safetensors. Appends the path with its query and a NUL to `path`, and the
+   header of the file to `head`. Sets the segments of the body: that header, then the tensors, of
+   which only strided ones are copied. The caller frees the buffers and `copies` in any case. */
 enum exit_code task_build_request(struct task *task, struct buffer *path, struct buffer *head,
                                   struct segment *segment, int *segments,
                                   struct task_copies *copies);

@@ -34,11 +34,12 @@ enum loss_status archive_open(struct archive *archive, const char *bytes, size_t
             error, LOSS_MALFORMED,
             "a safetensors file begins with an 8-byte header length; this file has %zu bytes", len);
     const uint64_t header = header_length(bytes);
-    if (header > len - LENGTH || header > HEADER_MAX)
+    const size_t max = len - LENGTH < HEADER_MAX ? len - LENGTH : HEADER_MAX;
+    if (header > max)
         return loss_fail(error, LOSS_MALFORMED,
-                         "the header length is %llu, but %zu bytes follow; a safetensors file was "
-                         "expected",
-                         (unsigned long long)header, len - LENGTH);
+                         "the header length is %llu; in a safetensors file of %zu bytes, it must "
+                         "be at most %zu",
+                         (unsigned long long)header, len, max);
     archive->header = json_loadb(bytes + LENGTH, (size_t)header, JSON_REJECT_DUPLICATES, &why);
     if (!archive->header)
         return loss_fail(error, LOSS_MALFORMED, "invalid header: %s (byte %d)", why.text,

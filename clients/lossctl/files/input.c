@@ -145,7 +145,7 @@ static const struct input_file *open_spec(struct input_files *files, const char 
 /* ---- JSON ---- */
 
 /* Finds the value of a key of the object at `text`. Returns NULL if there is no such key, or if the
-   object is malformed at *at. */
+   object is malformed. Sets *at to the place of that error, or to NULL. */
 static const char *find_member(const char *text, const char *name, const char **at)
 {
     char key[256];
@@ -181,8 +181,9 @@ static enum exit_code bad_json(const struct input_file *file, const char *at)
                 json_byte_text(at, file->bytes + file->len, byte), at - file->bytes);
 }
 
-/* Finds the value of a tensor in a file: the whole file, or a member of its object. Sets *found to
-   NULL if there is no such member. */
+/* Finds the value of a tensor in a file: the member `name` of its object, or the whole file if that
+   is a tensor, unless the member was selected by name (`named`). Sets *found to NULL if there is no
+   such member. */
 static enum exit_code find_json(const struct input_file *file, const char *name, bool named,
                                 const char **found)
 {
@@ -248,8 +249,8 @@ static enum exit_code open_unnamed(struct input *input, enum csv_header header, 
     return EXIT_OK;
 }
 
-/* Checks that a whole file can be one tensor. Standard input can be only one: a second "-" is
-   probably a mistake. */
+/* Checks that the tensor `name` can be a whole file. Several tensors can be the same file, but only
+   one can be all of standard input: a second "-" is probably a mistake. */
 static enum exit_code claim_whole(struct input_files *files, const struct input_file *file,
                                   const char *name)
 {

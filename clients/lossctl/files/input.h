@@ -16,7 +16,7 @@ enum { INPUT_FILES = EVALUATION_TENSORS + 1 };
 /* A file in memory. */
 struct input_file {
     char *path;        /* owned; "-" is standard input */
-    const char *label; /* its name in messages */
+    const char *label; /* borrowed from `path`, or static: the name in messages */
     enum file_format format;
     char *bytes; /* owned, of block_cache.h; bytes[len] is NUL */
     size_t len, size;
@@ -47,12 +47,13 @@ struct input {
 };
 
 /* Opens the tensor `name` from `spec`: a path, "-", "FILE:NAME" or "FORMAT:FILE". Returns
-   EXIT_INPUT if it cannot be read, or EXIT_USAGE if another tensor already uses all of standard
-   input. `files` borrows the name. */
+   EXIT_INPUT if it cannot be read. Returns EXIT_USAGE if `spec` selects a tensor by name from a
+   format without names, or if another tensor already uses all of standard input. `files` borrows
+   `name`. */
 enum exit_code input_open(struct input *input, struct input_files *files, const char *spec,
                           const char *name);
-/* Opens the tensor `name` if the file contains it; otherwise leaves input->present false. Returns
-   EXIT_USAGE if the format of the file has no tensor names. */
+/* Opens the tensor `name` if the file contains it; otherwise, or if it is null in JSON, sets
+   input->present to false. Returns EXIT_USAGE if the format of the file has no tensor names. */
 enum exit_code input_open_batch(struct input *input, struct input_files *files, const char *spec,
                                 const char *name);
 /* Decodes text to `dtype` and points the source at it. No-op for binary data. */

@@ -20,7 +20,8 @@ bool replacement_is_suffix(const char *text)
            strcmp(text + 1 + DIGITS, ".part") == 0;
 }
 
-/* Copies a path. Returns false and sets errno if it is too long. */
+/* Writes the path FOLDER/NAMESUFFIX, or NAMESUFFIX if the folder is "". Returns false and sets
+   errno if it is too long. */
 static bool set_path(char to[PATH_MAX], const char *folder, const char *name, const char *suffix)
 {
     const int len = snprintf(to, PATH_MAX, "%s%s%s%s", folder, *folder ? "/" : "", name, suffix);
@@ -30,7 +31,7 @@ static bool set_path(char to[PATH_MAX], const char *folder, const char *name, co
     return false;
 }
 
-/* Replaces the path of a symbolic link by its target. */
+/* Replaces the path of a symbolic link by its target. Returns false and sets errno on failure. */
 static bool follow_link(char path[PATH_MAX])
 {
     char target[PATH_MAX], copy[PATH_MAX];
@@ -49,7 +50,8 @@ static bool is_of_proc(const struct stat *link)
     return stat("/proc", &proc) == 0 && proc.st_dev == link->st_dev;
 }
 
-/* Finds the file that is replaced. */
+/* Finds the file that is replaced: sets `target`, after following symbolic links, and `direct`.
+   Returns false and sets errno on failure. */
 static bool find_target(struct replacement *replacement, const char *path)
 {
     enum { MAX_LINKS = 40 };

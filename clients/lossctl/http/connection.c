@@ -11,7 +11,11 @@
 
 static const char default_url[] = "http://127.0.0.1:8080";
 static const char token_env[] = "LOSSD_TOKEN";
-enum { CONNECT_MS = 10000, TIMEOUT_S = 600, LONGEST_HEADER_S = 86400 };
+enum {
+    CONNECT_MS = 10000,       /* timeout of connecting */
+    TIMEOUT_S = 600,          /* default of --timeout */
+    LONGEST_HEADER_S = 86400, /* maximum of X-Request-Timeout */
+};
 
 /* ---- Setup ---- */
 
@@ -154,7 +158,7 @@ static size_t on_send(char *to, size_t one, size_t room, void *context)
     return filled;
 }
 
-/* Starts over: libcurl resends the body if a kept connection turns out to be closed. */
+/* Starts over: libcurl resends the body if a reused connection turns out to be closed. */
 static int on_rewind(void *context, curl_off_t offset, int origin)
 {
     struct exchange *const x = context;

@@ -40,10 +40,11 @@ struct http_response {
     int status;
     char content_type[128];
     struct buffer body; /* owned; followed by a NUL */
-    double ms;          /* from the first byte sent to the last byte received */
+    double ms; /* milliseconds from the start, with connecting, to the last byte received */
 };
 
-/* Reads the options of the connection. Does not connect yet. */
+/* Reads the options of the connection, which borrows them. Does not connect yet. Call
+   connection_close() in any case. */
 enum exit_code connection_open(struct connection *connection, const struct arguments *arguments);
 void connection_close(struct connection *connection);
 
@@ -51,17 +52,17 @@ void connection_close(struct connection *connection);
 void connection_setup(const struct connection *connection, CURL *curl);
 
 /* Sends a request and receives the response, which may have any status. Returns EXIT_UNREACHABLE if
-   there
-   is no response. The caller frees the response with http_response_free. */
+   there is no response. The caller frees the response with http_response_free(). */
 enum exit_code connection_perform(struct connection *connection, const struct http_request *request,
                                   struct http_response *response);
 /* Reports a response whose status is not 200, and returns the exit code for it. */
 enum exit_code http_response_fail(const struct connection *connection,
                                   const struct http_response *response);
-/* Gets a path. Fails unless the status is 200. */
+/* Gets a path. If the status is not 200, reports the response, frees it and returns an error. */
 enum exit_code connection_get(struct connection *connection, const char *path,
                               struct http_response *response);
-/* Reports that there was no response, and why. */
+/* Reports that there was no response. `why` is libcurl's message for `code`, or "". Returns
+   EXIT_UNREACHABLE, or EXIT_FAILED if memory ran out. */
 enum exit_code connection_fail(const struct connection *connection, CURLcode code, const char *why);
 void http_response_free(struct http_response *response);
 

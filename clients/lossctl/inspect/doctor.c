@@ -90,7 +90,8 @@ static enum exit_code check_ready(struct doctor *d)
     return EXIT_OK;
 }
 
-/* Needs authentication, if the server requires it. */
+/* This is the first check that needs a token, if the server requires one. Without it, fails with
+   EXIT_REFUSED. */
 static enum exit_code check_version(struct doctor *d)
 {
     struct http_response response;
@@ -249,8 +250,8 @@ static enum exit_code post(struct doctor *d, const struct loss_descriptor *loss,
         response);
 }
 
-/* Returns the example of a loss as a request body, which the caller frees; NULL if memory runs out.
- */
+/* Returns the example of a loss as a request body, which the caller frees. Returns NULL if memory
+   runs out. */
 static char *example_body(const struct loss_descriptor *loss)
 {
     json_t *const tree = example_request(loss);
@@ -288,7 +289,7 @@ static enum exit_code check_latency(struct doctor *d)
 }
 
 /* Compares the server's response to the example of a loss with that of this program, byte by byte.
-   Reports a difference. */
+   Sets *same, and reports a difference. */
 static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor *loss, bool *same)
 {
     struct http_response remote = {.status = 0};

@@ -1,4 +1,5 @@
-/* lossctl list and lossctl show: the losses of this program or of a server. Both come as JSON. */
+/* lossctl list and lossctl show: the losses of this program or of a server, which describe them in
+   the same JSON. */
 #include "cli/wrap.h"
 #include "http/connection.h"
 #include "v1/v1.h"
@@ -34,7 +35,8 @@ static enum exit_code fetch_from_server(const struct arguments *a, const char *p
     return code;
 }
 
-/* Gets the body of GET /v1/losses, or of /v1/losses/NAME. */
+/* Gets the JSON of GET /v1/losses, or of /v1/losses/NAME: from the server of --url, otherwise from
+   this program. */
 static enum exit_code fetch(const struct arguments *a, const char *name, struct buffer *text)
 {
     char path[256], *escaped = NULL;

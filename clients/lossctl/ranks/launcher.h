@@ -19,7 +19,7 @@ struct launcher {
 
 /* Returns the launcher of this process. */
 struct launcher launcher_find(void);
-enum { LAUNCHER_TEXT = 64 };
+enum { LAUNCHER_TEXT = 64 }; /* bytes of a description */
 /* Describes the ranks of a launcher: "mpirun has started 4 ranks". Returns `text`. */
 const char *launcher_describe(const struct launcher *launcher, char text[LAUNCHER_TEXT]);
 /* Gives rank 0 time to print why no rank can run: on the other ranks, sleeps for a second. A

@@ -171,7 +171,7 @@ static bool is_rank(const struct checkpoint *checkpoint, const char *path)
     return *after_rank(checkpoint, path) == '\0';
 }
 
-/* Returns true if it is that of a temporary file (replacement.h). */
+/* Returns true if a name that find_ranks() has found is that of a temporary file. */
 static bool is_temporary(const struct checkpoint *checkpoint, const char *path)
 {
     return replacement_is_suffix(after_rank(checkpoint, path));

@@ -89,8 +89,8 @@ static bool write_at(int fd, const void *bytes, size_t len, uint64_t offset)
     return true;
 }
 
-/* Waits until a file is on disk. After a few files, leaves that to sync_rest(): for small files, it
-   takes milliseconds each. Returns false and sets errno on failure. */
+/* Waits until a file is on disk, or, after the first ONE_BY_ONE files, leaves that to sync_rest():
+   it takes milliseconds per file, even for small ones. Returns false and sets errno on failure. */
 static bool sync_file(struct gradient_files *files, int fd)
 {
     enum { ONE_BY_ONE = 16 };
@@ -102,8 +102,8 @@ static bool sync_file(struct gradient_files *files, int fd)
     return fdatasync(fd) == 0;
 }
 
-/* Waits until the files that sync_file() has left are on disk, with all others of their file
-   systems. */
+/* Waits until the files that sync_file() has left are on disk, by syncing the file systems of the
+   folders. */
 static enum exit_code sync_rest(struct gradient_files *files)
 {
     for (int i = 0; files->unsynced && i < files->count; i++) {
@@ -145,7 +145,7 @@ static enum exit_code make_file(struct gradient_files *files, const struct gradi
     return ok ? EXIT_OK : gradient_cannot_write(path, why);
 }
 
-/* Calls `act` for each file. */
+/* Calls `act` for each file, until one returns an error. */
 static enum exit_code for_each(struct gradient_files *files,
                                enum exit_code (*act)(struct gradient_files *files,
                                                      const struct gradient_output *output,
@@ -164,7 +164,7 @@ static enum exit_code for_each(struct gradient_files *files,
     return EXIT_OK;
 }
 
-/* Waits until the names in the folders are on disk. */
+/* Waits until the names in the folders are on disk. No-op unless files->durable. */
 static enum exit_code sync_folders(const struct gradient_files *files)
 {
     for (int i = 0; files->durable && i < files->count; i++)
@@ -206,7 +206,7 @@ static bool measure(const struct gradient_files *files, const struct gradient_ou
 static enum exit_code check_part(struct gradient_files *files, const struct gradient_output *output,
                                  const struct shard *shard)
 {
-    static const char needed[] = "which the checkpoint needs", begin[] = "--restart begins anew";
+    static const char needed[] = "which the checkpoint needs", begin[] = "--restart starts over";
     char path[PATH_MAX], other[PATH_MAX];
     uint64_t size[2];
     const bool found = measure(files, output, shard, files->suffix, size);
@@ -260,7 +260,7 @@ enum exit_code gradient_files_bind(struct gradient_files *files, struct loss_pla
     return EXIT_OK;
 }
 
-/* Closes the file that is open. */
+/* Closes the file that is open, after syncing it if files->durable. No-op if there is none. */
 static enum exit_code close_file(struct gradient_files *files, struct gradient_output *output)
 {
     char path[PATH_MAX];

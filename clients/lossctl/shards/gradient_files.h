@@ -38,8 +38,8 @@ struct gradient_files {
     int count;
 
     /* private */
-    int synced;    /* how many files have been synced one by one since all were */
-    bool unsynced; /* files are left to be synced with all others */
+    int synced;    /* how many files have been synced one by one since sync_rest() */
+    bool unsynced; /* sync_rest() has files to sync */
 };
 
 /* Adds the gradients with respect to tensor k or, if `hess`, the diagonals of the Hessian, to be
@@ -60,11 +60,12 @@ enum exit_code gradient_files_check(const struct gradient_files *files);
    the suffix contains its hash. */
 enum exit_code gradient_files_begin_run(struct gradient_files *files,
                                         const struct buffer *evaluation);
-/* Makes the folders, and the files in full size, after removing those that runs of the same
-   evaluation have left. */
+/* Makes the folders, and the files in full size. First removes unfinished files that earlier runs
+   of the same evaluation have left. */
 enum exit_code gradient_files_make(struct gradient_files *files);
-/* Checks that the files of the run that is resumed still exist. If it had evaluated all rows
-   (`complete`), it may have renamed some. */
+/* Checks that the files of the run that is resumed still exist, in full size. If that run had
+   evaluated all rows (`complete`), it may have renamed some of them. Returns EXIT_INPUT if one is
+   missing. */
 enum exit_code gradient_files_resume(struct gradient_files *files, bool complete);
 
 /* Allocates the derivatives of a step, and points its plan at them. */
@@ -76,7 +77,8 @@ enum exit_code gradient_files_write(struct gradient_files *files, const struct s
 enum exit_code gradient_files_sync(struct gradient_files *files);
 /* Closes the files that are open, after the last step. */
 enum exit_code gradient_files_close(struct gradient_files *files);
-/* Renames all files, and removes those that other runs of the same evaluation have left. */
+/* Gives all files their final names, and removes unfinished files that other runs of the same
+   evaluation have left. */
 enum exit_code gradient_files_finish(struct gradient_files *files);
 /* Removes the unfinished files of the run with a suffix. */
 void gradient_files_remove_run(const struct gradient_files *files, const char *suffix);

@@ -36,8 +36,7 @@ struct shard_job {
 /* Starts a job of one part without gradients. Call shard_job_free() in any case. */
 void shard_job_init(struct shard_job *job, const struct loss_request *request, struct ranks *ranks);
 /* Plans, evaluates and writes the gradients, together with the other ranks: all return the same
-   code. If a signal ends it early, writes the checkpoint and returns EXIT_SIGNAL plus its number.
- */
+   code. If a signal arrives, writes the checkpoint and returns EXIT_SIGNAL plus its number. */
 enum exit_code shard_job_run(struct shard_job *job);
 /* Removes the checkpoint, after the result has been written. */
 void shard_job_finish(const struct shard_job *job);

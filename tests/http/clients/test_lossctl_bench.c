@@ -116,7 +116,7 @@ START_TEST(bench_fails_if_a_limit_is_missed)
     /* Ctrl-C ends the measurement early, and the results are printed. */
     assert_run(FAILED, "timeout --foreground --preserve-status -s INT 0.5 $L bench --duration 100 "
                        "--warm-up 0 --sizes 10");
-    assert_has(lossctl_err, "lossctl: interrupted: the results cover only the time before\n");
+    assert_has(lossctl_err, "lossctl: interrupted; the results cover only the time until then\n");
     assert_has(lossctl_out, "\nmse ");
 }
 END_TEST
@@ -127,8 +127,8 @@ START_TEST(bench_option_errors_say_what_is_expected)
                  "$L bench --formats json,jsn");
     assert_wrong(USAGE, "no such loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
     assert_wrong(USAGE,
-                 "--sizes contains 'x'; it must be a list of integers from 1 to 1000000000, "
-                 "separated by commas",
+                 "--sizes contains 'x'; expected integers from 1 to 1000000000, separated by "
+                 "commas",
                  "$L bench --sizes 10,x");
     assert_wrong(USAGE,
                  "--limit is 'p98=1ms'; it must limit p50, p90, p99, p99.9, max, mean, "

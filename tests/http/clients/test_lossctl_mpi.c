@@ -211,12 +211,12 @@ END_TEST
 START_TEST(commands_that_ranks_would_repeat_are_refused)
 {
     assert_wrong(USAGE,
-                 "mpirun has started 4 ranks, which would all run `lossctl bench`; only `lossctl "
-                 "eval` divides its work among ranks",
+                 "mpirun has started 4 ranks, which would each run all of `lossctl bench`; only "
+                 "`lossctl eval` divides its work among ranks",
                  RANK("0") "bench");
     assert_wrong(USAGE,
-                 "mpirun has started 4 ranks, which would all run `lossctl compare`; only `lossctl "
-                 "eval` divides its work among ranks",
+                 "mpirun has started 4 ranks, which would each run all of `lossctl compare`; only "
+                 "`lossctl eval` divides its work among ranks",
                  RANK("0") "compare mse l1 --local --input x.npy --target x.npy");
     assert_run(USAGE, RANK("1") "bench");
     ck_assert_str_eq(lossctl_err, "");

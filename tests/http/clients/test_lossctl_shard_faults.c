@@ -324,9 +324,9 @@ START_TEST(checkpoints_of_other_evaluations_are_refused)
          "c.rank0 is the checkpoint of another evaluation: 'part 1 of 1' then, 'part 1 of 2' now; "
          "--restart discards it"},
         {"rm g/x-1.npy.*.part", MSE "--checkpoint c --grad g",
-         ".part, which the checkpoint needs, is missing; --restart begins anew"},
+         ".part, which the checkpoint needs, is missing; --restart starts over"},
         {"truncate -s 9 g/x-1.npy.*.part", MSE "--checkpoint c --grad g",
-         ".part, which the checkpoint needs, has 9 bytes instead of 12104; --restart begins anew"},
+         ".part, which the checkpoint needs, has 9 bytes instead of 12104; --restart starts over"},
         {"sed -i 's/NAME[.]..../NAME.0000/' c.rank0", MSE "--checkpoint c --grad g",
          ".part, which the checkpoint needs, is missing; that of another run is "},
         {"sed -i 's/NAME[.]..../NAME.-000/' c.rank0", MSE "--checkpoint c --grad g",
@@ -477,7 +477,7 @@ START_TEST(gradients_of_another_run_of_the_evaluation_are_not_continued)
     assert_run(OK, "mkdir first && cp g/*.part first && " MSE "-q --grad g && diff -r w g || ls g");
     ck_assert_ptr_null(strstr(lossctl_out, ".part"));
     assert_run(INPUT, MSE "-q --checkpoint c --grad g");
-    assert_has(lossctl_err, ".part, which the checkpoint needs, is missing; --restart begins anew");
+    assert_has(lossctl_err, ".part, which the checkpoint needs, is missing; --restart starts over");
     assert_run(130, MSE "--step-rows 1 --checkpoint d --checkpoint-every 0 --grad g & " AWAIT_FILE(
                         "d.rank0") "kill -INT $p; wait $p");
     assert_run(INPUT, MSE "-q --checkpoint c --grad g");

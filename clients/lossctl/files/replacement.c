@@ -31,6 +31,13 @@ static bool set_path(char to[PATH_MAX], const char *folder, const char *name, co
     return false;
 }
 
+/* Returns the folder of a file, in `copy`. */
+static const char *folder_of(const char *path, char copy[PATH_MAX])
+{
+    snprintf(copy, PATH_MAX, "%s", path);
+    return dirname(copy);
+}
+
 /* Replaces the path of a symbolic link by its target. Returns false and sets errno on failure. */
 static bool follow_link(char path[PATH_MAX])
 {
@@ -39,8 +46,7 @@ static bool follow_link(char path[PATH_MAX])
     if (len < 0)
         return false;
     target[len] = '\0';
-    strcpy(copy, path);
-    return set_path(path, *target == '/' ? "" : dirname(copy), target, "");
+    return set_path(path, *target == '/' ? "" : folder_of(path, copy), target, "");
 }
 
 /* Returns true if a link is one of /proc, such as /proc/self/fd/1: its target is not a path. */
@@ -108,8 +114,7 @@ bool replacement_sync_folder(const char *path)
 static bool sync_name(const struct replacement *replacement)
 {
     char copy[PATH_MAX];
-    strcpy(copy, replacement->target);
-    return replacement_sync_folder(dirname(copy));
+    return replacement_sync_folder(folder_of(replacement->target, copy));
 }
 
 bool replacement_end(struct replacement *replacement, bool written, bool sync)
@@ -142,8 +147,7 @@ void replacement_remove_leftovers(const char *path)
     const char *const slash = strrchr(replacement.target, '/');
     const char *const name = slash ? slash + 1 : replacement.target;
     const size_t len = strlen(name);
-    strcpy(copy, replacement.target);
-    DIR *const folder = opendir(dirname(copy));
+    DIR *const folder = opendir(folder_of(replacement.target, copy));
     if (!folder)
         return;
     for (const struct dirent *entry; (entry = readdir(folder));)

@@ -65,7 +65,7 @@ static enum exit_code check_suffix(const struct checkpoint *checkpoint, const ch
     if (strncmp(line, gradients, sizeof gradients - 1) != 0 || !gradient_is_suffix(suffix) ||
         len != strlen(line) || (*files->suffix && strcmp(line, own) != 0))
         return differs(path, *text, own);
-    strcpy(files->suffix, suffix);
+    memcpy(files->suffix, suffix, sizeof files->suffix);
     *text += len + 1;
     return EXIT_OK;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # dist.sh FILE.tar.gz: packs the sources into FILE.tar.gz, in a folder named FILE. Packs the files
 # that git tracks, with the changes of the working tree; in an unpacked tarball, which has no .git,
-# all files outside build/. Both give the same bytes.
+# all files outside build/, node_modules and __pycache__. Both give the same bytes.
 set -eu
 
 file=${1:?usage: dist.sh FILE.tar.gz}

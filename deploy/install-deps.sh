@@ -118,8 +118,8 @@ esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
-# Used if packages cannot be installed. Exits successfully if all tools are available anyway;
-# otherwise prints the missing ones.
+# check_tools REASON: used if packages cannot be installed. Exits successfully if all tools are
+# available anyway; otherwise prints REASON and the missing ones, and exits with status 1.
 check_tools() {
     missing=
     cc=${CC:-gcc}

@@ -27,7 +27,7 @@ export class Client {
     constructor(url, options = {}) {
         checkOptions(options, ['token', 'retries', 'fetch']);
         const {token, retries = 2, fetch = globalThis.fetch} = options;
-        // LOSSD_TOKEN is only sent to LOSSD_URL.
+        // LOSSD_TOKEN is sent only to LOSSD_URL or the default url.
         const environment = (url === undefined && globalThis.process?.env) || {};
         this.#url = checkedUrl(url ?? (environment.LOSSD_URL || 'http://127.0.0.1:8080'));
         this.#token = checkedToken(token ?? (environment.LOSSD_TOKEN || undefined));
@@ -54,8 +54,8 @@ export class Client {
     }
 
     /**
-     * Evaluates several losses over the same tensors, which are sent once. `losses` contains names,
-     * or objects with a name `loss` and fields.
+     * Evaluates several losses over the same tensors, which are sent once. `fields.losses` contains
+     * names, or objects with a name `loss` and fields. Returns one result per loss, in this order.
      */
     async evaluate(fields, options) {
         const response = await this.#send('POST', '/v1/evaluate', options, {
@@ -140,7 +140,7 @@ function checkOptions(options, known) {
 }
 
 function checkedUrl(url) {
-    // Hides a password.
+    // The message must not contain a password.
     const shown = String(url).includes('@') ? 'the url is invalid' : `the url is '${url}'`;
     const wrong = new TypeError(`${shown}; expected a URL such as http://127.0.0.1:8080`);
     if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong;
@@ -170,7 +170,7 @@ function checkedToken(token) {
 
 function checkedRetries(retries) {
     if (retries === Infinity || (Number.isInteger(retries) && retries >= 0)) return retries;
-    throw new TypeError(`retries is ${retries}; it must be an integer of at least 0`);
+    throw new TypeError(`retries is ${retries}; it must be an integer of at least 0, or Infinity`);
 }
 
 function unreachable(url, cause) {

@@ -17,12 +17,12 @@ export class LossdError extends Error {
         this.detail = problem.detail ?? '';
         /** A JSON Pointer to the invalid value, such as '/target/3'; null if there is none. */
         this.pointer = problem.pointer ?? null;
-        /** The offset of the error in the body, in bytes; null if it is unknown. */
+        /** The offset of the error in the request body, in bytes; null if it is unknown. */
         this.offset = problem.offset ?? null;
         this.requestId = requestId;
     }
 
-    /** The error in a response. */
+    /** Returns the error in a response. */
     static of({status, headers, body}) {
         let problem = {};
         try {

@@ -32,8 +32,8 @@ const encoded = (fields, losses) =>
         Object.entries(fields).map(([name, value]) => [name, field(value, name, losses)]),
     );
 
-// In a loss entry, null overrides a shared field. The server supports that for tensors and
-// parameters.
+// Converts a field to JSON; `losses` are those that it applies to. null stays null: in the entry of
+// a loss, it overrides a shared tensor or parameter.
 function field(value, name, losses) {
     if (isDerivativeOption(name)) return derivativeNames(name, value) ?? false;
     if (typeof value === 'function' || typeof value === 'symbol')

@@ -51,9 +51,9 @@ export interface TensorParts {
 /** A typed array in row-major order, and a shape. */
 export declare class Tensor {
     constructor(shape: readonly number[], data: TypedArray, dtype?: Dtype);
-    /** Makes a tensor from any value that the methods of Client accept. Plain numbers become
-     * `plain`, by
-     * default float32.
+    /**
+     * Makes a tensor from any value that the methods of Client accept. Plain numbers get the dtype
+     * `plain`, by default float32. `name` is used in messages.
      */
     static from(value: Numbers | Indices, plain?: Dtype, name?: string): Tensor;
     readonly shape: number[];
@@ -61,10 +61,12 @@ export declare class Tensor {
     readonly data: TypedArray;
     /** The number of elements. */
     get size(): number;
-    /** Returns the element of a tensor that has one. */
+    /** Returns the only element, as a number. Throws a TypeError unless there is exactly one. */
     item(): number;
-    /** Returns all elements as a flat array of numbers: `data` itself unless it contains bits or
-     * BigInts. */
+    /**
+     * Returns all elements as a flat array of numbers: `data` itself unless it contains bits or
+     * BigInts.
+     */
     numbers():
         | Float64Array
         | Float32Array
@@ -85,13 +87,13 @@ export interface Common<R, G, H> {
     reduction?: R;
     /** The gradients to compute: `true` for those of the predictions, or names of tensors. */
     grad?: G;
-    /** The diagonals of the Hessian to compute. */
+    /** The diagonals of the Hessian to compute, like `grad`. */
     hess?: H;
     /**
      * The upstream gradient: a number, or with reduction 'none' a tensor of the shape of the loss.
      */
     grad_output?: Numbers;
-    /** Multiplies the terms. */
+    /** Weights that multiply the terms: one per term, or per index of their first dimension. */
     sample_weight?: Numbers;
     /**
      * The dtype of the computation; default: float64 if a prediction is float64, otherwise float32.
@@ -191,10 +193,12 @@ export interface ClientOptions {
      * unreachable; default: 2.
      */
     retries?: number;
+    /** Replaces the global fetch. */
     fetch?: typeof fetch;
 }
 
 export interface CallOptions {
+    /** Cancels the call, and its request on the server. */
     signal?: AbortSignal;
     /** Overrides the client's option. */
     retries?: number;
@@ -251,7 +255,7 @@ export declare class Client {
     ): Promise<Result<any, any, any>>;
     /**
      * Evaluates several losses over the same tensors, which are sent once. Fields outside `losses`
-     * apply to all losses that have them.
+     * apply to all losses that have them. Returns one result per loss, in the order of `losses`.
      */
     evaluate(fields: Evaluation, options?: CallOptions): Promise<Result<any, any, any>[]>;
     /** Returns the descriptions of all losses. */
@@ -271,9 +275,11 @@ export declare class LossdError extends Error {
     readonly status: number;
     readonly title: string;
     readonly detail: string;
-    /** A JSON Pointer to the invalid value, such as '/target/3'. */
+    /** A JSON Pointer to the invalid value, such as '/target/3'; null if there is none. */
     readonly pointer: string | null;
+    /** The offset of the error in the request body, in bytes; null if it is unknown. */
     readonly offset: number | null;
+    /** The identifier of the request in the server's log; null if there was no response. */
     readonly requestId: string | null;
 }
 

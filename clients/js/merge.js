@@ -25,10 +25,11 @@ const FIELDS = [
 ];
 const SETTINGS = ['loss', 'reduction', 'dtype', 'parameters', 'tensors', 'whole', 'weighed'];
 const COUNTS = ['terms', 'samples', 'count', 'nan', 'inf', 'neginf'];
-const ROWS_MAX = 10000; // intervals
+const ROWS_MAX = 10000; // maximum number of intervals of rows
+// A sum: 0, or an odd hexadecimal integer times a power of two.
 const INTEGER = /^(?:0x0p\+0|(-?)0x([1-9a-f][0-9a-f]{0,543})p([+-](?:0|[1-9][0-9]{0,3})))$/;
-const UNIT = 1074; // sums are multiples of 2^-UNIT
-const LIMIT = 1n << BigInt(1023 + 64 + UNIT); // of their magnitude
+const UNIT = 1074; // sums are stored as multiples of 2^-UNIT
+const LIMIT = 1n << BigInt(1023 + 64 + UNIT); // the magnitudes of these multiples are less
 // In the order in which partial results list them.
 const WARNINGS = [
     'the shapes of target and input differ; they are broadcast, which is probably not intended',
@@ -65,8 +66,8 @@ export function merge(partials) {
     return resultOf(total);
 }
 
-// Returns the partial result of a result, or one that is an object or text, with its fields in
-// order.
+// Returns a partial result, with its fields in order. `given` is a result that contains it, or the
+// partial result itself, as an object or as JSON.
 function partialOf(given, place) {
     const found = typeof given === 'string' ? JSON.parse(given) : given;
     const partial = found?.format === undefined ? found?.partial : found;

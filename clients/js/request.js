@@ -39,6 +39,7 @@ export function checkFields(fields, what = 'the fields') {
 }
 
 /**
+ * Splits fields into tensors and arguments.
  * @param {{name: string, tensors: Object<string, {kind: string, prediction?: boolean}>, nullable?:
  *     string[]}} loss
  * @param {Object} fields by their API names
@@ -91,7 +92,7 @@ function argument(loss, name, value) {
         return String(value);
     const tensors = [...Object.keys(loss.tensors), 'sample_weight', 'grad_output'].join(', ');
     throw new TypeError(
-        `${name} is ${shown(value)}, but it is not a tensor; the tensors are ${tensors}`,
+        `${name} is ${shown(value)}, but ${name} is not a tensor; the tensors are ${tensors}`,
     );
 }
 
@@ -103,7 +104,7 @@ function kindOf(loss, name, value) {
         : undefined;
 }
 
-// The dtype of plain numbers is that of the computation, as in JSON requests.
+// Returns the dtype of plain numbers: that of the computation, as in JSON requests.
 function computedDtype(loss, {dtype, ...fields}) {
     const isDouble = (value) =>
         value instanceof Float64Array ||

@@ -21,7 +21,7 @@ function sleep(milliseconds, signal) {
     });
 }
 
-/** Parses Retry-After, seconds or a date, to milliseconds; null if there is none. */
+/** Parses Retry-After, seconds or a date, to milliseconds; null if it is missing or invalid. */
 export function retryAfter(headers, now = Date.now()) {
     const value = headers.get('retry-after')?.trim();
     if (!value) return null;
@@ -44,7 +44,7 @@ function isRetryable({status, headers}) {
 
 /**
  * Calls `send`, with up to `retries` retries, and returns the last response or throws the last
- * error.
+ * error. Throws the reason of `signal` if it is aborted between two attempts.
  */
 export async function retrying(send, retries, signal) {
     for (let attempt = 0; ; attempt++) {

@@ -111,7 +111,8 @@ function view(name, entry, data) {
         to > data.length
     ) {
         throw new RangeError(
-            `${name} has data_offsets [${offsets}]; the file has ${data.length} bytes of data`,
+            `${name} has data_offsets [${offsets}]; they must be two offsets, in order, in ` +
+                `${data.length} bytes of data`,
         );
     }
     const dtype = dtypes[code],

@@ -4,7 +4,7 @@
 const arrays = {
     float64: Float64Array,
     float32: Float32Array,
-    float16: globalThis.Float16Array ?? Uint16Array, // or bits
+    float16: globalThis.Float16Array ?? Uint16Array, // Uint16Array: bits
     bfloat16: Uint16Array, // bits
     int64: BigInt64Array,
     int32: Int32Array,
@@ -91,7 +91,7 @@ export class Tensor {
         return this.shape.reduce((product, extent) => product * extent, 1);
     }
 
-    /** Returns the element of a tensor that has one. */
+    /** Returns the only element, as a number. Throws a TypeError unless there is exactly one. */
     item() {
         if (this.size !== 1)
             throw new TypeError(`a tensor of shape (${this.shape.join(', ')}) is not one number`);
@@ -114,7 +114,8 @@ export class Tensor {
     }
 
     /**
-     * Returns nested arrays of numbers, or a number if the shape is (). JSON.stringify uses it too.
+     * Returns nested arrays of numbers, or a number if the shape is (): also what JSON.stringify
+     * writes.
      */
     nested() {
         const numbers = this.numbers();

@@ -7,8 +7,8 @@
 #   sbatch --dependency=afterok:$array --kill-on-invalid-dep=yes merge.sh results
 #
 # The first argument is the folder of the results, on a file system that all nodes share. The other
-# arguments are those of `lossctl eval`. Indices of the array begin with 1. After the node of a task
-# fails, or if it is preempted, Slurm queues the task again; it continues after its checkpoint.
+# arguments are those of `lossctl eval`. The indices of the array must begin at 1. If a task is
+# preempted or its node fails, Slurm queues it again, and it continues after its checkpoint.
 #
 #SBATCH --job-name=lossctl-eval
 #SBATCH --cpus-per-task=16

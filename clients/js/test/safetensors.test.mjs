@@ -60,7 +60,7 @@ test('invalid files are errors', () => {
         ],
         [
             of({dtype: 'U8', shape: [2], data_offsets: [0, 2]}, [0]),
-            /x has data_offsets \[0,2\]; the file has 1 bytes of data/,
+            /x has data_offsets \[0,2\]; they must be two offsets, in order, in 1 bytes of data/,
         ],
         [of({dtype: 'U8', shape: [1], data_offsets: [1, 0]}, [0]), /x has data_offsets \[1,0\]/],
         [of({dtype: 'U8', shape: [1]}, [0]), /x has data_offsets \[undefined\]/],

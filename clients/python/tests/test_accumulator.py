@@ -131,8 +131,8 @@ def test_rows_and_settings_that_do_not_fit_are_rejected(client, huber):
             lambda: huber.load_state_dict({"partial": other.partial}),
             "delta is 1 in the partial result, but 0.5 in the",
         ),
-        (lambda: huber.load_state_dict({}), "{} is not the state of an accumulator"),
-        (lambda: huber.merge_state([3]), "3 is not the state of an accumulator"),
+        (lambda: huber.load_state_dict({}), "{} is not the state of an accumulator; it must be"),
+        (lambda: huber.merge_state([3]), "3 is not the state of an accumulator; it must be"),
         (lambda: huber.update(x[:, :2], y[:, :2], offset=27), "partials[1].tensors.input is"),
     ):
         with pytest.raises(ValueError) as caught:
@@ -209,7 +209,11 @@ def test_arguments_that_a_loss_does_not_take_are_rejected(client, huber):
         (lambda: lossd.Accumulator().update(x, y), TypeError, "takes only partial results"),
         (lambda: huber.update(x, y, delta=1), TypeError, "argument 'delta'; it takes input"),
         (lambda: huber.update(x, y, grad=True), TypeError, "argument 'grad'"),
-        (lambda: huber.update({}, offset=3), TypeError, "a partial result takes no 'offset'"),
+        (
+            lambda: huber.update({}, offset=3),
+            TypeError,
+            "got the argument 'offset', but a partial result takes none",
+        ),
         (lambda: huber.update(x), TypeError, "target"),
         (
             lambda: lossd.Accumulator("mse", client=client, reduction="none").update(x, y),

@@ -420,7 +420,7 @@ def test_numbers_of_threads(url, place):
     for threads, error in ((0, ValueError), (2000, ValueError), (1.5, TypeError)):
         with pytest.raises(error, match="threads is"):
             lossd.Client("local:", threads=threads)
-    with pytest.raises(ValueError, match="the url is not local:, which threads requires"):
+    with pytest.raises(ValueError, match="threads is 2, but it requires the url local:"):
         lossd.Client(url, threads=2)
 
 

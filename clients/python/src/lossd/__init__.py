@@ -8,9 +8,9 @@ batches.
 
 Client and AsyncClient have a method for every loss. Without a server, Client("local:") and the
 functions of `lossd.local` evaluate in this process. Accumulator computes the loss of a dataset that
-is evaluated in batches. `lossd.torch`, `lossd.sklearn` and
-`lossd.boost` adapt the losses to PyTorch, scikit-learn, XGBoost and LightGBM; each needs its
-library."""
+is evaluated in batches. `lossd.torch`, `lossd.sklearn` and `lossd.boost` adapt the losses to
+PyTorch, scikit-learn, XGBoost and LightGBM; of these libraries, only PyTorch is imported, by
+`lossd.torch`."""
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Imports lossd.local on first use: it needs a library that may not be installed."""
+    """Imports lossd.local on first use, because it needs a library that may not be installed."""
     if name == "local":
         return importlib.import_module("lossd.local")
     raise AttributeError(f"module 'lossd' has no attribute '{name}'")

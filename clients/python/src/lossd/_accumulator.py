@@ -77,7 +77,9 @@ class Accumulator(UsesClient):
         if not isinstance(given, (Result, Mapping, str, bytes)):
             return self._add([self._evaluate(batch, arguments)])
         if arguments:
-            raise TypeError(f"a partial result takes no '{next(iter(arguments))}'")
+            raise TypeError(
+                f"got the argument '{next(iter(arguments))}', but a partial result takes none"
+            )
         return self._add([given])
 
     def merge_state(self, others: Iterable[State]) -> "Accumulator":
@@ -170,7 +172,10 @@ class Accumulator(UsesClient):
 
 def partial_of(state: Any) -> Optional[Partial]:
     if not isinstance(state, Mapping) or set(state) != {"partial"}:
-        raise ValueError(f"{state!r} is not the state of an accumulator")
+        raise ValueError(
+            f"{state!r} is not the state of an accumulator; it must be a dict with only the key"
+            " 'partial'"
+        )
     partial: Optional[Partial] = state["partial"]
     return partial
 
@@ -178,8 +183,8 @@ def partial_of(state: Any) -> Optional[Partial]:
 def check_settings(
     info: LossInfo, arguments: Mapping[str, Any], partial: Mapping[str, Any]
 ) -> None:
-    """Raises a ValueError if a partial result does not have the settings of the accumulator.
-    Parameters that its server does not know have their defaults."""
+    """Raises a ValueError if a partial result does not have the settings of the accumulator. A
+    parameter that is missing from it, because an older server wrote it, has its default."""
     found = {name: partial[name] for name in ("loss", "reduction", "dtype")}
     wanted = {"loss": info.name, "reduction": arguments.get("reduction", "mean")}
     if arguments.get("dtype") is not None:
@@ -194,7 +199,7 @@ def check_settings(
             )
 
 
-# One lock for all accumulators, which can be copied and pickled. It is held while merging.
+# One lock for all accumulators, because locks cannot be copied and pickled. Held while merging.
 _lock = threading.Lock()
 
 

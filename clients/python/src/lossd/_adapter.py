@@ -91,10 +91,12 @@ class Fixed(UsesClient):
 
 
 def whole(targets: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Converts class indices from floats, which the boosting libraries use."""
+    """Converts class indices that are floats, as in the boosting libraries, to integers. Raises a
+    ValueError if one is a fraction."""
     if targets.dtype.kind != "f":
         return targets
     indices = targets.astype(np.int64)
     if not np.array_equal(indices, targets):
-        raise ValueError("the targets must be class indices, which are integers")
+        wrong = targets[targets != indices][0]
+        raise ValueError(f"a target is {wrong}; class indices must be integers")
     return indices

@@ -18,8 +18,9 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
     """Client with asynchronous methods.
 
         async with AsyncClient("http://127.0.0.1:8080") as client:
-            first, second = await asyncio.gather(client.mse(x, y, grad=True), client.huber(x, y,
-            delta=0.5))
+            first, second = await asyncio.gather(
+                client.mse(x, y, grad=True), client.huber(x, y, delta=0.5)
+            )
 
     Up to `connections` calls run concurrently, each on its own thread and connection. Further calls
     wait; their timeout begins when they start. Cancelling a task closes its connection, which

@@ -26,6 +26,7 @@ DTYPES = {
 
 
 def encode(name: str, value: Any) -> Dict[str, Any]:
+    """Returns the JSON object of a tensor; `name` is used in messages."""
     dtype, array = _safetensors.row_major(name, value)
     return {
         "shape": array.shape,
@@ -37,7 +38,7 @@ def encode(name: str, value: Any) -> Dict[str, Any]:
 def decode(response: Mapping[str, Any]) -> Tuple[Dict[str, "np.ndarray[Any, Any]"], Dict[str, str]]:
     """Converts the result of one loss to the form of a safetensors response: tensors, and metadata
     as text."""
-    none = response["reduction"] == "none"  # terms, even if it is only one
+    none = response["reduction"] == "none"  # the loss is the terms, even if there is only one
     arrays = {"loss": tensor(response["loss"], response["dtype"] if none else "float64")}
     for prefix in ("grad", "hess"):
         arrays.update(

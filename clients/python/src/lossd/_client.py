@@ -23,10 +23,10 @@ class Client(Settings, LossMethods[Result]):
         result.loss, result.grad.input
 
     There is a method for every loss. Arrays are anything that NumPy converts to arrays. Threads can
-    share a client: it keeps connections alive, and each call uses its own. Calls are retried if the
-    server is overloaded (429, 502, 503, 504), unreachable, or the connection breaks, after the time
-    in Retry-After or a growing delay with jitter. A request that exceeds the compute timeout (503
-    of lossd without Retry-After) is not retried.
+    share a client: it keeps connections alive, and each call uses its own connection. Calls are
+    retried if the server is overloaded (429, 502, 503, 504) or unreachable, or if the connection
+    breaks before the response, after the time in Retry-After or a growing delay with jitter. A
+    request that exceeds the compute timeout (503 of lossd without Retry-After) is not retried.
 
     Args:
         url: of the server, or unix:/path of its socket, or "local:" to evaluate in this process,
@@ -85,6 +85,9 @@ class Client(Settings, LossMethods[Result]):
             losses: names, or mappings with a name "loss" and fields for that loss only.
             fields: tensors, parameters, reduction, grad and so on, for every loss that has the
                 field.
+
+        Returns:
+            One result per loss, in the order of `losses`.
         """
         results = self._session.evaluate_several(self._session.call(), losses, fields)
         for result in results:
@@ -97,13 +100,13 @@ class Client(Settings, LossMethods[Result]):
         return self._session.losses(self._session.call())
 
     def health(self) -> bool:
-        """Returns True if the server is alive, False if it is not or is unreachable. Does not
-        retry."""
+        """Returns True if the server is alive, False if it is overloaded or unreachable. Does not
+        retry. Raises a LossdError for other responses and for invalid certificates."""
         return self._session.probe(self._session.call(), "/healthz")
 
     def ready(self) -> bool:
-        """Returns True if the server accepts requests, False while it starts or drains. Does not
-        retry."""
+        """Returns True if the server accepts requests, False while it starts or drains, or if it is
+        unreachable. Does not retry. Raises the same errors as `health`."""
         return self._session.probe(self._session.call(), "/readyz")
 
     def close(self) -> None:

@@ -40,12 +40,14 @@ class InvalidRequest(LossdError, ValueError):
 
 
 class AccessDenied(LossdError):
-    """The token is missing (401) or wrong (403)."""
+    """The server requires a token (401), or does not accept the token or the client certificate
+    (403)."""
 
 
 class Unavailable(LossdError):
-    """The server is overloaded (429, 502, 503, 504 on every attempt), or the request exceeds the
-    compute timeout (503 without Retry-After, which is not retried; retry_after is None).
+    """The server is overloaded (429, 502, 503, 504 on every attempt), the request arrived too
+    slowly (408), or it exceeds the compute timeout (503 without Retry-After). The last two are not
+    retried.
 
     Attributes:
         retry_after: seconds to wait before the next attempt, from the server; None if it gave none.
@@ -72,7 +74,7 @@ class ServerError(LossdError):
 
 
 class ConnectionFailed(LossdError, ConnectionError):
-    """Connecting failed on every attempt, or the connection was lost."""
+    """Connecting failed, on every attempt if a retry could help, or the connection was lost."""
 
 
 class DeadlineExceeded(LossdError, TimeoutError):
@@ -80,7 +82,7 @@ class DeadlineExceeded(LossdError, TimeoutError):
 
 
 class ProtocolError(LossdError):
-    """The response is not from lossd. Check the URL."""
+    """The response is invalid, probably because the server is not lossd. Check the URL."""
 
 
 class LossdWarning(UserWarning):

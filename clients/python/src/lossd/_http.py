@@ -18,7 +18,7 @@ import numpy as np
 
 from ._errors import ConnectionFailed, DeadlineExceeded, ProtocolError
 
-# The server, or a proxy in front of it, is overloaded; see is_retryable.
+# Statuses of a server, or of a proxy in front of it, that is overloaded; see is_retryable.
 RETRIED = (
     429,
     502,
@@ -40,7 +40,8 @@ class Response(NamedTuple):
 
 
 class NoResponse(Exception):
-    """The connection broke before the first byte of the response: the request can be sent again."""
+    """Connecting failed, or the connection broke before the response: the request can be sent
+    again."""
 
 
 class Cancelled(Exception):
@@ -87,7 +88,8 @@ class Call:
         return DeadlineExceeded(f"no response within the timeout of {self.timeout:g} seconds")
 
     def watch(self, sock: Optional[socket.socket]) -> None:
-        """Sets the socket that `cancel` shuts down."""
+        """Sets the socket that `cancel` shuts down; None for none. Shuts it down at once if the
+        call was already cancelled."""
         with self._lock:
             self._socket = sock
             if self.cancelled.is_set():

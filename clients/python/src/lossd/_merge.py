@@ -14,11 +14,12 @@ FIELDS = (
 )  # fmt: skip
 SETTINGS = ("loss", "reduction", "dtype", "parameters", "tensors", "whole", "weighed")
 COUNTS = ("terms", "samples", "count", "nan", "inf", "neginf")
-COUNT_LIMIT = 2**53
-ROWS_MAX = 10000  # intervals
+COUNT_LIMIT = 2**53  # counts are less
+ROWS_MAX = 10000  # maximum number of intervals of rows
+# A sum: 0, or an odd hexadecimal integer times a power of two.
 INTEGER = re.compile(r"0x0p\+0|(-?)0x([1-9a-f][0-9a-f]{0,543})p([+-])(0|[1-9][0-9]{0,3})")
-UNIT = 1074  # integers count multiples of 2^-UNIT
-LIMIT = 1 << (1023 + 64 + UNIT)  # of their magnitude
+UNIT = 1074  # sums are stored as multiples of 2^-UNIT
+LIMIT = 1 << (1023 + 64 + UNIT)  # the magnitudes of these multiples are less
 # In the order in which partial results list them.
 WARNINGS = (
     "the shapes of target and input differ; they are broadcast, which is probably not intended",

@@ -45,7 +45,7 @@ from ._version import __version__
 SAFETENSORS = "application/vnd.safetensors"
 JSON = "application/json"
 
-MAX_TIMEOUT = 1e6  # seconds; close to the maximum timeout of a socket
+MAX_TIMEOUT = 1e6  # seconds; longer ones mean no limit, because sockets do not support them
 
 Certificate = Union[str, Tuple[str, str]]
 Entry = Union[str, Mapping[str, Any]]  # the name of a loss, or a mapping with its fields
@@ -132,8 +132,8 @@ class Session:
         self.server.close()
 
     def probe(self, call: Call, path: str) -> bool:
-        """Returns True if the path returns 200, False on an overload status or no
-        response."""
+        """Returns True if the path returns 200, False if it returns an overload status or does not
+        respond. Raises a LossdError for other statuses and for TLS errors."""
         try:
             response = self.server.request("GET", path, {}, (), call, retry=False)
         except (ConnectionFailed, DeadlineExceeded) as error:
@@ -196,7 +196,7 @@ def tls_context(
         return None
     if context is not None:
         if not verify or cafile is not None or cert is not None:
-            raise ValueError("ssl_context replaces verify, cafile and cert; give only one")
+            raise ValueError("ssl_context and verify, cafile or cert are mutually exclusive")
         return context
     if not verify and cafile is not None:
         raise ValueError("cafile and verify=False are mutually exclusive")

@@ -28,7 +28,9 @@ class Settings:
             self._session = LocalSession(**self._arguments)
             return
         if arguments["threads"] is not None:
-            raise ValueError(f"the url is not {LOCAL_URL}, which threads requires")
+            raise ValueError(
+                f"threads is {arguments['threads']!r}, but it requires the url {LOCAL_URL}"
+            )
         remote = {name: value for name, value in self._arguments.items() if name != "threads"}
         self._session = Session(**remote)
 
@@ -63,7 +65,7 @@ class Settings:
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         arguments = dict(state["arguments"])
-        # The token is sent only to that server.
+        # A token from the environment is sent only to the server of the environment.
         if state["token_of_environment"] and arguments["url"] == environment_url():
             arguments["token"] = os.environ.get("LOSSD_TOKEN")
         self.__init__(**arguments)  # type: ignore[misc]
@@ -76,7 +78,8 @@ def environment_url() -> str:
 
 def where(url: Optional[str], token: Optional[str]) -> Tuple[str, Optional[str], bool]:
     """Returns the URL, the token, and whether the token is from the environment. $LOSSD_TOKEN is
-    only used with $LOSSD_URL, if that is a server."""
+    used only if neither argument is given, and is sent only to $LOSSD_URL or, if that is not set,
+    to the default URL."""
     if url is not None:
         return url, token, False
     if token is not None or environment_url() == LOCAL_URL:

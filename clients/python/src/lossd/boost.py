@@ -65,8 +65,8 @@ class XGBoostObjective(Objective):
 
 
 def xgboost_takes_rows() -> bool:
-    """Returns True if derivatives have the shape of the predictions (2.1 and later) instead of one
-    row."""
+    """Returns True if XGBoost takes derivatives in the shape of the predictions (2.1 and later),
+    not as one vector."""
     version = getattr(sys.modules.get("xgboost"), "__version__", "1.0").split(".")
     return (int(version[0]), int(version[1])) >= (2, 1)
 
@@ -86,9 +86,9 @@ def xgboost(
         client: default: that of lossd.set_default_client or $LOSSD_URL, or if neither is set,
             Client("local:") if its library is installed, else lossd.default_client().
         flat_hessian: this value times the weight replaces second derivatives that are not positive.
-            Leaves divide by their sum, which is 0 for l1, quantile and the linear parts of huber.
-            With 1, which LightGBM uses too, a leaf is a mean of gradients, so scale the targets to
-            a few units.
+            The value of a leaf is divided by the sum of its second derivatives, which is 0 for l1,
+            quantile and the linear parts of huber. With 1, which LightGBM uses too, a leaf is a
+            mean of gradients, so scale the targets to a few units.
         parameters: of the loss.
     """
     return XGBoostObjective(loss, client, flat_hessian, **parameters)
@@ -98,5 +98,5 @@ def lightgbm(
     loss: str, *, client: Optional[Client] = None, flat_hessian: float = 1.0, **parameters: Any
 ) -> Objective:
     """Returns the loss as `objective` of lightgbm.train, LGBMRegressor and similar classes.
-    Arguments as for xgboost."""
+    The arguments are those of `xgboost`."""
     return Objective(loss, client, flat_hessian, **parameters)

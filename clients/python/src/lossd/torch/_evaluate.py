@@ -87,8 +87,8 @@ class Request:
 
 
 class Evaluation(torch.autograd.Function):
-    """Forward computes the loss and, if it is one number, the gradients, which backward multiplies.
-    """
+    """Forward computes the loss and, if it is one number, the gradients, which backward multiplies
+    by grad_output. With reduction "none", backward requests the gradients."""
 
     @staticmethod
     def forward(ctx: Any, request: Request, *tensors: Tensor) -> Tensor:
@@ -140,7 +140,8 @@ def tensor_of(
 
 
 def distance_parameters(function: Optional[Callable[[Tensor, Tensor], Tensor]]) -> Dict[str, Any]:
-    """Converts a distance_function to parameters."""
+    """Converts a distance_function to parameters. Raises a ValueError if the server does not
+    support it."""
     if function is None or function is F.pairwise_distance:
         return {"distance": "pairwise"}
     if function is cosine_distance:

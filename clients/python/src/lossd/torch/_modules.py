@@ -23,7 +23,8 @@ from ._signature import (
 
 
 class Remote(UsesClient, nn.Module):
-    """A module computed by lossd. Subclasses also derive from the class with the arguments."""
+    """A module computed by lossd. Subclasses also derive from the class whose constructor takes the
+    arguments of the loss: that of torch.nn, or Arguments."""
 
     info: LossInfo
     operands: inspect.Signature  # of forward

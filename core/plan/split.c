@@ -56,7 +56,7 @@ enum loss_status loss_check_split(struct loss_plan *plan, struct loss_error *err
                             name, reason);
     if (plan->terms.rank == 0)
         return loss_fail_at(error, LOSS_INVALID, path,
-                            "this batch has no partial result: %s has no dimension of samples",
+                            "this batch has no partial result: %s has no sample dimension",
                             plan->loss->tensors[0].name);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (plan->present[k])

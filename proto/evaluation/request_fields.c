@@ -499,8 +499,7 @@ static enum loss_status read_plain(struct fields *f, uint32_t overridden)
         return read_grad_output(f);
     if (field < EVALUATION_TENSORS)
         return object_reader_malformed(
-            &f->json, f->json.at, "%s is a tensor: send it in the body, not among the parameters",
-            f->json.key);
+            &f->json, f->json.at, "%s is a tensor; it cannot be given as a parameter", f->json.key);
     return fields_read_value(f, field);
 }
 

@@ -251,8 +251,8 @@ static int64_t progress(struct connection_state *monitored, enum monitor_phase p
     return taken > 0 ? (int64_t)taken : handed - unread(monitored->fd);
 }
 
-/* Returns true if the rate over the last window was below `rate`, in bytes per second. The measured
-   progress is negative only while the epoch is changing. */
+/* At the end of a window, starts the next one, and returns true if the rate over the window was
+   below `rate`, in bytes per second. Returns false while the window lasts, or if `rate` is 0. */
 static bool is_slow(const struct monitor *monitor, struct connection_state *monitored,
                     enum monitor_phase phase, size_t rate, int64_t now)
 {
@@ -262,6 +262,7 @@ static bool is_slow(const struct monitor *monitor, struct connection_state *moni
     const int64_t total = progress(monitored, phase), made = total - monitored->window_progress;
     monitored->window = now;
     monitored->window_progress = total;
+    /* `made` is negative only while the epoch is changing. */
     return made >= 0 && (double)made * 1000 < (double)rate * (double)elapsed;
 }
 

@@ -83,8 +83,8 @@ void monitor_progress(struct connection_state *monitored, uint64_t bytes);
 /* Returns the HTTP status sent to the client when the connection was disconnected: 408, or 0 if
    none was sent. */
 int monitor_status(struct connection_state *monitored);
-/* Returns which limit the client was too slow for, one of rejection_names, or NULL if the
- * connection was not disconnected, or for another reason. */
+/* If the connection was disconnected because the client was too slow, returns the name of the limit
+   that it violated, one of rejection_names; else returns NULL. */
 const char *monitor_reason(struct connection_state *monitored);
 
 /* Stops the thread and frees the monitor; call monitor_remove for every connection first. No-op if

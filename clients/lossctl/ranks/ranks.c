@@ -9,8 +9,8 @@
 
 /* ---- Connection ---- */
 
-/* Returns how many CPUs this rank may use: those it is bound to, but no more than its share of
-   those of all ranks on this machine, because several ranks may be bound to the same ones. */
+/* Returns how many CPUs this rank may use: those that it is bound to, but at most an equal share of
+   the CPUs of all ranks on this machine, because several ranks may be bound to the same CPUs. */
 static int count_cpus(const struct mpi_module *module)
 {
     cpu_set_t cpus;

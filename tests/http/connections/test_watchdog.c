@@ -19,10 +19,10 @@ enum {
     CROWD = 24,           /* connections, of which the server accepts 20 at a time */
     QUERIES = 7000,       /* rows of info_nce, which take more than a second */
     MANY_QUERIES = 40000, /* rows of info_nce, which take longer than the test */
-    BODY = 50 << 20,  /* bytes; the limit is 64 MiB, and an eighth is reserved for small requests */
-    STALL_MS = 20000, /* the maximum wait of a stalled call */
-    PROBES = 25,      /* in all */
-    PROBE_MS = 100,   /* the maximum of half of the probes, on a busy machine */
+    BODY = 50 << 20, /* bytes: most of --max-memory=64M, an eighth of which is for small requests */
+    STALL_MS = 20000,      /* the maximum wait of a stalled call */
+    PROBES = 25,           /* in all */
+    PROBE_MS = 100,        /* the maximum of half of the probes, on a busy machine */
     PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 

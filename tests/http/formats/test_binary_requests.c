@@ -176,7 +176,7 @@ START_TEST(invalid_parameters_get_the_errors_of_json_fields)
          400},
         {"grad=input,", "huber has no tensor ''", 422},
         {"dtype=float16", "dtype is 'float16'; it must be 'float32' or 'float64'", 422},
-        {"input=1", "input is a tensor: send it in the body, not among the parameters", 400},
+        {"input=1", "input is a tensor; it cannot be given as a parameter", 400},
         {"grad_output=x", "grad_output is 'x'; it must be a number", 400},
         {"grad_output=1e999", "grad_output is 1e999, which is out of the range of float64", 422},
         {"delta=1&delta=2", "duplicate field 'delta'", 400},
@@ -386,7 +386,7 @@ START_TEST(malformed_file_is_rejected_with_the_position)
         {"{\"__metadata__\":[]}", 0, "'[' where '{' was expected (byte 24)"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate '__metadata__'"},
         {"{\"__metadata__\":{\"input\":\"1\"}}", 0,
-         "input is a tensor: send it in the body, not among the parameters"},
+         "input is a tensor; it cannot be given as a parameter"},
         {"{\"\xff\":{}}", 0, "byte 0xff where the rest of a string was expected (byte 10)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

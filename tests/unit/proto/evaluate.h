@@ -16,8 +16,9 @@ const char *evaluate_text(const char *loss, const char *body);
 /* Serves a request, which must succeed with the response `expected`. */
 void evaluate_expect(const char *loss, const char *body, const char *expected);
 
-/* Serves a request, which must fail. `expected` is how the problem document continues after type,
- * title, status and "detail": the detail, then pointer and offset. */
+/* Serves a request, which must fail with `status`. From the value of "detail" on, the problem
+   document must begin with `expected`: the detail as a JSON string, and optionally the members
+   after it, pointer and offset. */
 void evaluate_expect_problem(const char *loss, const char *body, int status, const char *expected);
 
 #endif

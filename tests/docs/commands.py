@@ -182,6 +182,9 @@ TABLE = {
     "make check-slurm": minutes("make check-slurm"),
     "make check-web": minutes("make check-web"),
     "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
+    "CK_FORK=no make test ONLY=golden_library MODE=asan": minutes(
+        "CK_FORK=no make test ONLY=golden_library MODE=asan"
+    ),
     "make check-sanitize": minutes("make check-sanitize ONLY=json_errors"),
     "make coverage": minutes(
         "make -j2 coverage ONLY=json_errors && test -s build/coverage/html/index.html"
@@ -283,6 +286,7 @@ TABLE = {
     "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
     "lossctl merge": here(MERGE),
     "lossctl doctor": here("lossctl doctor"),
+    "srun lossctl doctor": here("SLURM_PROCID=1 SLURM_NTASKS=2 lossctl doctor"),
     # ---- Other documents, and the commands of lossctl that they name ----
     "lossctl bench": here(BENCH),
     "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),

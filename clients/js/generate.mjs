@@ -2,8 +2,7 @@
 // server.
 //
 //     node generate.mjs http://127.0.0.1:8080            writes both files
-//     node generate.mjs http://127.0.0.1:8080 --check    exits with status 1 if they are out of
-// date
+//     node generate.mjs http://127.0.0.1:8080 --check    exits with status 1 if one is out of date
 
 import {readFile, writeFile} from 'node:fs/promises';
 

@@ -264,7 +264,9 @@ static enum exit_code write_report(const struct bench *bench, const char *path,
         ok = false;
     }
     buffer_free(&text);
-    return ok ? EXIT_OK : fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
+    return ok ? EXIT_OK
+              : fail(EXIT_FAILED, "cannot write %s: %s", to_stdout ? "to standard output" : path,
+                     strerror(why));
 }
 
 static enum exit_code report(const struct arguments *a, const struct bench *bench)

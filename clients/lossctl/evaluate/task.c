@@ -283,7 +283,7 @@ void task_free_copies(struct task_copies *copies)
 static enum exit_code take_output(struct outcome *outcome, const char *prefix, const char *name,
                                   const struct loss_tensor *planned, struct loss_tensor *tensor)
 {
-    char full[64];
+    char full[64], found[LOSS_SHAPE_TEXT], expected[LOSS_SHAPE_TEXT];
     struct loss_error error;
     snprintf(full, sizeof full, "%s%s", prefix, name);
     if (archive_find(&outcome->archive, full, tensor, &error) != LOSS_OK)
@@ -291,8 +291,11 @@ static enum exit_code take_output(struct outcome *outcome, const char *prefix, c
     bool same = tensor->dtype == planned->dtype && tensor->rank == planned->rank;
     for (int axis = 0; same && axis < planned->rank; axis++)
         same = tensor->shape[axis] == planned->shape[axis];
-    return same ? EXIT_OK
-                : fail(EXIT_REFUSED, "invalid response: %s has an unexpected shape or dtype", full);
+    return same
+               ? EXIT_OK
+               : fail(EXIT_REFUSED, "invalid response: %s has shape %s and dtype %s, not %s and %s",
+                      full, loss_shape_text(tensor, found), loss_dtype_name(tensor->dtype),
+                      loss_shape_text(planned, expected), loss_dtype_name(planned->dtype));
 }
 
 static size_t number_in(const struct archive *archive, const char *name)

@@ -423,7 +423,7 @@ def test_tls(certificates, waits):
             ask(server)
         with pytest.raises(lossd.ConnectionFailed, match="certificate verify failed"):
             lossd.Client(server.url).health()
-        with pytest.raises(ValueError, match="ssl_context replaces"):
+        with pytest.raises(ValueError, match="mutually exclusive"):
             ask(server, ssl_context=own, verify=False)
     assert not waits  # an invalid certificate is not retried
 

@@ -248,10 +248,29 @@ $(BUILD)/lossctl-%.so: $(MPI_MODULE_SOURCE) clients/lossctl/mpi/mpi_module.h cor
 	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(call MPI_CC_OF,$*) $(ALL_CFLAGS) -Icore \
 	    -Iclients/lossctl $(LDFLAGS) -shared -o $@ $<
 
+LOSSD_LIBS := -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ \
-	    -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ $(LOSSD_LIBS)
+
+# The server of `make run` has only the kernels of the best instruction set of this machine, which
+# ld.so names. Only the list of kernels is compiled for it; all other objects are those of `all`.
+LEVELS  := $(shell /lib64/ld-linux-x86-64.so.2 --help 2>/dev/null | \
+               sed -n 's/^ *x86-64-\(v[234]\) .supported.*/x86_64_\1/p')
+RUN_ISA := $(lastword $(firstword $(ISAS)) $(filter $(LEVELS),$(ISAS)))
+RUN     := $(BUILD)/run-$(RUN_ISA)
+$(RUN)/cpu_dispatch.o: core/dispatch/cpu_dispatch.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -DKERNEL_ISAS='KERNELS($(RUN_ISA))' -MMD -MP -c -o $@ $<
+
+$(RUN)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(RUN)/cpu_dispatch.o \
+        $(filter-out %/cpu_dispatch.o $(BUILD)/core/kernels_%,$(CORE)) \
+        $(BUILD)/core/kernels_$(RUN_ISA).o
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ $(LOSSD_LIBS)
+
+-include $(RUN)/cpu_dispatch.d
 
 # tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
@@ -285,9 +304,10 @@ deps: ## install the Debian packages that the build needs
 test-deps: ## install the Debian packages that the tests need
 	@deploy/install-deps.sh tests
 
+# Builds neither lossctl nor the kernels of other machines: `make` does that.
 run: deps ## build, serve, evaluate real batches, print a table, serve until Ctrl-C (ONCE=1: exit)
-	@$(MAKE) --no-print-directory all
-	@deploy/run-demo.sh $(BUILD)/lossd $(if $(ONCE),--once)
+	@$(MAKE) --no-print-directory $(RUN)/lossd
+	@deploy/run-demo.sh $(RUN)/lossd $(if $(ONCE),--once)
 
 test: test-deps ## build and run all tests (ONLY=NAME: the suite or the test cases of that name)
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests

@@ -135,12 +135,13 @@ enum isa isa_allowed(void)
     return (enum isa)isa;
 }
 
-/* Returns the best kernels that are allowed. The first entry runs on every machine. */
+/* Returns the best kernels that are allowed. The first entry runs on every machine that the program
+   is built for. */
 static const struct built_kernels *chosen(void)
 {
     const enum isa isa = isa_allowed();
     size_t i = BUILT - 1;
-    while (built[i].required > isa)
+    while (i > 0 && built[i].required > isa)
         i--;
     return &built[i];
 }

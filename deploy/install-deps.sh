@@ -52,6 +52,7 @@ python3-venv      tests the installation of that wheel
 pkgconf           finds the installed library, as in the README
 openssl           makes certificates for the Python client's tests
 mypy              checks the Python client's types
+python3-yaml      reads deploy/compose.yaml
 python3-distributed runs the Python client's example for Dask
 systemd           systemd-analyze, which checks the units"
 

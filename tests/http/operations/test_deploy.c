@@ -313,11 +313,24 @@ START_TEST(deploy_builds_the_server_without_libcurl)
 }
 END_TEST
 
+/* ---- Containers ---- */
+
+START_TEST(deploy_image_and_compose_are_valid)
+{
+    char command[COMMAND];
+    const char *const program = getenv("LOSSD");
+    snprintf(command, sizeof command, "/usr/bin/python3 -B tests/compose/validate.py %s",
+             program ? program : "build/lossd");
+    run(command);
+}
+END_TEST
+
 /* ---- promtool ---- */
 
 START_TEST(deploy_prometheus_passes_promtool)
 {
     run("promtool check config " PROMETHEUS "prometheus.yml");
+    run("promtool check config " PROMETHEUS "compose.yml");
     run("promtool check rules " PROMETHEUS "lossd.rules.yml");
     run("promtool test rules " PROMETHEUS "lossd.test.yml");
 }
@@ -432,6 +445,10 @@ Suite *deploy_suite(void)
                   deploy_dashboard_expressions_pass_promtool);
     else
         fprintf(stderr, "deploy: promtool tests are skipped: prometheus is not installed\n");
+    if (command_succeeds("/usr/bin/python3 -c 'import yaml' && command -v dpkg objdump"))
+        SUITE_ADD(suite, "containers", deploy_image_and_compose_are_valid);
+    else
+        fprintf(stderr, "deploy: the containers are not tested: python3-yaml is not installed\n");
     SUITE_ADD(suite, "operations", operations_names_every_metric, operations_names_every_option,
               operations_names_every_reason_and_alert, operations_names_every_field_of_the_log);
     TCase *const kubernetes = tcase_create("kubernetes");

@@ -5,6 +5,9 @@
 
 MODE    ?= release
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 DESTDIR ?=
 ONLY    ?=
 # V=1 prints the commands.
@@ -137,11 +140,12 @@ $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(C
     -DMARCH_V4_VBMI2=$(call MARCH_TEXT,x86_64_v4_vbmi2)
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
-        python-wheel dist check-faults check-arm64 check-slurm check-web check-sanitize coverage \
-        mutants fuzz soak check-slow check-drain check-memory check-sizes check-mathematics \
-        check-accuracy check-cost check-numbers check-sums bench bench-quick bench-smoke \
-        bench-scale bench-chart bench-deps install install-lossctl install-lib uninstall check \
-        format tidy clean help no-lossctl check-format check-tidy check-docs check-spelling mpi
+        python-wheel dist deb check-deb check-faults check-arm64 check-slurm check-web \
+        check-sanitize coverage mutants fuzz soak check-slow check-drain check-memory check-sizes \
+        check-mathematics check-accuracy check-cost check-numbers check-sums bench bench-quick \
+        bench-smoke bench-scale bench-chart bench-deps install install-lossctl install-lib \
+        uninstall check format tidy clean help no-lossctl check-format check-tidy check-docs \
+        check-spelling mpi
 .DEFAULT_GOAL := all
 # Programs that run make themselves must not see the job server of this one.
 ALONE := unset MAKEFLAGS MFLAGS;
@@ -350,6 +354,23 @@ python-wheel: ## build a wheel of the Python client into build/python
 
 dist: ## pack the sources into build/lossd-VERSION.tar.gz, which builds without git
 	@deploy/dist.sh build/lossd-$(VERSION).tar.gz
+
+# Debian's tools must see neither the job server of this make nor other versions of Python in PATH.
+# dpkg-buildpackage(1) describes DEB_BUILD_OPTIONS.
+DEB_BUILD_OPTIONS ?= parallel=$(shell nproc)
+deb: dist ## build Debian packages of server, lossctl, library and Python client into build/deb
+	@deploy/install-deps.sh deb
+	@rm -rf build/deb && mkdir -p build/deb && tar -xf build/lossd-$(VERSION).tar.gz -C build/deb
+	@cp -r build/deb/lossd-$(VERSION)/deploy/debian build/deb/lossd-$(VERSION)/debian
+	@$(ALONE) cd build/deb/lossd-$(VERSION) && PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	    DEB_BUILD_OPTIONS='$(DEB_BUILD_OPTIONS)' dpkg-buildpackage -us -uc -b >../log 2>&1 || { \
+	    tail -n 30 ../log; echo 'make deb: failed; build/deb/log has the output' >&2; exit 1; }
+	@ls build/deb/*.deb
+
+check-deb: ## install the packages of `make deb` in a fresh Debian, use them, and purge them
+	@deploy/install-deps.sh deb
+	@$(MAKE) --no-print-directory deb
+	@$(ALONE) tests/deb/check.py build/deb
 
 # FAULTS=sample makes as many calls fail as `make test` does.
 check-faults: test-deps ## make each allocation, thread creation and socket call fail once
@@ -567,16 +588,16 @@ install: ## install server, lossctl, manual pages, systemd units and library int
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	$(BUILD)/lossd --man > $(DESTDIR)$(PREFIX)/share/man/man8/lossd.8
 	$(if $(HAVE_CURL),$(MAKE) --no-print-directory install-lossctl)
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service \
-	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
-	install -m 644 deploy/lossd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.socket
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(UNITDIR)/lossd.service
+	install -m 644 deploy/lossd.socket $(DESTDIR)$(UNITDIR)/lossd.socket
 	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
 
-COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl \
-               fish/vendor_completions.d/lossctl.fish
+COMPLETIONS := $(PREFIX)/share/bash-completion/completions/lossctl $(ZSHDIR)/_lossctl \
+               $(PREFIX)/share/fish/vendor_completions.d/lossctl.fish
 
-SHELL_OF = $(firstword $(subst -, ,$(subst /, ,$(1))))
+# The last folder in a path that is the name of a shell, such as zsh.
+SHELL_OF = $(lastword $(filter bash zsh fish,$(subst -, ,$(subst /, ,$(1)))))
 
 # lossctl prints its own manual page and completions.
 install-lossctl: $(BUILD)/lossctl $(MPI_MODULES)
@@ -584,27 +605,28 @@ install-lossctl: ## install only lossctl, its modules for MPI, manual page and s
 	install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl
 	$(foreach module,$(MPI_MODULES),install -D -m 755 $(module) \
 	    $(DESTDIR)$(PREFIX)/lib/lossd/$(notdir $(module)) &&) true
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 $(dir $(COMPLETIONS)))
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/share/man/man1 $(dir $(COMPLETIONS)))
 	$(BUILD)/lossctl --man > $(DESTDIR)$(PREFIX)/share/man/man1/lossctl.1
 	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(call SHELL_OF,$(file)) \
-	    > $(DESTDIR)$(PREFIX)/share/$(file) &&) true
+	    > $(DESTDIR)$(file) &&) true
 
 install-lib: lib ## install only the library, its header and its pkg-config file
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
-	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
-	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
-	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/libloss.pc.in \
-	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
+	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(LIBDIR)/libloss.a
+	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libloss.so.$(SOVERSION)
+	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libloss.so
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+	    core/libloss.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/libloss.pc
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove the installed files (except /etc/lossd.conf)
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl include/loss.h \
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/lossd bin/lossctl include/loss.h \
 	    lib/lossd/lossctl-openmpi.so lib/lossd/lossctl-mpich.so \
-	    share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) \
-	    lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc \
-	    lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
+	    share/man/man1/lossctl.1 share/man/man8/lossd.8)
+	rm -f $(addprefix $(DESTDIR),$(COMPLETIONS) $(UNITDIR)/lossd.service $(UNITDIR)/lossd.socket)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libloss.a libloss.so libloss.so.$(SOVERSION) \
+	    pkgconfig/libloss.pc)
 
 # ---- Checks of the sources ----
 

@@ -7,6 +7,7 @@
 #   slurm     to run `make check-slurm`
 #   arm64     to run `make check-arm64`
 #   accuracy  to run `make check-accuracy`
+#   deb       to run `make deb` and `make check-deb`
 #   check     to run `make check`
 #   docs      to build the documentation
 #   coverage  to run the tests and write the coverage report
@@ -90,6 +91,20 @@ qemu-user         emulates arm64"
 for_accuracy="
 python3-torch     computes the same losses"
 
+for_deb="
+build-essential   tools that build packages
+debhelper         builds the packages
+debootstrap       makes a Debian to install them in
+dh-python         builds the package of the Python client
+pybuild-plugin-pyproject builds the package of the Python client
+python3-all       builds the package of the Python client
+python3-setuptools builds the package of the Python client
+libcurl4-openssl-dev for lossctl
+libmpich-dev      for lossctl's module for MPICH
+libopenmpi-dev    for lossctl's module for Open MPI
+lintian           checks the packages
+systemd           systemd-analyze, which checks the units"
+
 for_coverage="
 gcovr             writes the coverage report"
 
@@ -115,6 +130,7 @@ slurm) needs="$needs$for_tests$for_slurm" ;;
 arm64) needs="$needs$for_arm64" ;;
 accuracy) needs="$needs$for_accuracy" ;;
 coverage) needs="$needs$for_tests$for_coverage" ;;
+deb) needs="$needs$for_deb" ;;
 esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }

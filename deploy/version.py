@@ -27,6 +27,7 @@ COPIES = [
 # The version of the first match, which is the newest.
 CHANGELOGS = [
     ("CHANGELOG.md", r"^## ([\d.]+)"),
+    ("deploy/debian/changelog", r"^lossd \(([\d.]+)\)"),
 ]
 
 
@@ -39,9 +40,9 @@ def found(path, pattern):
 
 
 def check(version):
-    copies = [
-        (path, match[1]) for path, pattern in COPIES for match in found(path, pattern)
-    ] + [(path, found(path, pattern)[0][1]) for path, pattern in CHANGELOGS]
+    copies = [(path, match[1]) for path, pattern in COPIES for match in found(path, pattern)] + [
+        (path, found(path, pattern)[0][1]) for path, pattern in CHANGELOGS
+    ]
     return [
         f"{path}: the version is {copy}, but {version} in core/loss.h"
         for path, copy in copies

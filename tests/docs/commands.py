@@ -52,7 +52,7 @@ DOCUMENTS = [
 WORDS = (
     r"(?:[A-Z_]+=\S+ )?"
     r"(?:make|lossd|build/lossd|lossctl|mpirun|srun|npm|pip|curl|cut|cc|kubectl|sbatch|systemctl|"
-    r"docker|"
+    r"docker|apt|"
     r"(?:~|/)\S*/(?:python3?|pip))"
 )
 COMMAND = re.compile(rf"{WORDS}(?= |$)")
@@ -196,6 +196,8 @@ TABLE = {
     ),
     "make docs": minutes("make docs && test -s build/docs/site/index.html"),
     "make dist": minutes(DIST),
+    "make deb": minutes("make deb"),
+    "make check-deb": minutes("make check-deb"),
     "make python-wheel": by("test_wheel_installs_into_a_new_environment"),
     "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
     "make soak": here("make soak SOAK_SECONDS=1 SOAK_BURSTS=1"),
@@ -308,6 +310,13 @@ TABLE = {
     ),
     "sbatch --nodes=4 --ntasks-per-node=2 --cpus-per-task=16 eval-mpi.sh checkpoint cross_entropy"
     " --input 'logits-*.npy' --target 'labels-*.npy'": minutes("make check-slurm"),
+    "apt install ./build/deb/lossd_*.deb": minutes("make check-deb"),
+    "apt install ./build/deb/lossctl_*.deb": minutes("make check-deb"),
+    "apt install ./build/deb/libloss*.deb": minutes("make check-deb"),
+    "apt purge lossd": minutes("make check-deb"),
+    "docker build -t lossd .": by("deploy_image_and_compose_are_valid"),
+    "docker buildx build --platform linux/arm64": by("deploy_image_and_compose_are_valid"),
+    "docker compose -f deploy/compose.yaml up": by("deploy_image_and_compose_are_valid"),
     "kubectl get pods": by("deploy_manifests_are_valid"),
     "systemctl status lossd": by("unit_passes_systemd_analyze"),
     "npm install ./clients/js": tools(

@@ -330,7 +330,7 @@ START_TEST(unit_passes_systemd_analyze)
     snprintf(command, sizeof command,
              "sed \"s|/usr/local/bin/lossd|$(readlink -f '%s')|\" %s >%s && cp deploy/lossd.socket "
              "%s/ && "
-             "systemd-analyze verify %s/lossd.service %s/lossd.socket",
+             "systemd-analyze verify --man=no %s/lossd.service %s/lossd.socket",
              program && *program ? program : "build/lossd", unit, folder_path("lossd.service"),
              folder_name(), folder_name(), folder_name());
     expect_success(command);

@@ -69,7 +69,9 @@ def places() -> List[Path]:
     if chosen is not None:
         return [Path(chosen)]
     here = Path(__file__).resolve().parent
-    found = [here / "_native.so"]  # of the wheel
+    # The wheel and the Debian package install it here. It must not have the name of this module,
+    # because `import` prefers .so to .py.
+    found = [here / "lossd-local.so"]
     if here.parts[-4:] == ("clients", "python", "src", "lossd"):
         found.append(here.parents[3] / "build" / "lossd-local.so")
     return found

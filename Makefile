@@ -344,12 +344,19 @@ docs: deps ## build the documentation site into build/docs/site and check its li
 	@/usr/bin/python3 -B docs/site/build.py $(BUILD)/lossd
 
 # setuptools writes files next to the sources, so it builds from a copy.
-python-wheel: ## build a wheel of the Python client into build/python
-	@rm -rf build/python/source
-	@mkdir -p build/python/source
-	@cp -r $(addprefix clients/python/,pyproject.toml README.md src) LICENSE build/python/source
-	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index \
-	    --wheel-dir build/python build/python/source
+# The wheel for this kind of machine contains the library for Client("local:"), which needs glibc
+# only. The other one works everywhere, without the library.
+WHEEL_SOURCE := build/python/source
+WHEEL := /usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index \
+         --wheel-dir build/python $(WHEEL_SOURCE)
+python-wheel: $(BUILD)/lossd-local.so ## build wheels of the Python package into build/python
+	@rm -rf build/python
+	@mkdir -p $(WHEEL_SOURCE)
+	@cp -r $(addprefix clients/python/,pyproject.toml README.md src) LICENSE $(WHEEL_SOURCE)
+	@$(WHEEL)
+	@$(OBJCOPY) --strip-unneeded $< $(WHEEL_SOURCE)/src/lossd/lossd-local.so
+	@printf '[bdist_wheel]\nplat_name = manylinux_2_36_$(ARCH)\n' > $(WHEEL_SOURCE)/setup.cfg
+	@$(WHEEL)
 	@ls build/python/lossd-$(VERSION)-*.whl
 
 dist: ## pack the sources into build/lossd-VERSION.tar.gz, which builds without git

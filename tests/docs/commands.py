@@ -331,10 +331,12 @@ TABLE = {
     "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by(
         "test_wheel_installs_into_a_new_environment"
     ),
-    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by(
+    "~/lossd-venv/bin/pip install build/python/lossd-*manylinux*.whl": by(
         "test_wheel_installs_into_a_new_environment"
     ),
-    "pip install build/python/lossd-*.whl": by("test_wheel_installs_into_a_new_environment"),
+    "pip install build/python/lossd-*manylinux*.whl": by(
+        "test_wheel_installs_into_a_new_environment"
+    ),
     "build/lossd --access-log failed &": here(
         SERVES.format("build/lossd --listen 127.0.0.1:0 --access-log failed", "b", "b")
     ),

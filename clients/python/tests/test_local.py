@@ -460,7 +460,7 @@ def test_a_missing_library_is_an_import_error(monkeypatch, tmp_path):
 
 def test_an_installed_package_contains_the_library(tmp_path, monkeypatch, url):
     shutil.copytree(ROOT / "clients/python/src/lossd", tmp_path / "lossd")
-    shutil.copy(os.environ["LOSSD_LIBRARY"], tmp_path / "lossd/_native.so")
+    shutil.copy(os.environ["LOSSD_LIBRARY"], tmp_path / "lossd/lossd-local.so")
     program = f"""
 import os, sys
 del os.environ["LOSSD_LIBRARY"]

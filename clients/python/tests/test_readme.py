@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -60,10 +61,15 @@ def test_wheel_installs_into_a_new_environment(url, tmp_path):
         for name, value in os.environ.items()
         if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MODE", "PYTHONPATH")
     }
-    built = subprocess.run(
+    everywhere, built = subprocess.run(
         ["make", "python-wheel"], cwd=ROOT, env=own, check=True, capture_output=True, text=True
-    ).stdout.split()[-1]
+    ).stdout.split()[-2:]
     assert not list(HERE.rglob("*.egg-info"))
+    assert everywhere.endswith("-py3-none-any.whl")
+    assert re.search(r"-py3-none-manylinux_2_36_\w+\.whl$", built)
+    for wheel, contains_library in ((everywhere, False), (built, True)):
+        names = zipfile.ZipFile(ROOT / wheel).namelist()
+        assert "lossd/py.typed" in names and ("lossd/lossd-local.so" in names) == contains_library
     subprocess.run(
         [sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv"], check=True
     )
@@ -79,10 +85,13 @@ def test_wheel_installs_into_a_new_environment(url, tmp_path):
         SNIPPETS[0]
         + "\nprint(lossd.__file__)\nimport importlib.metadata,"
         " pathlib\nprint(importlib.metadata.version('lossd'))\n"
-        "print(pathlib.Path(lossd.__file__).with_name('py.typed').exists())",
+        "print(pathlib.Path(lossd.__file__).with_name('py.typed').exists())\n"
+        "import os; del os.environ['LOSSD_LIBRARY']\n"
+        "print(lossd.local.mse([1.0], [3.0]).loss)",
         url,
         tmp_path,
         PYTHONPATH="",
     )
-    *_, where, version, typed = printed.splitlines()
+    *_, where, version, typed, local = printed.splitlines()
     assert where.startswith(str(tmp_path)) and version == lossd.__version__ and typed == "True"
+    assert local == "4.0"

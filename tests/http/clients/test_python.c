@@ -31,8 +31,10 @@ START_TEST(python_client_passes_its_tests)
     ck_assert_ptr_nonnull(output);
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
     const int status = pclose(output);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-                  "pytest failed with wait status %d; its output: %s", status, printed);
+    const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!passed)
+        fputs(printed, stderr); /* libcheck aborts at long messages */
+    ck_assert_msg(passed, "pytest failed with wait status %d", status);
     show_skips(printed);
 }
 END_TEST

@@ -19,7 +19,7 @@ RUN deploy/install-deps.sh \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
        libcurl4-openssl-dev
 COPY . .
-RUN make -j"$(nproc)" WERROR= all && strip build/lossd build/lossctl
+RUN make WERROR= build/lossd build/lossctl && strip build/lossd build/lossctl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="lossd" \

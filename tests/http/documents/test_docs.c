@@ -11,69 +11,59 @@
 
 enum { PRINTED = 1 << 16, TIMEOUT_S = 300 };
 
-START_TEST(examples_in_the_documentation_print_what_they_say)
+/* Runs a Python program with arguments. It must succeed. */
+static void expect_success(const char *program)
 {
     static char printed[PRINTED];
+    const int status =
+        command_run(printed, sizeof printed, "/usr/bin/python3 -B %s 2>&1 </dev/null", program);
+    if (status != 0)
+        fputs(printed, stderr); /* libcheck aborts at long messages */
+    ck_assert_msg(status == 0, "%s exited with %d; its output is above", program, status);
+}
+
+START_TEST(examples_in_the_documentation_print_what_they_say)
+{
+    char program[4096];
     const char *const lossd = getenv("LOSSD");
-    const int status = command_run(printed, sizeof printed,
-                                   "/usr/bin/python3 -B docs/site/snippets.py %s 2>&1 </dev/null",
-                                   lossd ? lossd : "build/lossd");
-    ck_assert_msg(status == 0, "exited with %d and printed: %s", status, printed);
+    snprintf(program, sizeof program, "docs/site/snippets.py %s", lossd ? lossd : "build/lossd");
+    expect_success(program);
 }
 END_TEST
 
 START_TEST(files_link_to_files_that_are_there)
 {
-    static char printed[PRINTED];
-    const int status = command_run(
-        printed, sizeof printed, "/usr/bin/python3 -B docs/site/build.py --gather 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "exited with %d and printed: %s", status, printed);
+    expect_success("docs/site/build.py --gather");
 }
 END_TEST
 
 START_TEST(files_that_are_named_are_there)
 {
-    static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed,
-                                   "/usr/bin/python3 -B tests/docs/files.py 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "%s", printed);
+    expect_success("tests/docs/files.py");
 }
 END_TEST
 
 START_TEST(lines_have_at_most_100_columns)
 {
-    static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed,
-                                   "/usr/bin/python3 -B tests/docs/columns.py 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "%s", printed);
+    expect_success("tests/docs/columns.py");
 }
 END_TEST
 
 START_TEST(files_include_what_their_folder_may)
 {
-    static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed,
-                                   "/usr/bin/python3 -B tests/docs/layers.py 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "%s", printed);
+    expect_success("tests/docs/layers.py");
 }
 END_TEST
 
 START_TEST(versions_are_equal)
 {
-    static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed,
-                                   "/usr/bin/python3 -B deploy/version.py 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "%s", printed);
+    expect_success("deploy/version.py");
 }
 END_TEST
 
 START_TEST(mutants_fit_the_sources)
 {
-    static char printed[PRINTED];
-    const int status =
-        command_run(printed, sizeof printed,
-                    "/usr/bin/python3 -B tests/mutants/run.py --check 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "%s", printed);
+    expect_success("tests/mutants/run.py --check");
 }
 END_TEST
 

@@ -239,7 +239,7 @@ import lossd
 from lossd import _accumulator
 
 accumulator = lossd.Accumulator("mse", client=lossd.Client(sys.argv[1])).update([1.0], [0.0])
-with _accumulator._lock:  # as if a thread of the parent updated an accumulator
+with _accumulator._lock.current:  # as if a thread of the parent updated an accumulator
     child = os.fork()
     if child == 0:
         os._exit(0 if accumulator.update([3.0], [0.0]).compute().loss == 5 else 1)

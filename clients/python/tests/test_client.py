@@ -656,7 +656,7 @@ import os, sys, threading, lossd
 client = lossd.Client(sys.argv[1])
 client.mse([1.0], [0.0])
 lossd.default_client()
-held = [client._session.server._lock, lossd._client._default_lock]
+held = [client._session.server._lock, lossd._client._default_lock.current]
 inside = threading.Event()
 def hold():
     for lock in held:

@@ -1,12 +1,11 @@
 """Accumulates the loss of a dataset that is evaluated in batches."""
 import copy
 import json
-import os
-import threading
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from ._adapter import check_arguments, fixed_arguments, info_of
 from ._client import Client, UsesClient, checked
+from ._fork import ModuleLock
 from ._merge import Partial, merged, result
 from ._result import Result
 from ._session import dtype_name, text
@@ -114,7 +113,7 @@ class Accumulator(UsesClient):
 
     def reset(self) -> "Accumulator":
         """Removes all batches. Returns the accumulator itself."""
-        with _lock:
+        with _lock.current:
             self._partial = None
         return self
 
@@ -135,7 +134,7 @@ class Accumulator(UsesClient):
         """
         given = partial_of(state_dict)
         partial = None if given is None else self._merged([given])
-        with _lock:
+        with _lock.current:
             self._partial = partial
 
     def __repr__(self) -> str:
@@ -158,7 +157,7 @@ class Accumulator(UsesClient):
     def _add(self, partials: List[Partial]) -> "Accumulator":
         if not partials:
             return self
-        with _lock:
+        with _lock.current:
             before = [] if self._partial is None else [self._partial]
             self._partial = self._merged([*before, *partials])
         return self
@@ -200,14 +199,4 @@ def check_settings(
 
 
 # One lock for all accumulators, because locks cannot be copied and pickled. Held while merging.
-_lock = threading.Lock()
-
-
-def _release_lock() -> None:
-    """Replaces the lock after a fork: the thread that held it does not exist in the child."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_lock)
+_lock = ModuleLock()

@@ -2,9 +2,9 @@
 import copy
 import os
 import ssl
-import threading
 from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
+from ._fork import ModuleLock
 from ._local import URL as LOCAL_URL
 from ._losses import LossMethods
 from ._library import is_installed
@@ -139,13 +139,13 @@ class Client(Settings, LossMethods[Result]):
 
 _default: Optional[Client] = None  # that of set_default_client
 _created: Dict[str, Client] = {}  # created on first use: "default" and "local"
-_default_lock = threading.Lock()
+_default_lock = ModuleLock()
 
 
 def default_client() -> Client:
     """Returns the client used if none is given: the one passed to set_default_client, or a Client()
     created on first use."""
-    with _default_lock:
+    with _default_lock.current:
         if _default is not None:
             return _default
         if "default" not in _created:
@@ -156,7 +156,7 @@ def default_client() -> Client:
 def set_default_client(client: Optional[Client]) -> None:
     """Sets the client used if none is given; None restores Client()."""
     global _default
-    with _default_lock:
+    with _default_lock.current:
         _default = client if client is None else checked(client)
         _created.clear()
 
@@ -166,7 +166,7 @@ def adapter_client() -> Client:
     neither set_default_client nor $LOSSD_URL chooses another, and its library is installed;
     otherwise the default client."""
     if _default is None and "LOSSD_URL" not in os.environ:
-        with _default_lock:
+        with _default_lock.current:
             if "local" not in _created and is_installed():
                 _created["local"] = Client(LOCAL_URL)
             if "local" in _created:
@@ -178,16 +178,6 @@ def checked(client: Any) -> Client:
     if not isinstance(client, Client):
         raise TypeError(f"client is {client!r}; it must be a lossd.Client")
     return client
-
-
-def _release_lock() -> None:
-    """Replaces the lock after a fork: the thread that held it does not exist in the child."""
-    global _default_lock
-    _default_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_lock)
 
 
 class UsesClient:

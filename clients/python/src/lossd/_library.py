@@ -2,10 +2,10 @@
 are those of clients/python/native/local.h."""
 import ctypes
 import os
-import threading
 from pathlib import Path
 from typing import Any, List, Optional
 
+from ._fork import ModuleLock
 from ._version import __version__
 
 MAX_RANK = 16
@@ -83,17 +83,7 @@ def is_installed() -> bool:
 
 
 _library: Optional[Any] = None
-_lock = threading.Lock()
-
-
-def _release_lock() -> None:
-    """Replaces the lock after a fork: the thread that held it does not exist in the child."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_lock)
+_lock = ModuleLock()
 
 
 def library() -> Any:
@@ -103,7 +93,7 @@ def library() -> Any:
         ImportError: it is not installed, or of another version.
     """
     global _library
-    with _lock:
+    with _lock.current:
         if _library is None:
             _library = load()
         return _library
